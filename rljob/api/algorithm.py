@@ -1,0 +1,89 @@
+"""How rewards become gradients."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from rljob.api.base import (
+    Hook,
+    NonNegativeFloat,
+    Part,
+    PositiveFloat,
+    PositiveInt,
+)
+
+BuiltinEstimator = Literal[
+    "grpo", "gspo", "cispo", "ppo", "reinforce++", "reinforce++-baseline", "rloo"
+]
+
+
+class ClipSpec(Part):
+    """Bounds of the importance ratio: the loss is clipped to [1 - low, 1 + high]."""
+
+    low: NonNegativeFloat = Field(0.2, description="Lower clip distance of the ratio.")
+    high: NonNegativeFloat = Field(
+        0.2, description="Upper clip distance of the ratio; above low it is DAPO's clip-higher."
+    )
+    dual: PositiveFloat | None = Field(
+        None,
+        description="Dual clip: bound c > 1 of the loss of negative advantages. Default: off.",
+    )
+
+
+class KLSpec(Part):
+    """Penalty for leaving the reference policy."""
+
+    estimator: Literal["k1", "k2", "k3"] = Field(
+        "k3", description="Estimator of the KL divergence per token (Schulman 2020)."
+    )
+    loss_coefficient: NonNegativeFloat = Field(
+        0.0, description="Weight of the KL term in the loss; 0: off."
+    )
+    reward_coefficient: NonNegativeFloat = Field(
+        0.0, description="Weight of the KL penalty in the reward; 0: off."
+    )
+
+
+class MismatchSpec(Part):
+    """Correction and watch of the difference between trainer's and engine's probabilities."""
+
+    correction: Literal["none", "tis", "icepop", "mis"] = Field(
+        "none",
+        description="Importance correction: none, tis (truncated importance sampling), icepop, "
+        "mis (masked importance sampling).",
+    )
+    cap: PositiveFloat = Field(2.0, description="Upper bound of the importance weight.")
+    max_difference: PositiveFloat | None = Field(
+        0.3,
+        description="The job stops when the mean |log-probability of the trainer - of the engine| "
+        "over tokens of the current weights exceeds this: the two then do not hold the same "
+        "model. null: only measured.",
+    )
+
+
+class AlgorithmSpec(Part):
+    """The policy-gradient method."""
+
+    estimator: BuiltinEstimator | Hook = Field(
+        "grpo", description='Advantage estimator, by name or as "module:function".'
+    )
+    normalize_std: bool = Field(
+        True,
+        description="Group-relative estimators divide by the group's standard deviation.",
+    )
+    samples_per_prompt: PositiveInt = Field(
+        8, description="Responses generated per prompt; together they are a group."
+    )
+    clip: ClipSpec = Field(default_factory=ClipSpec, description="Clipping of the ratio.")
+    kl: KLSpec = Field(default_factory=KLSpec, description="Divergence from the reference.")
+    entropy_coefficient: NonNegativeFloat = Field(
+        0.0, description="Weight of the entropy bonus in the loss."
+    )
+    mismatch: MismatchSpec = Field(
+        default_factory=MismatchSpec, description="Trainer against engine."
+    )
+    filter: Literal["nonzero-std"] | Hook | None = Field(
+        None,
+        description="Dynamic sampling: groups that it refuses are dropped (with the reason "
+        'recorded) and replaced. nonzero-std or "module:function". Default: none.',
+    )

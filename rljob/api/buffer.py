@@ -1,0 +1,46 @@
+"""The Redis-protocol server between trainer and rollout."""
+
+from pydantic import Field
+
+from rljob.api.base import Part
+
+
+class SecretKeyRef(Part):
+    """A key of a Secret in the job's namespace."""
+
+    name: str = Field(min_length=1, description="Name of the Secret.")
+    key: str = Field(min_length=1, description="Key in the Secret.")
+
+
+class ExternalBufferSpec(Part):
+    """The user's own Redis or Valkey."""
+
+    url: str | None = Field(
+        None,
+        pattern=r"^rediss?://",
+        description="redis:// or rediss:// URL without a password (for `rljob run`).",
+    )
+    url_secret_ref: SecretKeyRef | None = Field(
+        None, description="Secret with the URL (on Kubernetes)."
+    )
+
+
+class PersistenceSpec(Part):
+    """Disk of the embedded server."""
+
+    size: str = Field(
+        "10Gi",
+        pattern=r"^[0-9]+(\.[0-9]+)?([EPTGMk]i?|[mun])?$",
+        description="Size of the volume, a Kubernetes quantity.",
+    )
+
+
+class BufferSpec(Part):
+    """Embedded with persistence, or external; not both."""
+
+    persistence: PersistenceSpec | None = Field(
+        None, description="Volume of the embedded server. Default: none."
+    )
+    external: ExternalBufferSpec | None = Field(
+        None, description="Use this server instead of an embedded one."
+    )

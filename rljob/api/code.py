@@ -1,0 +1,14 @@
+"""The user's own code."""
+
+from pydantic import Field
+
+from rljob.api.base import Part
+
+
+class CodeSpec(Part):
+    """Modules put on PYTHONPATH of every role."""
+
+    config_map_ref: str | None = Field(None, description="ConfigMap with Python files.")
+    directory: str | None = Field(
+        None, description="Directory (for `rljob run`). Default: the manifest's own."
+    )

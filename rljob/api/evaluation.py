@@ -1,0 +1,29 @@
+"""Held-out evaluation."""
+
+from pydantic import Field
+
+from rljob.api.base import Part, PositiveInt, Probability
+from rljob.api.rollout import RewardSpec
+
+
+class EvaluationSamplingSpec(Part):
+    """How responses are sampled in an evaluation; what is unset is as in training."""
+
+    temperature: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="Softmax temperature; 0: greedy."
+    )
+    top_p: Probability | None = Field(None, description="Nucleus probability.")
+    max_response_tokens: PositiveInt | None = Field(None, description="Longest response.")
+
+
+class EvaluationSpec(Part):
+    """One evaluation data set."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$", description="Name in metrics and report.")
+    prompts: str = Field(min_length=1, description="JSON Lines file.")
+    samples_per_prompt: PositiveInt = Field(1, description="Responses per prompt.")
+    limit: PositiveInt | None = Field(None, description="Use the first so many lines only.")
+    sampling: EvaluationSamplingSpec = Field(
+        default_factory=EvaluationSamplingSpec, description="Sampling of this evaluation."
+    )
+    reward: RewardSpec | None = Field(None, description="Reward. Default: as in training.")

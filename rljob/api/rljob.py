@@ -1,0 +1,92 @@
+"""The RLJob object."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from rljob.api.algorithm import AlgorithmSpec
+from rljob.api.base import Part
+from rljob.api.buffer import BufferSpec
+from rljob.api.code import CodeSpec
+from rljob.api.data import DataSpec
+from rljob.api.evaluation import EvaluationSpec
+from rljob.api.gang import GangSpec
+from rljob.api.model import ModelSpec
+from rljob.api.network import NetworkSpec
+from rljob.api.rollout import RolloutSpec
+from rljob.api.run_policy import RunPolicySpec
+from rljob.api.schedule import ScheduleSpec
+from rljob.api.status import RLJobStatus
+from rljob.api.storage import StorageSpec
+from rljob.api.tracking import TrackingSpec
+from rljob.api.trainer import TrainerSpec
+from rljob.api.weights import WeightsSpec
+
+API_VERSION: Literal["rljob.dev/v1alpha1"] = "rljob.dev/v1alpha1"
+KIND: Literal["RLJob"] = "RLJob"
+
+
+class ObjectMeta(Part):
+    """Kubernetes' metadata; only the name and the namespace mean something to rljob."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+        max_length=40,  # child names add a suffix and must stay under 63
+        description="Name of the job: lower case, digits and dashes.",
+    )
+    namespace: str = Field("default", min_length=1, description="Namespace of the job.")
+
+
+class RLJobSpec(Part):
+    """What is wanted."""
+
+    suspend: bool = Field(False, description="Hold the job without pods (Kueue-compatible).")
+    managed_by: str = Field(
+        "rljob.dev/operator", description="The controller that runs this job."
+    )
+    seed: int = Field(
+        1, ge=0, lt=2**31, description="Seed of the data order, of sampling and of training."
+    )
+    colocate: bool = Field(
+        False, description="Trainer and engines share the same GPUs, taking turns."
+    )
+    model: ModelSpec = Field(description="The policy.")
+    data: DataSpec = Field(description="The prompts.")
+    algorithm: AlgorithmSpec = Field(
+        default_factory=AlgorithmSpec, description="The policy-gradient method."
+    )
+    schedule: ScheduleSpec = Field(description="Batches, staleness and intervals.")
+    trainer: TrainerSpec = Field(default_factory=TrainerSpec, description="The trainer.")
+    rollout: RolloutSpec = Field(default_factory=RolloutSpec, description="The rollout.")
+    weights: WeightsSpec = Field(
+        default_factory=WeightsSpec, description="The exchange of weights."
+    )
+    buffer: BufferSpec = Field(default_factory=BufferSpec, description="The buffer.")
+    network: NetworkSpec = Field(default_factory=NetworkSpec, description="The network.")
+    storage: StorageSpec = Field(default_factory=StorageSpec, description="Volumes.")
+    evaluation: list[EvaluationSpec] = Field(
+        default_factory=list, description="Held-out data sets."
+    )
+    code: CodeSpec = Field(default_factory=CodeSpec, description="The user's own code.")
+    gang: GangSpec = Field(default_factory=GangSpec, description="Gang scheduling.")
+    run_policy: RunPolicySpec = Field(
+        default_factory=RunPolicySpec, description="Limits of the job's life."
+    )
+    tracking: TrackingSpec = Field(default_factory=TrackingSpec, description="Metric sinks.")
+
+
+class RLJob(Part):
+    """A reinforcement-learning post-training run of a language model."""
+
+    api_version: Literal["rljob.dev/v1alpha1"] = Field(description="rljob.dev/v1alpha1")
+    kind: Literal["RLJob"] = Field(description="RLJob")
+    metadata: ObjectMeta = Field(description="Name and namespace.")
+    spec: RLJobSpec = Field(description="What is wanted.")
+    status: RLJobStatus | None = Field(None, description="What is observed.")
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, the job's identity in the buffer."""
+        return f"{self.metadata.namespace}/{self.metadata.name}"

@@ -1,0 +1,97 @@
+"""The SGLang rollout."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from rljob.api.base import Hook, Part, PositiveFloat, PositiveInt, Probability
+
+
+class SamplingSpec(Part):
+    """How responses are sampled."""
+
+    temperature: PositiveFloat = Field(1.0, description="Softmax temperature, above 0.")
+    top_p: Probability = Field(1.0, description="Nucleus: smallest set with this probability.")
+    top_k: int = Field(-1, ge=-1, description="Most likely tokens kept; -1: all.")
+    max_response_tokens: PositiveInt = Field(1024, description="Longest response, in tokens.")
+    stop: list[str] = Field(default_factory=list, description="Texts that end a response.")
+    stop_token_ids: list[int] = Field(
+        default_factory=list, description="Tokens that end a response, besides end-of-sequence."
+    )
+    ignore_eos: bool = Field(
+        False, description="Go on after an end-of-sequence token, up to maxResponseTokens."
+    )
+
+
+class AutoscalingSpec(Part):
+    """How the number of rollout replicas follows the need."""
+
+    mode: Literal["Off", "Rate", "External"] = Field(
+        "Off",
+        description="Off; Rate: by the trainer's waiting time; External: an HPA or KEDA on the "
+        "scale subresource.",
+    )
+    min_replicas: PositiveInt = Field(1, description="Fewest replicas.")
+    max_replicas: PositiveInt | None = Field(
+        None, description="Most replicas. Default: rollout.replicas."
+    )
+
+
+class RewardSpec(Part):
+    """How a response is judged."""
+
+    type: Literal["exact", "math", "f1", "random"] | Hook = Field(
+        "exact", description='Name in the reward hub, or "module:function".'
+    )
+    url: str | None = Field(None, description="Address of a remote reward model.")
+    timeout_seconds: PositiveFloat = Field(
+        30.0, description="Seconds after which scoring a sample has failed."
+    )
+    retries: int = Field(
+        2, ge=0, description="Attempts after the first before a group is dropped."
+    )
+
+
+class RouterSpec(Part):
+    """The sglang-router: one address for all engines of the job."""
+
+    enabled: bool = Field(True, description="Start the router role.")
+
+
+class RolloutSpec(Part):
+    """Replicas, sampling, rewards and engine options of the rollout."""
+
+    replicas: PositiveInt = Field(1, description="Rollout pods, each a worker with its engine.")
+    gpus_per_replica: PositiveInt = Field(
+        1, description="GPUs of an engine (its tensor-parallel size); a CPU engine has one process."
+    )
+    autoscaling: AutoscalingSpec = Field(
+        default_factory=AutoscalingSpec, description="Autoscaling of the replicas."
+    )
+    sampling: SamplingSpec = Field(default_factory=SamplingSpec, description="Training sampling.")
+    max_concurrent_groups: PositiveInt = Field(
+        64, description="Groups that one worker generates at the same time."
+    )
+    lease_seconds: PositiveFloat = Field(
+        60.0,
+        description="Seconds after which a group leased by a silent worker goes to another.",
+    )
+    generate: Hook | None = Field(
+        None, description='Generate function "module:function": multi-turn, tools, agents.'
+    )
+    reward: RewardSpec = Field(default_factory=RewardSpec, description="Judging of responses.")
+    buffer_filter: Hook | None = Field(
+        None, description='"module:function" that picks groups from the buffer.'
+    )
+    partial: bool = Field(
+        False, description="Keep the tokens of interrupted generations and continue them."
+    )
+    sglang: dict[str, Any] = Field(
+        default_factory=dict,
+        description="SGLang server arguments, passed through; names are checked against the "
+        "pinned version.",
+    )
+    router: RouterSpec = Field(default_factory=RouterSpec, description="The router role.")
+    template: dict[str, Any] = Field(
+        default_factory=dict, description="Pod template overlay, by strategic merge."
+    )

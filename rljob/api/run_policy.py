@@ -1,0 +1,32 @@
+"""When a job is restarted, ended and removed."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from rljob.api.base import NonNegativeInt, Part, PositiveInt
+
+
+class FailureRule(Part):
+    """What to do when a role ends with an exit code."""
+
+    role: Literal["trainer", "rollout", "buffer", "router"] | None = Field(
+        None, description="The role. Default: any."
+    )
+    exit_codes: list[NonNegativeInt] = Field(min_length=1, description="Exit codes.")
+    action: Literal["FailJob", "Restart", "Ignore"] = Field(description="What follows.")
+
+
+class RunPolicySpec(Part):
+    """Limits of a job's life."""
+
+    backoff_limit: NonNegativeInt = Field(10, description="Restarts before the job has failed.")
+    active_deadline_seconds: PositiveInt | None = Field(
+        None, description="Seconds the job may be active. Default: no limit."
+    )
+    ttl_seconds_after_finished: NonNegativeInt | None = Field(
+        None, description="Seconds after its end when the job is deleted. Default: never."
+    )
+    failure: list[FailureRule] = Field(
+        default_factory=list, description="Rules by exit code and role, the first match wins."
+    )

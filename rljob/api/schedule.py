@@ -1,0 +1,43 @@
+"""How much, how often, how stale."""
+
+from pydantic import Field
+
+from rljob.api.base import NonNegativeInt, Part, PositiveInt
+
+
+class ScheduleSpec(Part):
+    """The batch equation is rolloutBatchSize x samplesPerPrompt = globalBatchSize x
+    stepsPerRollout."""
+
+    rollouts: PositiveInt = Field(description="Number of rollout batches to train on.")
+    rollout_batch_size: PositiveInt = Field(16, description="Prompts per rollout batch.")
+    global_batch_size: PositiveInt = Field(128, description="Samples per optimizer step.")
+    steps_per_rollout: PositiveInt = Field(1, description="Optimizer steps per rollout batch.")
+    over_sampling_batch_size: PositiveInt | None = Field(
+        None,
+        description="Prompts generated to fill a rollout batch, at least rolloutBatchSize. "
+        "Default: rolloutBatchSize.",
+    )
+    max_staleness: NonNegativeInt = Field(
+        0,
+        description="Weight versions by which a consumed token may be old. 0: synchronous; "
+        "k: generation runs at most k versions ahead of training.",
+    )
+    update_weights_interval: PositiveInt = Field(
+        1, description="Rollout batches between two published weight versions."
+    )
+    save_interval: PositiveInt = Field(
+        20, description="Rollout batches between two checkpoints; the last is always saved."
+    )
+    keep_last: PositiveInt = Field(2, description="Checkpoints kept.")
+    eval_interval: PositiveInt | None = Field(
+        None,
+        description="Rollout batches between two evaluations; before the first and after the last "
+        "batch they always run. Default: only those two.",
+    )
+    target_reward: float | None = Field(
+        None,
+        allow_inf_nan=False,
+        description="Finish early once the mean reward of the last five rollout batches reaches "
+        "this. Default: never.",
+    )

@@ -1,0 +1,78 @@
+"""What the operator, or `rljob run`, reports about a job."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from rljob.api.base import NonNegativeInt, Part
+
+Phase = Literal["Pending", "Starting", "Running", "Suspended", "Succeeded", "Failed"]
+ConditionType = Literal[
+    "Accepted",
+    "Scheduled",
+    "BufferReady",
+    "TrainerReady",
+    "RolloutReady",
+    "WeightsInSync",
+    "Suspended",
+    "Succeeded",
+    "Failed",
+]
+
+
+class Condition(Part):
+    """One aspect of the job, as Kubernetes writes conditions."""
+
+    type: ConditionType = Field(description="The aspect.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    reason: str = Field(description="One word in CamelCase.")
+    message: str = Field("", description="A sentence for a person.")
+    observed_generation: NonNegativeInt = Field(0, description="Generation that it speaks of.")
+    last_transition_time: datetime = Field(description="When status last changed.")
+
+
+class Progress(Part):
+    """How far training is."""
+
+    rollout: NonNegativeInt = Field(0, description="Rollout batches trained on.")
+    rollouts: NonNegativeInt = Field(0, description="Rollout batches wanted.")
+    reward: float | None = Field(None, description="Mean reward of the last rollout batch.")
+    eta_seconds: NonNegativeInt | None = Field(None, description="Seconds left, estimated.")
+
+
+class WeightsStatus(Part):
+    """Weight versions and the engines' group."""
+
+    version: NonNegativeInt = Field(0, description="Published weight version.")
+    epoch: NonNegativeInt = Field(0, description="Membership epoch of the update group.")
+    members: NonNegativeInt = Field(0, description="Engines in the epoch.")
+    lagging: NonNegativeInt = Field(0, description="Live engines with an older version.")
+
+
+class BufferStatus(Part):
+    """Groups in the buffer."""
+
+    admitted: NonNegativeInt = Field(0, description="Groups admitted and not consumed.")
+    leased: NonNegativeInt = Field(0, description="Of these, leased by workers.")
+    ready: NonNegativeInt = Field(0, description="Of these, completed.")
+
+
+class RolloutStatus(Part):
+    """For the scale subresource."""
+
+    replicas: NonNegativeInt = Field(0, description="Rollout replicas.")
+    selector: str = Field("", description="Label selector of the rollout pods.")
+
+
+class RLJobStatus(Part):
+    """The observed state of a job."""
+
+    phase: Phase = Field("Pending", description="Where the job is in its life.")
+    conditions: list[Condition] = Field(default_factory=list, description="Aspects of the job.")
+    observed_generation: NonNegativeInt = Field(0, description="Generation last acted on.")
+    progress: Progress = Field(default_factory=Progress, description="Progress of training.")
+    weights: WeightsStatus = Field(default_factory=WeightsStatus, description="Weights.")
+    buffer: BufferStatus = Field(default_factory=BufferStatus, description="Buffer.")
+    rollout: RolloutStatus = Field(default_factory=RolloutStatus, description="Rollout.")
+    restarts: NonNegativeInt = Field(0, description="Restarts counted against backoffLimit.")

@@ -1,0 +1,31 @@
+"""Volumes and the run directory."""
+
+from pydantic import Field
+
+from rljob.api.base import Part
+
+
+class RunStorageSpec(Part):
+    """Where checkpoints, ledger, TensorBoard files and report go."""
+
+    claim_name: str | None = Field(None, description="PersistentVolumeClaim (on Kubernetes).")
+    directory: str | None = Field(
+        None,
+        description="Directory (for `rljob run`). Default: runs/<name of the job>.",
+    )
+
+
+class VolumeSpec(Part):
+    """A claim mounted into the trainer and the rollout."""
+
+    name: str = Field(min_length=1, description="Name of the volume.")
+    claim_name: str = Field(min_length=1, description="PersistentVolumeClaim.")
+    mount_path: str = Field(pattern=r"^/", description="Absolute path in the containers.")
+    read_only: bool = Field(False, description="Mount it read-only.")
+
+
+class StorageSpec(Part):
+    """The run's own storage, and further volumes."""
+
+    run: RunStorageSpec = Field(default_factory=RunStorageSpec, description="The run directory.")
+    volumes: list[VolumeSpec] = Field(default_factory=list, description="Further volumes.")

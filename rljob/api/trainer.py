@@ -1,0 +1,56 @@
+"""The Megatron trainer."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from rljob.api.base import NonNegativeInt, Part, PositiveInt
+
+
+class ParallelismSpec(Part):
+    """Megatron's parallel sizes; what remains of the processes is data parallel."""
+
+    tensor: PositiveInt = Field(1, description="Tensor-parallel size.")
+    pipeline: PositiveInt = Field(1, description="Pipeline-parallel size.")
+    context: PositiveInt = Field(1, description="Context-parallel size.")
+    expert: PositiveInt = Field(1, description="Expert-parallel size.")
+    sequence: bool = Field(False, description="Sequence parallelism; needs tensor > 1.")
+
+
+class TrainerSpec(Part):
+    """Pods, processes, parallelism and options of the trainer."""
+
+    replicas: PositiveInt = Field(1, description="Trainer pods.")
+    gpus_per_replica: PositiveInt = Field(
+        1, description="GPUs, and processes, per trainer pod; on a CPU: processes."
+    )
+    parallelism: ParallelismSpec = Field(
+        default_factory=ParallelismSpec, description="Model parallelism."
+    )
+    max_tokens_per_gpu: PositiveInt | None = Field(
+        None,
+        description="Token budget of a micro-batch; micro-batches are filled up to it. "
+        "Give this or microBatchSize. Default: 8192 where neither is given.",
+    )
+    micro_batch_size: PositiveInt | None = Field(
+        None, description="Samples of a micro-batch, instead of a token budget."
+    )
+    recompute: Literal["none", "selective", "full"] = Field(
+        "none", description="Activations that are computed again in the backward pass."
+    )
+    data_workers: NonNegativeInt = Field(
+        0, description="Processes that tokenize prompts; 0: in the trainer's own process."
+    )
+    megatron: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Fields of megatron-core's TransformerConfig, passed through; names are "
+        "checked against the pinned version.",
+    )
+    optimizer: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Fields of megatron-core's OptimizerConfig and learning-rate schedule, passed "
+        "through; names are checked against the pinned version.",
+    )
+    template: dict[str, Any] = Field(
+        default_factory=dict, description="Pod template overlay, by strategic merge."
+    )
