@@ -1,0 +1,38 @@
+"""A sample as the trainer computes on it."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Prompt and response tokens of one sample, with what each stage of a batch adds to it.
+
+    All tensors live on the CPU; what belongs to response tokens has one value for each of them.
+    """
+
+    tokens: Int64[Tensor, "length"]  # prompt, then response
+    prompt_length: int
+    loss_mask: Float32[Tensor, "response"]  # 0: no loss, e.g. a tool's tokens
+    rollout_log_probs: Float32[Tensor, "response"]  # the engine's, while it generated
+    old_log_probs: Float32[Tensor, "response"] | None = None  # the trainer's, before the steps
+    reference_log_probs: Float32[Tensor, "response"] | None = None
+    advantages: Float32[Tensor, "response"] | None = None
+
+    @property
+    def length(self) -> int:
+        """Tokens of prompt and response."""
+        return int(self.tokens.shape[0])
+
+    @property
+    def response_length(self) -> int:
+        """Tokens of the response."""
+        return self.length - self.prompt_length
+
+    def replace(self, **changes: Any) -> "Trajectory":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
