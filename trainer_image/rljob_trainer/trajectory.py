@@ -15,13 +15,13 @@ class Trajectory:
     All tensors live on the CPU; what belongs to response tokens has one value for each of them.
     """
 
-    tokens: Int64[Tensor, "length"]  # prompt, then response
+    tokens: Int64[Tensor, " length"]  # prompt, then response
     prompt_length: int
-    loss_mask: Float32[Tensor, "response"]  # 0: no loss, e.g. a tool's tokens
-    rollout_log_probs: Float32[Tensor, "response"]  # the engine's, while it generated
-    old_log_probs: Float32[Tensor, "response"] | None = None  # the trainer's, before the steps
-    reference_log_probs: Float32[Tensor, "response"] | None = None
-    advantages: Float32[Tensor, "response"] | None = None
+    loss_mask: Float32[Tensor, " response"]  # 0: no loss, e.g. a tool's tokens
+    rollout_log_probs: Float32[Tensor, " response"]  # the engine's, while it generated
+    old_log_probs: Float32[Tensor, " response"] | None = None  # the trainer's, before the steps
+    reference_log_probs: Float32[Tensor, " response"] | None = None
+    advantages: Float32[Tensor, " response"] | None = None
 
     @property
     def length(self) -> int:
