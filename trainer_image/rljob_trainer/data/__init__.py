@@ -1,0 +1,1 @@
+"""Prompts on their way from the user's files to groups."""

@@ -1,0 +1,82 @@
+"""From completed groups to trajectories, and what can be said of them before training."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from rljob.buffer.records import Sample
+from rljob_trainer.ledger import OpenGroup
+from rljob_trainer.trajectory import Trajectory
+
+
+def samples_of(batch: Sequence[OpenGroup]) -> list[Sample]:
+    """All samples of a batch, group by group."""
+    return [
+        sample
+        for entry in batch
+        if entry.completion is not None
+        for sample in entry.completion.samples
+    ]
+
+
+def trajectories_of(batch: Sequence[OpenGroup]) -> list[Trajectory]:
+    """The samples as the policy computes on them, in the order of `samples_of`."""
+    return [
+        Trajectory(
+            tokens=torch.cat(
+                [
+                    torch.as_tensor(entry.group.prompt_tokens, dtype=torch.int64),
+                    torch.as_tensor(sample.response_tokens, dtype=torch.int64),
+                ]
+            ),
+            prompt_length=len(entry.group.prompt_tokens),
+            loss_mask=torch.as_tensor(sample.loss_mask, dtype=torch.float32),
+            rollout_log_probs=torch.as_tensor(sample.logprobs, dtype=torch.float32),
+        )
+        for entry in batch
+        if entry.completion is not None
+        for sample in entry.completion.samples
+    ]
+
+
+def batch_metrics(batch: Sequence[OpenGroup], version: int) -> dict[str, float]:
+    """Rewards, lengths and staleness of a batch consumed at a weight version."""
+    samples = samples_of(batch)
+    rewards = torch.tensor([sample.reward for sample in samples])
+    lengths = torch.tensor([len(sample.response_tokens) for sample in samples]).float()
+    ages = torch.tensor(
+        [
+            [version - span.version, span.end - span.start]
+            for sample in samples
+            for span in sample.versions
+        ],
+        dtype=torch.float32,
+    )
+    completions = [entry.completion for entry in batch if entry.completion is not None]
+    return {
+        "reward/mean": rewards.mean().item(),
+        "reward/std": rewards.std(correction=0).item(),
+        "response/length_mean": lengths.mean().item(),
+        "response/length_max": lengths.max().item(),
+        "response/truncated_share": sum(s.status == "truncated" for s in samples) / len(samples),
+        "staleness/mean": ((ages[:, 0] * ages[:, 1]).sum() / ages[:, 1].sum()).item(),
+        "staleness/max": ages[:, 0].max().item(),
+        "time/generate": max(c.finished for c in completions) - min(c.leased for c in completions),
+    }
+
+
+def shown_samples(batch: Sequence[OpenGroup], count: int) -> list[dict[str, Any]]:
+    """A few samples of different prompts, for people to read."""
+    return [
+        {
+            "group": entry.group.id,
+            "prompt": entry.group.prompt,
+            "response": entry.completion.samples[0].response,
+            "label": entry.group.label,
+            "reward": entry.completion.samples[0].reward,
+            "version": entry.completion.samples[0].versions[-1].version,
+        }
+        for entry in batch[:count]
+        if entry.completion is not None
+    ]

@@ -1,0 +1,40 @@
+"""Work of rank 0 whose outcome every rank shares."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+import torch.distributed as dist
+
+T = TypeVar("T")
+
+# Ranks wait here while rank 0 waits for samples, which may take as long as generation takes. A
+# rank that dies does not leave the others here: torchrun ends them all.
+_FOREVER = timedelta(days=30)
+
+
+class Rank0:
+    """Runs things on rank 0 and gives their result, or their exception, to all ranks.
+
+    So every rank takes the same branch, and an error on rank 0 ends all ranks with the same
+    message instead of leaving the others in a collective.
+    """
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+        self._group = dist.new_group(backend="gloo", timeout=_FOREVER)
+
+    def __call__(self, work: Callable[[], T]) -> T:
+        """Runs `work` on rank 0. Collective."""
+        outcome: list[tuple[T | None, Exception | None]] = [(None, None)]
+        if self.rank == 0:
+            try:
+                outcome[0] = (work(), None)
+            except Exception as error:  # noqa: BLE001  (shared with all ranks, raised below)
+                outcome[0] = (None, error)
+        if dist.get_world_size() > 1:
+            dist.broadcast_object_list(outcome, src=0, group=self._group)
+        result, error = outcome[0]
+        if error is not None:
+            raise error
+        return result  # type: ignore[return-value]  (T may itself be None)

@@ -1,0 +1,215 @@
+"""The main loop: admit, collect, score, step, publish, evaluate, record, save."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import structlog
+import torch
+
+from rljob.api import RLJob
+from rljob_trainer.algorithms.grpo import grpo_advantages
+from rljob_trainer.batch import batch_metrics, samples_of, trajectories_of
+from rljob_trainer.checkpoint import Checkpoint, Checkpoints
+from rljob_trainer.collective import Rank0
+from rljob_trainer.desk import Desk
+from rljob_trainer.ledger import OpenGroup
+from rljob_trainer.megatron.parallel import Parallel
+from rljob_trainer.megatron.policy import Policy
+from rljob_trainer.mismatch import check_mismatch, check_reference, mismatch_metrics
+from rljob_trainer.stop import StoppedError
+from rljob_trainer.stopwatch import Stopwatch
+from rljob_trainer.trajectory import Trajectory
+from rljob_trainer.weights.bucket import buckets
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+class Conductor:
+    """Runs a job from its first batch, or its last checkpoint, to its end.
+
+    Every rank runs the same loop. What is done once for all of them (the buffer, the ledger, the
+    engines, the files) happens at the desk on rank 0, and its outcome is shared: `at_desk`.
+    """
+
+    def __init__(
+        self,
+        job: RLJob,
+        parallel: Parallel,
+        *,
+        policy: Policy,
+        reference: Policy | None,
+        rank0: Rank0,
+        desk: Desk | None,
+        checkpoints: Checkpoints,
+    ) -> None:
+        self._job = job
+        self._spec = job.spec
+        self._parallel = parallel
+        self._policy = policy
+        self._reference = reference
+        self._rank0 = rank0
+        self._desk = desk
+        self._checkpoints = checkpoints
+        self._watch = Stopwatch()
+        self._saved_at = -1
+        self._evaluated_at = -1
+        self._version = -1
+        self._rollout = 0  # batches trained on
+        self._unrecorded: tuple[list[OpenGroup], dict[str, float]] | None = None
+
+    def run(self) -> None:
+        """Trains to the end, or until a stop is asked for; both leave a complete checkpoint."""
+        self._start(self._checkpoints.latest())
+        try:
+            self._publish()
+            self._evaluate()
+            self._train()
+            self._finish("succeeded")
+        except StoppedError:
+            self._record()
+            self._save(when=self._rollout > self._saved_at)
+            self._finish("stopped")
+
+    def _train(self) -> None:
+        schedule = self._spec.schedule
+        while not self._is_done():
+            batch = self._collect()
+            trajectories = self._score(batch)
+            self._step(batch, trajectories)
+            self._publish(when=self._rollout % schedule.update_weights_interval == 0)
+            self._evaluate()
+            self._record()
+            self._save(when=self._is_due(schedule.save_interval) or self._is_done())
+
+    def _is_due(self, interval: int | None) -> bool:
+        return interval is not None and self._rollout % interval == 0
+
+    def _is_done(self) -> bool:
+        schedule = self._spec.schedule
+        if self._rollout >= schedule.rollouts:
+            return True
+        target = schedule.target_reward
+        return target is not None and self._at_desk(
+            lambda desk: (desk.recorder.recent_reward or -float("inf")) >= target
+        )
+
+    def _start(self, checkpoint: Checkpoint | None) -> None:
+        state = self._rank0(checkpoint.state) if checkpoint else None
+        if checkpoint and state:
+            self._policy.load(checkpoint.model)
+            self._rollout = self._saved_at = checkpoint.rollout
+            self._version = state["version"]
+            self._evaluated_at = state["evaluated_at"]
+            log.info("run.resumed", checkpoint=checkpoint.path.name, version=self._version)
+        self._at_desk(lambda desk: desk.start(self._rollout, state))
+
+    def _collect(self) -> list[OpenGroup]:
+        with self._watch.stage("wait"):
+            return self._at_desk(lambda desk: desk.exchange.collect())
+
+    def _score(self, batch: Sequence[OpenGroup]) -> list[Trajectory]:
+        """Log-probabilities under the current and the reference weights, and advantages."""
+        trajectories = trajectories_of(batch)
+        with self._watch.stage("logprob"):
+            old = self._policy.log_probs(trajectories)
+            reference = self._reference.log_probs(trajectories) if self._reference else None
+        samples = samples_of(batch)
+        rewards = torch.tensor([sample.reward for sample in samples])
+        groups = torch.tensor(
+            [n for n, entry in enumerate(batch) for _ in range(entry.group.samples)]
+        )
+        advantages = grpo_advantages(
+            rewards, groups, normalize_std=self._spec.algorithm.normalize_std
+        )
+        scored = [
+            replace(
+                trajectory,
+                old_log_probs=old[n],
+                reference_log_probs=reference[n] if reference else None,
+                advantages=advantages[n].expand_as(trajectory.loss_mask),
+            )
+            for n, trajectory in enumerate(trajectories)
+        ]
+        if self._rollout % self._spec.schedule.update_weights_interval == 0:
+            # Otherwise the trainer is already ahead of the version that the engines hold.
+            bound = self._spec.algorithm.mismatch.max_difference
+            check_mismatch(scored, samples, self._version, bound)
+        if self._rollout == 0 and self._spec.model.reference is None:
+            check_reference(scored)
+        return scored
+
+    def _step(self, batch: list[OpenGroup], trajectories: Sequence[Trajectory]) -> None:
+        """The batch's optimizer steps, over its samples in a random order."""
+        shuffle = torch.Generator().manual_seed(self._spec.seed * 1_000_003 + self._rollout)
+        order = torch.randperm(len(trajectories), generator=shuffle)
+        steps = []
+        with self._watch.stage("train"):
+            for chosen in order.split(self._spec.schedule.global_batch_size):
+                steps.append(self._policy.step([trajectories[n] for n in chosen.tolist()]))
+        metrics = {name: sum(s[name] for s in steps) / len(steps) for name in steps[0]}
+        metrics |= mismatch_metrics(trajectories) | batch_metrics(batch, self._version)
+        self._rollout += 1
+        self._at_desk(lambda desk: desk.exchange.consume(batch, self._rollout))
+        self._unrecorded = (batch, metrics)
+
+    def _publish(self, *, when: bool = True) -> None:
+        """Sends the weights to the engines as the next version."""
+        if not when:
+            return
+        with self._watch.stage("publish"):
+            limit = self._spec.weights.bucket_mebibytes * 2**20
+            snapshot = list(buckets(self._policy.export(), limit))
+            self._version += 1
+            self._at_desk(lambda desk: desk.publish(snapshot, self._version))
+
+    def _evaluate(self) -> None:
+        """Runs the evaluations before the first batch, at their interval, and after the last."""
+        interval = self._spec.schedule.eval_interval
+        due = self._rollout == 0 or self._is_due(interval) or self._is_done()
+        if not due or self._evaluated_at == self._rollout:
+            return
+        with self._watch.stage("evaluate"):
+            self._at_desk(lambda desk: desk.evaluate(self._rollout))
+        self._evaluated_at = self._rollout
+
+    def _record(self) -> None:
+        """Writes the last batch's numbers down. Its times reach back to the record before."""
+        if self._unrecorded is None:
+            return
+        batch, metrics = self._unrecorded
+        self._unrecorded = None
+        seconds = self._watch.read()
+        self._at_desk(lambda desk: desk.record(self._rollout, batch, metrics, seconds))
+
+    def _save(self, *, when: bool) -> None:
+        if not when:
+            return
+        with self._watch.stage("save"):
+            partial = self._rank0(lambda: self._checkpoints.begin(self._rollout))
+            self._policy.save(self._checkpoints.model_path(partial))
+            self._at_desk(
+                lambda desk: self._checkpoints.commit(
+                    partial,
+                    {
+                        "version": self._version,
+                        "evaluated_at": self._evaluated_at,
+                        **desk.save(),
+                    },
+                )
+            )
+            self._saved_at = self._rollout
+
+    def _finish(self, state: str) -> None:
+        self._at_desk(lambda desk: desk.finish(state))
+
+    def _at_desk(self, work: Callable[[Desk], T]) -> T:
+        """Runs `work` at rank 0's desk; all ranks get its result or its exception."""
+
+        def on_rank0() -> T:
+            assert self._desk is not None
+            return work(self._desk)
+
+        return self._rank0(on_rank0)

@@ -1,0 +1,163 @@
+"""Rank 0's desk: everything of the trainer that exists once."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+import torch
+from prometheus_client import CollectorRegistry
+from rljob.buffer.client import TrainerBuffer
+from rljob.plan.environment import RoleEnvironment
+from rljob.telemetry.server import StatusServer
+
+from rljob.api import RLJob
+from rljob_trainer.algorithms.filter import load_filter
+from rljob_trainer.batch import shown_samples
+from rljob_trainer.data.source import JsonlSource
+from rljob_trainer.data.tokenizer import PromptTokenizer
+from rljob_trainer.evaluation import evaluations
+from rljob_trainer.exchange import Exchange
+from rljob_trainer.incarnation import IncarnationFile
+from rljob_trainer.ledger import Ledger, OpenGroup
+from rljob_trainer.recorder import Recorder
+from rljob_trainer.stop import StopFlag
+from rljob_trainer.weights.bucket import Bucket
+from rljob_trainer.weights.publisher import Publisher
+
+log = structlog.get_logger()
+
+_SHOWN_SAMPLES = 4
+
+
+class Desk:
+    """Buffer, ledger, data, engines, records: the trainer's side of the world outside."""
+
+    def __init__(
+        self, job: RLJob, environment: RoleEnvironment, *, device: torch.device, stop: StopFlag
+    ) -> None:
+        """Opens and checks everything; nothing is started yet.
+
+        Raises:
+            UsageError: data, tokenizer, filter or a port is not as it must be.
+        """
+        spec = job.spec
+        run_dir = Path(environment.run_dir)
+        registry = CollectorRegistry()
+        checkpoint = Path(spec.model.checkpoint)
+        tokenizer = PromptTokenizer(checkpoint, chat=spec.data.apply_chat_template)
+        self._job = job
+        self._incarnation = IncarnationFile(run_dir)
+        self.recorder = Recorder(job, run_dir, registry)
+        self._source = JsonlSource(spec.data, spec.data.prompts, tokenizer, spec.seed)
+        self._evaluations = evaluations(spec, tokenizer)
+        self._buffer = TrainerBuffer(
+            environment.buffer_url,
+            job.key,
+            environment.buffer_password,
+            lease_seconds=spec.rollout.lease_seconds,
+        )
+        self.publisher = Publisher(
+            spec.weights,
+            self._buffer,
+            host=environment.host,
+            device=device,
+            admin_key=environment.engine_admin_key,
+            stop=stop,
+        )
+        self.exchange = Exchange(
+            spec,
+            buffer=self._buffer,
+            source=self._source,
+            ledger=Ledger(self.recorder.journals["ledger"]),
+            group_filter=load_filter(spec.algorithm.filter),
+            stop=stop,
+            while_waiting=self._while_waiting,
+        )
+        self._server = StatusServer(
+            environment.host, environment.metrics_port, registry, self.recorder.status
+        )
+        self._server.start()
+
+    def start(self, rollout: int, state: Mapping[str, Any] | None) -> None:
+        """Takes the run over, from the beginning or from a checkpoint's state."""
+        if state is not None:
+            self.recorder.load(state["recorder"])
+        self.exchange.start(self._incarnation.read(), rollout, state and state["exchange"])
+        self._incarnation.write(self.exchange.incarnation)
+        self.recorder.phase("starting", "waiting for engines")
+
+    def save(self) -> dict[str, Any]:
+        """What a checkpoint keeps of all this."""
+        return {"exchange": self.exchange.save(), "recorder": self.recorder.save()}
+
+    def publish(self, snapshot: Sequence[Bucket], version: int) -> None:
+        """Brings a weight version to the engines and lets it count."""
+        self.publisher.publish(snapshot, version)
+        self.exchange.ledger.publish(version)
+        self.recorder.phase("running")
+        self._update_status()
+
+    def evaluate(self, rollout: int) -> None:
+        """Runs every evaluation with the published weights."""
+        for evaluation in self._evaluations:
+            self.recorder.phase("evaluating", evaluation.name)
+            self.recorder.evaluation(rollout, evaluation.run(self.exchange))
+        self.recorder.phase("running")
+
+    def record(
+        self,
+        rollout: int,
+        batch: Sequence[OpenGroup],
+        metrics: Mapping[str, float],
+        seconds: Mapping[str, float],
+    ) -> None:
+        """Writes down a batch that was trained on."""
+        ledger = self.exchange.ledger
+        samples = sum(entry.group.samples for entry in batch)
+        total = seconds["total"]
+        self.recorder.batch(
+            rollout,
+            {
+                **metrics,
+                "weights/version": ledger.version,
+                "groups/dropped": ledger.dropped,
+                "throughput/samples_per_second": samples / total,
+                "throughput/tokens_per_second": samples * metrics["response/length_mean"] / total,
+                **{f"time/{stage}": value for stage, value in seconds.items()},
+            },
+            shown_samples(batch, _SHOWN_SAMPLES),
+        )
+        self._update_status()
+
+    def finish(self, state: str) -> None:
+        """Ends the run for all roles."""
+        ledger = self.exchange.ledger
+        self.recorder.summary(
+            state,
+            staleness_max=ledger.staleness_max,
+            weight_versions=ledger.version + 1,
+            groups_consumed=ledger.consumed,
+            groups_dropped=ledger.dropped,
+            prompts_skipped=self._source.skipped,
+        )
+        self.recorder.phase("finished" if state == "succeeded" else "stopping")
+        self._buffer.set_phase("finished" if state == "succeeded" else "stopping")
+        self.publisher.close()
+        self.recorder.close()
+        log.info("run.finished", state=state, rollouts=self.recorder.status()["rollout"])
+
+    def _while_waiting(self) -> None:
+        self.publisher.catch_up()
+        self._update_status()
+
+    def _update_status(self) -> None:
+        occupancy = self._buffer.occupancy()
+        self.recorder.update(
+            weight_version=self.exchange.ledger.version,
+            staleness_max=self.exchange.ledger.staleness_max,
+            engines=self.publisher.members,
+            waiting=occupancy.waiting,
+            leased=occupancy.leased,
+            ready=self.exchange.ledger.ready,
+        )

@@ -1,0 +1,195 @@
+"""Groups on their way out to the workers and back: admit, collect, consume."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import structlog
+from rljob.buffer.client import TrainerBuffer
+
+from rljob.api import RLJobSpec
+from rljob.buffer.records import Completion, Group
+from rljob.errors import UsageError
+from rljob_trainer.admission import Admission
+from rljob_trainer.algorithms.filter import GroupFilter
+from rljob_trainer.data.source import JsonlSource, Prompt
+from rljob_trainer.ledger import Ledger, OpenGroup
+from rljob_trainer.stop import StopFlag
+
+log = structlog.get_logger()
+
+_BLOCK_SECONDS = 0.5  # how long one look at the buffer waits; a stop is noticed in this time
+
+
+class Exchange:
+    """The trainer's end of the buffer. Lives on rank 0."""
+
+    def __init__(
+        self,
+        spec: RLJobSpec,
+        *,
+        buffer: TrainerBuffer,
+        source: JsonlSource,
+        ledger: Ledger,
+        group_filter: GroupFilter | None,
+        stop: StopFlag,
+        while_waiting: Callable[[], None],
+    ) -> None:
+        """`while_waiting` is called at every look at the buffer that brings nothing."""
+        self._spec = spec
+        self._buffer = buffer
+        self._source = source
+        self._filter = group_filter
+        self._stop = stop
+        self._while_waiting = while_waiting
+        self._admission = Admission.of(spec.schedule)
+        self._evaluated: dict[int, Completion] = {}
+        self._failures_in_a_row = 0
+        self._drops_in_a_row = 0
+        self.ledger = ledger
+        self.incarnation = 0
+        self.wait_seconds = 0.0  # spent in `collect` without a full batch, since last asked
+
+    def start(self, floor: int, rollout: int, saved: dict[str, Any] | None) -> None:
+        """Takes the buffer over from any earlier trainer and offers again what is open.
+
+        Args:
+            floor: the last incarnation that the run directory knows of.
+            rollout: batches trained on.
+            saved: `save()` of the checkpoint that the run resumes from.
+        """
+        self.incarnation = self._buffer.start(floor)
+        if saved is not None:
+            self._source.load(saved["source"])
+            self.ledger.load(saved["ledger"], self.incarnation)
+        self.ledger.start(self.incarnation, rollout)
+        self._buffer.admit(self.ledger.waiting())
+
+    def save(self) -> dict[str, Any]:
+        """Cursor, ledger and ready samples, for a checkpoint."""
+        return {"source": self._source.save(), "ledger": self.ledger.save()}
+
+    def admit(self) -> None:
+        """Offers as many new groups as the staleness bound and the rest of the run allow."""
+        schedule = self._spec.schedule
+        ledger = self.ledger
+        wanted = schedule.rollouts * schedule.rollout_batch_size
+        capacity = self._admission.capacity(
+            open_groups=ledger.open_groups,
+            consumed_since_publish=ledger.consumed_since_publish,
+            still_needed=wanted - ledger.consumed - ledger.open_groups,
+        )
+        groups = []
+        for _ in range(capacity):
+            ref, prompt = self._source.draw()
+            group = self._group(prompt)
+            ledger.admit(group, ref)
+            groups.append(group)
+        self._buffer.admit(groups)
+
+    def collect(self) -> list[OpenGroup]:
+        """The next rollout batch: waits until its groups are completed.
+
+        Raises:
+            StoppedError: a stop was asked for meanwhile.
+            UsageError: the groups fail or are refused one after the other.
+        """
+        began = time.monotonic()
+        try:
+            while True:
+                self.admit()
+                batch = self.ledger.next_batch(self._spec.schedule.rollout_batch_size)
+                if batch is not None:
+                    self._drops_in_a_row = 0
+                    return batch
+                self._look()
+        finally:
+            self.wait_seconds += time.monotonic() - began
+
+    def consume(self, batch: Iterable[OpenGroup], rollout: int) -> None:
+        """Notes that the groups were trained on in batch `rollout`.
+
+        Raises:
+            RuntimeError: a token was staler than the bound: the promise is broken, so the job is.
+        """
+        self.ledger.consume(batch, rollout)
+        bound = self._spec.schedule.max_staleness
+        if self.ledger.staleness_max > bound:
+            raise RuntimeError(
+                f"a token {self.ledger.staleness_max} versions old was consumed; "
+                f"spec.schedule.maxStaleness allows {bound}"
+            )
+
+    def evaluate(self, groups: Sequence[Group]) -> list[Completion]:
+        """Has groups generated besides training, and waits for them, in the given order."""
+        self._evaluated = {}
+        self._buffer.admit(groups)
+        wanted = {group.id for group in groups}
+        while wanted - self._evaluated.keys():
+            self._look(offered=groups)
+        return [self._evaluated[group.id] for group in groups]
+
+    def _group(self, prompt: Prompt) -> Group:
+        spec = self._spec
+        group_id = self.ledger.draw_id()
+        return Group(
+            id=group_id,
+            incarnation=self.incarnation,
+            kind="train",
+            prompt=prompt.text,
+            prompt_tokens=prompt.tokens,
+            label=prompt.label,
+            metadata=prompt.metadata,
+            samples=spec.algorithm.samples_per_prompt,
+            sampling=spec.rollout.sampling.model_dump(),
+            reward=spec.rollout.reward.model_dump(),
+            seed=spec.seed * 1_000_003 + group_id,
+        )
+
+    def _look(self, offered: Sequence[Group] = ()) -> None:
+        """Takes what is completed, waiting a moment for it."""
+        self._stop.check()
+        completions = self._buffer.collect(_BLOCK_SECONDS)
+        for completion in completions:
+            self._settle(completion)
+        if not completions:
+            if self._buffer.lost():
+                self._restore(offered)
+            self._while_waiting()
+
+    def _restore(self, offered: Sequence[Group]) -> None:
+        log.warning("buffer.lost", open=self.ledger.open_groups)
+        self._buffer.restore(self.incarnation, self.ledger.version)
+        unfinished = [group for group in offered if group.id not in self._evaluated]
+        self._buffer.admit([*unfinished, *self.ledger.waiting()])
+
+    def _settle(self, completion: Completion) -> None:
+        if completion.failure is not None and completion.failure_is_usage:
+            raise UsageError(completion.failure)
+        entry = self.ledger.complete(completion)
+        if entry is None:
+            # Not one of the ledger's open groups, so one that an evaluation asked for.
+            self._evaluated[completion.group] = completion
+        elif completion.failure is not None:
+            self._failures_in_a_row += 1
+            self._drop(completion, completion.failure)
+            if self._failures_in_a_row >= self._spec.schedule.rollout_batch_size:
+                raise UsageError(
+                    f"{self._failures_in_a_row} groups in a row failed; the last: "
+                    f"{completion.failure}"
+                )
+        else:
+            self._failures_in_a_row = 0
+            if self._filter is not None and not self._filter(completion.samples):
+                self._drop(completion, f"filter {self._spec.algorithm.filter}")
+                if self._drops_in_a_row >= max(len(self._source), self._admission.window):
+                    raise UsageError(
+                        f"spec.algorithm.filter: {self._spec.algorithm.filter} refused "
+                        f"{self._drops_in_a_row} groups in a row; allowed: a filter and a reward "
+                        "under which some groups pass"
+                    )
+
+    def _drop(self, completion: Completion, reason: str) -> None:
+        self._drops_in_a_row += 1
+        self.ledger.drop(completion.group, reason)
+        log.info("group.dropped", group=completion.group, reason=reason)

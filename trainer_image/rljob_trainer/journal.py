@@ -1,0 +1,39 @@
+"""An append-only JSON Lines file that a checkpoint can name a place in."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class Journal:
+    """One record a line. `offset` goes into a checkpoint; `rewind` drops what came after it.
+
+    A run that resumes from a checkpoint is as if the time after it had not been, so its files
+    must not tell of that time either.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab")
+
+    @property
+    def offset(self) -> int:
+        """Bytes written so far."""
+        return self._file.tell()
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Writes one record and hands it to the operating system."""
+        self._file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+
+    def sync(self) -> int:
+        """Makes what was written durable and returns the offset."""
+        os.fsync(self._file.fileno())
+        return self.offset
+
+    def rewind(self, offset: int) -> None:
+        """Cuts the file back to `offset` bytes."""
+        self._file.truncate(offset)
+        self._file.seek(offset)

@@ -1,0 +1,74 @@
+"""One process of the trainer, as torchrun starts it."""
+
+from pathlib import Path
+
+import structlog
+import torch.distributed as dist
+from rljob.buffer.client import TrainerBuffer
+from rljob.plan.environment import RoleEnvironment
+from rljob.telemetry.role import run_role
+
+from rljob.api import RLJob
+from rljob_trainer.checkpoint import Checkpoints
+from rljob_trainer.collective import Rank0
+from rljob_trainer.conductor import Conductor
+from rljob_trainer.desk import Desk
+from rljob_trainer.megatron.parallel import Parallel, initialize
+from rljob_trainer.megatron.policy import Policy
+from rljob_trainer.outcome import is_finished
+from rljob_trainer.stop import StopFlag
+
+log = structlog.get_logger()
+
+
+def main(environment: RoleEnvironment) -> int:
+    """Trains the job of the environment; returns the exit code."""
+    job = environment.job()
+    run_dir = Path(environment.run_dir)
+    stop = StopFlag().listen()
+    parallel = initialize(job)
+    rank0 = Rank0(parallel.rank)
+    if rank0(lambda: is_finished(run_dir, job.spec.schedule)):
+        rank0(lambda: _say_finished(job, environment))
+    else:
+        _conductor(job, environment, parallel, rank0, stop).run()
+    dist.destroy_process_group()
+    return 0
+
+
+def _conductor(
+    job: RLJob, environment: RoleEnvironment, parallel: Parallel, rank0: Rank0, stop: StopFlag
+) -> Conductor:
+    desk: Desk | None = None
+
+    def open_desk() -> None:
+        nonlocal desk
+        desk = Desk(job, environment, device=parallel.device, stop=stop)
+
+    # The desk first: what is wrong with the data shows before the model is loaded.
+    rank0(open_desk)
+    spec = job.spec
+    reference = None
+    if spec.algorithm.kl.loss_coefficient > 0:
+        path = Path(spec.model.reference or spec.model.checkpoint)
+        reference = Policy(job, parallel, path, trainable=False)
+    return Conductor(
+        job,
+        parallel,
+        policy=Policy(job, parallel, Path(spec.model.checkpoint), trainable=True),
+        reference=reference,
+        rank0=rank0,
+        desk=desk,
+        checkpoints=Checkpoints(Path(environment.run_dir) / "checkpoints", spec.schedule.keep_last),
+    )
+
+
+def _say_finished(job: RLJob, environment: RoleEnvironment) -> None:
+    log.info("run.finished", state="succeeded", message="it had finished before")
+    TrainerBuffer(environment.buffer_url, job.key, environment.buffer_password).set_phase(
+        "finished"
+    )
+
+
+if __name__ == "__main__":
+    run_role("trainer", main)

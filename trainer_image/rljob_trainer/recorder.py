@@ -1,0 +1,189 @@
+"""What the trainer tells the world: journals, TensorBoard, Prometheus and /status."""
+
+import json
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Gauge
+from rljob.telemetry.metrics import METRICS
+from torch.utils.tensorboard import SummaryWriter
+
+from rljob.api import RLJob
+from rljob_trainer.evaluation import EvaluationResult
+from rljob_trainer.journal import Journal
+
+log = structlog.get_logger()
+
+_WINDOW = 5  # batches over which the reward is averaged for the summary and the target
+
+
+class Recorder:
+    """Writes every number once, to all places. Lives on rank 0."""
+
+    def __init__(self, job: RLJob, run_dir: Path, registry: CollectorRegistry) -> None:
+        self._job = job
+        self._run_dir = run_dir
+        self.journals = {
+            name: Journal(run_dir / f"{name}.jsonl")
+            for name in ("ledger", "metrics", "samples", "evaluations")
+        }
+        self._gauges = {
+            metric.name: Gauge(metric.prometheus_name, metric.help, registry=registry)
+            for metric in METRICS
+        }
+        self._evaluation = Gauge(
+            "rljob_evaluation_reward",
+            "Mean reward of a held-out data set.",
+            ["name"],
+            registry=registry,
+        )
+        self._tensorboard: SummaryWriter | None = None
+        self._rewards: list[float] = []
+        self._evaluations: dict[str, list[float]] = {}
+        self._seconds = 0.0  # of earlier processes of this run
+        self._began = time.monotonic()
+        self._batch_seconds: deque[float] = deque(maxlen=10)
+        self._status: dict[str, Any] = {
+            "phase": "starting",
+            "message": "loading the model",
+            "rollout": 0,
+            "rollouts": job.spec.schedule.rollouts,
+            "evaluations": [],
+        }
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Goes on from a checkpoint: what was written after it is cut off."""
+        for name, journal in self.journals.items():
+            journal.rewind(saved["offsets"][name])
+        self._rewards = list(saved["rewards"])
+        self._evaluations = {name: list(values) for name, values in saved["evaluations"].items()}
+        self._seconds = saved["seconds"]
+        self._status["rollout"] = len(self._rewards)
+
+    def save(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "offsets": {name: journal.sync() for name, journal in self.journals.items()},
+            "rewards": self._rewards,
+            "evaluations": self._evaluations,
+            "seconds": self.seconds,
+        }
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run, over all its processes."""
+        return self._seconds + time.monotonic() - self._began
+
+    @property
+    def recent_reward(self) -> float | None:
+        """Mean reward of the last five batches, once there are five."""
+        return _mean(self._rewards[-_WINDOW:]) if len(self._rewards) >= _WINDOW else None
+
+    def phase(self, phase: str, message: str = "") -> None:
+        """What the trainer is doing now."""
+        self._status.update(phase=phase, message=message)
+
+    def update(self, **values: Any) -> None:
+        """Numbers of /status that change within a batch."""
+        self._status.update(values)
+
+    def batch(
+        self, rollout: int, metrics: Mapping[str, float], samples: Sequence[dict[str, Any]]
+    ) -> None:
+        """A batch was trained on; `rollout` counts from 1."""
+        self._rewards.append(metrics["reward/mean"])
+        self._batch_seconds.append(metrics["time/total"])
+        self.journals["metrics"].append({"rollout": rollout, "time": time.time(), **metrics})
+        for sample in samples:
+            self.journals["samples"].append({"rollout": rollout, **sample})
+        for name, value in metrics.items():
+            self._gauges[name].set(value)
+            self._scalar(name, value, rollout)
+        remaining = self._job.spec.schedule.rollouts - rollout
+        self._status.update(
+            rollout=rollout,
+            reward=metrics["reward/mean"],
+            response_length=metrics["response/length_mean"],
+            samples_per_second=metrics["throughput/samples_per_second"],
+            tokens_per_second=metrics["throughput/tokens_per_second"],
+            eta_seconds=round(remaining * _mean(self._batch_seconds)),
+        )
+        log.info(
+            "rollout.done",
+            rollout=rollout,
+            reward=round(metrics["reward/mean"], 4),
+            loss=round(metrics["loss/total"], 5),
+            gradient_norm=round(metrics["train/gradient_norm"], 4),
+            length=round(metrics["response/length_mean"], 1),
+            version=int(metrics["weights/version"]),
+            staleness=int(metrics["staleness/max"]),
+            seconds=round(metrics["time/total"], 2),
+        )
+
+    def evaluation(self, rollout: int, result: EvaluationResult) -> None:
+        """A data set was evaluated after `rollout` batches."""
+        self._evaluations.setdefault(result.name, []).append(result.reward)
+        record = {
+            "rollout": rollout,
+            "time": time.time(),
+            "name": result.name,
+            "reward": result.reward,
+            "count": result.count,
+            "failed": result.failed,
+            "samples": result.samples,
+        }
+        self.journals["evaluations"].append(record)
+        self._evaluation.labels(result.name).set(result.reward)
+        self._scalar(f"eval/{result.name}/reward", result.reward, rollout)
+        others = [e for e in self._status["evaluations"] if e["name"] != result.name]
+        self._status["evaluations"] = [*others, record]
+        log.info(
+            "evaluation.done", name=result.name, rollout=rollout, reward=round(result.reward, 4)
+        )
+
+    def status(self) -> dict[str, Any]:
+        """The body of /status."""
+        return dict(self._status)
+
+    def summary(self, state: str, **facts: Any) -> None:
+        """The run's outcome, in summary.json."""
+        summary = {
+            "state": state,
+            "seed": self._job.spec.seed,
+            "seconds": round(self.seconds, 1),
+            "rollouts": len(self._rewards),
+            "reward_first5": _mean(self._rewards[:_WINDOW]),
+            "reward_last5": _mean(self._rewards[-_WINDOW:]),
+            "evaluations": {
+                name: {"before": values[0], "after": values[-1]}
+                for name, values in self._evaluations.items()
+            },
+            **facts,
+        }
+        path = self._run_dir / "summary.json"
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(summary, indent=2) + "\n")
+        partial.rename(path)
+
+    def close(self) -> None:
+        """Flushes TensorBoard."""
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+
+    def _scalar(self, name: str, value: float, rollout: int) -> None:
+        if not self._job.spec.tracking.tensorboard:
+            return
+        if self._tensorboard is None:
+            # Points of a time that was rewound are hidden by purge_step.
+            self._tensorboard = SummaryWriter(
+                str(self._run_dir / "tensorboard"), purge_step=rollout, flush_secs=10
+            )
+        self._tensorboard.add_scalar(name, value, rollout)
+
+
+def _mean(values: Sequence[float] | deque[float]) -> float | None:
+    return sum(values) / len(values) if values else None

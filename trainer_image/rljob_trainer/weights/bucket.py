@@ -1,0 +1,45 @@
+"""Weights in flattened buckets: few large messages instead of many small ones."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Some tensors, one after the other as bytes, and what an engine needs to cut them apart."""
+
+    names: list[str]
+    dtypes: list[str]  # as torch names them, without "torch."
+    shapes: list[list[int]]
+    data: UInt8[Tensor, "bytes"]
+
+
+def buckets(weights: Iterable[tuple[str, Tensor]], limit: int) -> Iterator[Bucket]:
+    """Fills buckets of at most `limit` bytes in the given order; a larger tensor gets its own."""
+    names: list[str] = []
+    tensors: list[Tensor] = []
+    size = 0
+    for name, tensor in weights:
+        nbytes = tensor.numel() * tensor.element_size()
+        if tensors and size + nbytes > limit:
+            yield _bucket(names, tensors)
+            names, tensors, size = [], [], 0
+        names.append(name)
+        tensors.append(tensor)
+        size += nbytes
+    if tensors:
+        yield _bucket(names, tensors)
+
+
+def _bucket(names: list[str], tensors: list[Tensor]) -> Bucket:
+    return Bucket(
+        names=names,
+        dtypes=[str(tensor.dtype).removeprefix("torch.") for tensor in tensors],
+        shapes=[list(tensor.shape) for tensor in tensors],
+        # On the host: the last version is kept for engines that come late.
+        data=torch.cat([t.detach().cpu().reshape(-1).view(torch.uint8) for t in tensors]),
+    )
