@@ -145,10 +145,11 @@ class Conductor:
         """The batch's optimizer steps, over its samples in a random order."""
         shuffle = torch.Generator().manual_seed(self._spec.seed * 1_000_003 + self._rollout)
         order = torch.randperm(len(trajectories), generator=shuffle)
-        steps = []
         with self._watch.stage("train"):
-            for chosen in order.split(self._spec.schedule.global_batch_size):
-                steps.append(self._policy.step([trajectories[n] for n in chosen.tolist()]))
+            steps = [
+                self._policy.step([trajectories[n] for n in chosen.tolist()])
+                for chosen in order.split(self._spec.schedule.global_batch_size)
+            ]
         metrics = {name: sum(s[name] for s in steps) / len(steps) for name in steps[0]}
         metrics |= mismatch_metrics(trajectories) | batch_metrics(batch, self._version)
         self._rollout += 1

@@ -19,13 +19,17 @@ class Bucket:
 
 
 def buckets(weights: Iterable[tuple[str, Tensor]], limit: int) -> Iterator[Bucket]:
-    """Fills buckets of at most `limit` bytes in the given order; a larger tensor gets its own."""
+    """Fills buckets of at most `limit` bytes in the given order; a larger tensor gets its own.
+
+    A bucket holds one number format: the receiver looks at the bytes as numbers in place, which
+    must then lie at multiples of their size.
+    """
     names: list[str] = []
     tensors: list[Tensor] = []
     size = 0
     for name, tensor in weights:
         nbytes = tensor.numel() * tensor.element_size()
-        if tensors and size + nbytes > limit:
+        if tensors and (size + nbytes > limit or tensor.dtype != tensors[0].dtype):
             yield _bucket(names, tensors)
             names, tensors, size = [], [], 0
         names.append(name)
