@@ -1,0 +1,28 @@
+-- Groups to generate. ARGV: incarnation, then group id, kind and record in turn.
+-- Returns the stored incarnation: where it is not the caller's, nothing was done.
+-- A group that is known, open or completed, is left as it is.
+local stored = incarnation()
+if stored ~= tonumber(ARGV[1]) then
+  return stored
+end
+for i = 2, #ARGV, 3 do
+  local id, kind, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if redis.call('HEXISTS', GROUPS, id) == 0 then
+    local entry = redis.call('XADD', STREAMS[kind], '*', 'group', record)
+    redis.call('HSET', GROUPS, id, kind .. ' ' .. entry)
+  end
+end
+-- Workers that died left a consumer each; those that own nothing and are silent for an hour go.
+for _, stream in pairs(STREAMS) do
+  for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', stream, WORKERS)) do
+    local of = {}
+    for i = 1, #consumer, 2 do
+      of[consumer[i]] = consumer[i + 1]
+    end
+    if of.pending == 0 and of.idle > 3600000 then
+      redis.call('XGROUP', 'DELCONSUMER', stream, WORKERS, of.name)
+    end
+  end
+end
+wake()
+return stored

@@ -1,0 +1,55 @@
+-- A worker takes groups for an engine. ARGV: engine id, consumer, count, milliseconds of a
+-- lease, then the places that the consumer knows it owns.
+-- Returns the id of the last wake-up, from which the worker may wait, and the leases: place and
+-- record of each.
+local engine, consumer, count, lease = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local last = redis.call('XREVRANGE', WAKE, '+', '-', 'COUNT', 1)[1]
+local leases = {}
+local reply = {last and last[1] or '0-0', leases}
+
+-- An engine with older weights than the published gets no work, whatever its worker believes.
+local version = tonumber(redis.call('HGET', VERSIONS, engine) or -1)
+if redis.call('HGET', STATE, 'phase') ~= 'running' or published() < 0 or version < published() then
+  return reply
+end
+
+local known = {}
+for i = 5, #ARGV do
+  known[ARGV[i]] = true
+end
+
+local function hand_out(kind, entries)
+  for _, entry in ipairs(entries) do
+    leases[#leases + 1] = {kind .. ' ' .. entry[1], entry[2][2]}
+  end
+end
+
+for _, kind in ipairs({'evaluation', 'train'}) do
+  local stream = STREAMS[kind]
+  -- First what it owns without knowing: the reply that told it was lost.
+  local owned = redis.call('XPENDING', stream, WORKERS, '-', '+', #ARGV + count, consumer)
+  for _, entry in ipairs(owned) do
+    if #leases < count and not known[kind .. ' ' .. entry[1]] then
+      hand_out(kind, redis.call('XCLAIM', stream, WORKERS, consumer, 0, entry[1]))
+    end
+  end
+  -- Then what others gave back or let lapse: it has waited longest.
+  local cursor = '0-0'
+  repeat
+    local want = count - #leases
+    if want == 0 then
+      return reply
+    end
+    local claimed = redis.call('XAUTOCLAIM', stream, WORKERS, consumer, lease, cursor,
+      'COUNT', want)
+    cursor = claimed[1]
+    hand_out(kind, claimed[2])
+  until cursor == '0-0'
+  local want = count - #leases
+  if want > 0 then
+    local read = redis.call('XREADGROUP', 'GROUP', WORKERS, consumer, 'COUNT', want,
+      'STREAMS', stream, '>')
+    hand_out(kind, read and read[1][2] or {})
+  end
+end
+return reply

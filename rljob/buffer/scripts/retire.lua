@@ -1,0 +1,3 @@
+-- An engine is gone. ARGV: engine id.
+redis.call('HDEL', ENGINES, ARGV[1])
+redis.call('HDEL', VERSIONS, ARGV[1])

@@ -1,0 +1,12 @@
+-- One engine caught up. ARGV: incarnation, engine id, version.
+-- Returns the stored incarnation: where it is not the caller's, nothing was done.
+local stored = incarnation()
+if stored ~= tonumber(ARGV[1]) then
+  return stored
+end
+-- Only upwards, as in set_version.
+if tonumber(ARGV[3]) > tonumber(redis.call('HGET', VERSIONS, ARGV[2]) or -1) then
+  redis.call('HSET', VERSIONS, ARGV[2], ARGV[3])
+  wake()
+end
+return stored

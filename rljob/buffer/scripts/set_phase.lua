@@ -1,0 +1,9 @@
+-- ARGV: incarnation, phase.
+-- Returns the stored incarnation: where it is not the caller's, nothing was done.
+local stored = incarnation()
+if stored ~= tonumber(ARGV[1]) then
+  return stored
+end
+redis.call('HSET', STATE, 'phase', ARGV[2])
+wake()
+return stored

@@ -1,0 +1,239 @@
+"""The trainer's side of the buffer."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import redis
+import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from rljob.buffer import connection, script
+from rljob.buffer.connection import Patience
+from rljob.buffer.keys import Keys
+from rljob.buffer.records import Completion, Engine, Group, Occupancy, Phase
+
+T = TypeVar("T")
+
+CLIENT_NAME = "rljob-trainer"
+# Groups in a request, and completions in a reply: each has to pass within the socket's timeout
+# and must not hold up the server.
+_CHUNK = 256
+_SCRIPTS = (
+    "start",
+    "restore",
+    "admit",
+    "acknowledge",
+    "set_version",
+    "set_engine_version",
+    "set_phase",
+    "occupancy",
+    "engines",
+)
+
+log = structlog.get_logger()
+
+
+class FencedError(Exception):
+    """A newer trainer has started: this one's incarnation is over and it must stop."""
+
+
+class TrainerBuffer:
+    """The buffer as the trainer's conductor uses it.
+
+    Group ids are unique within an incarnation, evaluation groups included, and not used again.
+    A call waits up to `patience_seconds` for a server that cannot be reached, then raises
+    BufferUnavailable. Writes to a server that has lost the run change nothing: `lost` tells, and
+    `restore` followed by admitting the open groups mends it. FencedError is raised once a newer
+    trainer has started. `admit`, `collect` and `lost` belong to one thread; the others may be
+    called from any.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        job_key: str,
+        password: str | None = None,
+        *,
+        patience_seconds: float = 60,
+    ) -> None:
+        self._keys = Keys(job_key)
+        self._patience = Patience(url, patience_seconds)
+        self._redis: Any = redis.Redis.from_url(
+            url, retry=Retry(NoBackoff(), 0), **connection.options(CLIENT_NAME, password)
+        )
+        self._scripts = {
+            name: self._redis.register_script(script.source(name)) for name in _SCRIPTS
+        }
+        self._incarnation = 0
+        self._version = -1
+        self._phase: Phase = "starting"
+        # Admitted and not handed out yet. A completion of any other group is a repetition, as a
+        # server restarted with slightly older data brings.
+        self._open: set[int] = set()
+        # Handed out and not acknowledged yet: entry of the samples stream, group id.
+        self._handed: list[tuple[bytes, int]] = []
+
+    def start(self, incarnation_floor: int) -> int:
+        """Begins a new incarnation, above the stored one and the floor, and returns it.
+
+        Groups and samples of older ones are dropped and their workers' writes refused from now
+        on; engines stay registered. The phase is "running", no weights are published.
+        """
+        token = secrets.token_hex(8)
+        self._incarnation = self._call("start", incarnation_floor, token)
+        self._version, self._phase = -1, "running"
+        self._open.clear()
+        self._handed.clear()
+        return self._incarnation
+
+    def admit(self, groups: Iterable[Group]) -> None:
+        """Offers groups to the workers, in this order; a known group is left as it is."""
+        admitted = list(groups)
+        for begin in range(0, len(admitted), _CHUNK):
+            chunk = admitted[begin : begin + _CHUNK]
+            # Before they are sent: a lost reply must not make their completions unwelcome.
+            self._open.update(group.id for group in chunk)
+            self._write("admit", *(part for g in chunk for part in (g.id, g.kind, g.pack())))
+
+    def collect(self, block_seconds: float) -> list[Completion]:
+        """Completed groups, each once; waits up to `block_seconds` for the first.
+
+        What is returned counts as received at the next call: if a reply is lost on its way, the
+        next one brings the same completions. RecordError where a worker wrote what this version
+        does not read.
+        """
+        deadline = time.monotonic() + block_seconds
+        while True:
+            if self._handed:
+                self._write("acknowledge", *(part for pair in self._handed for part in pair))
+                self._handed.clear()
+            left = max(0.0, deadline - time.monotonic())
+            fresh = [
+                completion
+                for entry, data in self._read(min(left, connection.BLOCK))
+                if self._accept(entry, completion := Completion.unpack(data))
+            ]
+            if fresh or left == 0:
+                return fresh
+
+    def set_version(self, version: int, engine_ids: Sequence[str]) -> None:
+        """Publishes a weight version; from now on only these engines are admitted to work."""
+        self._version = version
+        self._write("set_version", version, *engine_ids)
+
+    def set_engine_version(self, engine_id: str, version: int) -> None:
+        """Notes that one engine has caught up."""
+        self._write("set_engine_version", engine_id, version)
+
+    def set_phase(self, phase: Phase) -> None:
+        """Tells the workers how far the run is; they lease only while it is "running"."""
+        self._phase = phase
+        self._write("set_phase", phase)
+
+    def engines(self) -> list[Engine]:
+        """The live engines, by id: those whose heartbeat is not older than their time to live."""
+        reply: list[bytes] = self._call("engines")
+        found = [
+            Engine(id=key.decode(), **json.loads(value))
+            for key, value in zip(reply[::2], reply[1::2], strict=True)
+        ]
+        return sorted(found, key=lambda engine: engine.id)
+
+    def occupancy(self) -> Occupancy:
+        """How many groups wait, are leased, are ready to be collected."""
+        waiting, leased, ready = self._call("occupancy")
+        return Occupancy(waiting, leased, max(0, ready - len(self._handed)))
+
+    def known_groups(self) -> set[int]:
+        """Groups that the server holds: waiting, leased, or completed and not acknowledged."""
+        return {int(key) for key in self._retry(lambda: self._redis.hkeys(self._keys.groups))}
+
+    def lost(self) -> bool:
+        """True where the server no longer holds all that this trainer put in it."""
+        stored = self._retry(
+            lambda: self._redis.hmget(self._keys.state, "incarnation", "version", "phase")
+        )
+        incarnation = int(stored[0] or 0)
+        self._check_fence(incarnation)
+        same = (
+            incarnation == self._incarnation
+            and int(stored[1]) == self._version
+            and stored[2] == self._phase.encode()
+        )
+        missing = self._open - self.known_groups() if same else self._open
+        if same and not missing:
+            return False
+        log.warning("buffer.lost", incarnation=incarnation, missing_groups=len(missing))
+        return True
+
+    def restore(self, incarnation: int, version: int, engine_versions: Mapping[str, int]) -> None:
+        """Puts the run's state back into a server that lost it; the phase is the one last set.
+
+        Groups that the server still has stay; those that `known_groups` then misses must be
+        admitted again.
+        """
+        self._incarnation, self._version = incarnation, version
+        pairs = (part for pair in engine_versions.items() for part in pair)
+        self._write("restore", version, self._phase, *pairs)
+
+    def destroy(self) -> None:
+        """Deletes everything of this job from the server."""
+        self._retry(lambda: self._redis.unlink(*self._keys.all))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._redis.close()
+
+    def _read(self, block_seconds: float) -> list[tuple[bytes, bytes]]:
+        """Entry and data of completions not acknowledged yet.
+
+        Always from the start of the stream: what has been acknowledged is no longer in it.
+        """
+        reply = self._retry(
+            lambda: self._redis.xread(
+                {self._keys.samples: "0"}, count=_CHUNK, block=max(1, int(block_seconds * 1000))
+            )
+        )
+        return [
+            (entry, values[b"completion"])
+            for _, entries in reply or []
+            for entry, values in entries
+        ]
+
+    def _accept(self, entry: bytes, completion: Completion) -> bool:
+        """Notes that an entry was read; False where its group was handed out before."""
+        self._check_fence(completion.incarnation)
+        self._handed.append((entry, completion.group))
+        if completion.group not in self._open:
+            log.info("buffer.repetition", group=completion.group, worker=completion.worker)
+            return False
+        self._open.remove(completion.group)
+        return True
+
+    def _write(self, name: str, *arguments: Any) -> None:
+        self._check_fence(self._call(name, self._incarnation, *arguments))
+
+    def _check_fence(self, incarnation: int) -> None:
+        if incarnation > self._incarnation:
+            raise FencedError(
+                f"a newer trainer has started: incarnation {incarnation}, this one's is "
+                f"{self._incarnation}"
+            )
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        return self._retry(lambda: self._scripts[name](self._keys.all, arguments))
+
+    def _retry(self, request: Callable[[], T]) -> T:
+        attempts = self._patience.attempts()
+        while True:
+            try:
+                reply = request()
+            except redis.RedisError as error:
+                time.sleep(attempts.failed(error))
+            else:
+                attempts.succeeded()
+                return reply

@@ -1,0 +1,173 @@
+"""A rollout worker's side of the buffer."""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from rljob.buffer import connection, script
+from rljob.buffer.connection import Patience
+from rljob.buffer.keys import Keys
+from rljob.buffer.records import Completion, Engine, Group, Lease, RunState
+
+T = TypeVar("T")
+
+CLIENT_NAME_PREFIX = "rljob-rollout-"
+_SCRIPTS = ("heartbeat", "retire", "lease", "renew", "release", "complete")
+
+
+class WorkerBuffer:
+    """The buffer as a rollout worker uses it; all methods belong to one event loop.
+
+    A call waits up to `patience_seconds` for a server that cannot be reached, then raises
+    BufferUnavailable. All may be cancelled: what a cancelled or lost request did in the server
+    is found again by the next one. One task leases and waits.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        job_key: str,
+        password: str | None = None,
+        *,
+        worker: str,
+        lease_seconds: float,
+        patience_seconds: float = 60,
+    ) -> None:
+        self._keys = Keys(job_key)
+        self._patience = Patience(url, patience_seconds)
+        self._redis: Any = redis.asyncio.Redis.from_url(
+            url,
+            retry=Retry(NoBackoff(), 0),
+            **connection.options(CLIENT_NAME_PREFIX + worker, password),
+        )
+        self._scripts = {
+            name: self._redis.register_script(script.source(name)) for name in _SCRIPTS
+        }
+        self._lease_seconds = lease_seconds
+        # Leases belong to this process: a restarted worker knows nothing of the old one's.
+        self._consumer = f"{worker}/{secrets.token_hex(8)}"
+        self._owned: set[str] = set()  # entries leased and neither completed, released nor lost
+        self._leasing = asyncio.Lock()
+        self._seen: bytes = b"0-0"  # wake-up before which this worker has looked for work
+
+    async def heartbeat(self, engine: Engine, ttl_seconds: float) -> None:
+        """Registers an engine, or keeps it registered, for `ttl_seconds` from now."""
+        record = json.dumps({"worker": engine.worker, "url": engine.url})
+        await self._call("heartbeat", engine.id, record, int(ttl_seconds * 1000))
+
+    async def retire(self, engine_id: str) -> None:
+        """Takes an engine out of the registry."""
+        await self._call("retire", engine_id)
+
+    async def lease(self, engine_id: str, count: int) -> list[Lease]:
+        """Up to `count` groups for this engine, which this worker owns for `lease_seconds`.
+
+        None unless the run's phase is "running" and the engine holds the published weights.
+        Evaluation groups come before training groups, and those that were given back or whose
+        lease has lapsed before fresh ones. A lease of this worker's own that has lapsed may be
+        handed to it again.
+        """
+        # One at a time: another request must not take this one's leases for lost ones.
+        async with self._leasing:
+            deadline = time.monotonic() + self._lease_seconds
+            self._seen, leases = await self._call(
+                "lease",
+                engine_id,
+                self._consumer,
+                count,
+                int(self._lease_seconds * 1000),
+                *self._owned,
+            )
+            found = [
+                Lease(place.decode(), Group.unpack(record), deadline) for place, record in leases
+            ]
+            self._owned.update(lease.entry for lease in found)
+            return found
+
+    async def wait(self, timeout_seconds: float) -> bool:
+        """Waits until something may have changed since this worker last looked for work.
+
+        Groups admitted or given back, weights published, an engine caught up, the phase: each
+        ends the wait, also when it came between `lease` and this call. A lease that lapses does
+        not: wait no longer than a lapsed group may lie. False: the time passed.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            block = max(1, int(min(left, connection.BLOCK) * 1000))
+            reply = await self._retry(
+                lambda block=block: self._redis.xread(  # type: ignore[misc]
+                    {self._keys.wake: self._seen}, block=block
+                )
+            )
+            if reply:
+                self._seen = reply[0][1][-1][0]
+                return True
+            if left == 0:
+                return False
+
+    async def renew(self, leases: Iterable[Lease]) -> set[int]:
+        """Extends leases by `lease_seconds` from now; returns the groups that are still owned.
+
+        Any other was claimed by another worker, completed, or belongs to an older incarnation.
+        """
+        asked = {lease.entry: lease.group.id for lease in leases}
+        if not asked:
+            return set()
+        owned = {place.decode() for place in await self._call("renew", self._consumer, *asked)}
+        self._owned -= asked.keys() - owned
+        return {asked[place] for place in owned}
+
+    async def complete(self, lease: Lease, completion: Completion) -> bool:
+        """Hands a group's samples to the trainer.
+
+        True for the first completion of the group. False for any other, which changes nothing:
+        the group is completed or unknown, or a newer incarnation has begun.
+        """
+        if completion.group != lease.group.id:
+            raise ValueError(f"completion of {completion.group} for the lease of {lease.group.id}")
+        token = secrets.token_hex(8)
+        first = await self._call(
+            "complete", completion.incarnation, completion.group, token, completion.pack()
+        )
+        self._owned.discard(lease.entry)
+        return bool(first)
+
+    async def release(self, lease: Lease) -> None:
+        """Gives a group back, for any worker to lease at once."""
+        await self._call("release", self._consumer, lease.entry)
+        self._owned.discard(lease.entry)
+
+    async def state(self) -> RunState:
+        """The run's state; incarnation 0 in phase "starting" where the server knows none."""
+        incarnation, version, phase = await self._retry(
+            lambda: self._redis.hmget(self._keys.state, "incarnation", "version", "phase")
+        )
+        if incarnation is None:
+            return RunState(0, -1, "starting")
+        return RunState(int(incarnation), int(version), phase.decode())
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._redis.aclose()
+
+    async def _call(self, name: str, *arguments: Any) -> Any:
+        return await self._retry(lambda: self._scripts[name](self._keys.all, arguments))
+
+    async def _retry(self, request: Callable[[], Awaitable[T]]) -> T:
+        attempts = self._patience.attempts()
+        while True:
+            try:
+                reply = await request()
+            except redis.RedisError as error:
+                await asyncio.sleep(attempts.failed(error))
+            else:
+                attempts.succeeded()
+                return reply
