@@ -26,8 +26,7 @@ class Keys:
                 "break the hash tag that keeps the job's keys in one cluster slot"
             )
         self.all: tuple[str, ...] = tuple(f"{{{job_key}}}:{name}" for name in NAMES)
-        named = dict(zip(NAMES, self.all, strict=True))
-        self.state = named["state"]
-        self.groups = named["groups"]
-        self.samples = named["samples"]
-        self.wake = named["wake"]
+        self._named = dict(zip(NAMES, self.all, strict=True))
+
+    def __getitem__(self, name: str) -> str:
+        return self._named[name]

@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import redis
@@ -71,6 +71,7 @@ class TrainerBuffer:
         self._incarnation = 0
         self._version = -1
         self._phase: Phase = "starting"
+        self._engine_versions: dict[str, int] = {}
         # Admitted and not handed out yet. A completion of any other group is a repetition, as a
         # server restarted with slightly older data brings.
         self._open: set[int] = set()
@@ -86,6 +87,7 @@ class TrainerBuffer:
         token = secrets.token_hex(8)
         self._incarnation = self._call("start", incarnation_floor, token)
         self._version, self._phase = -1, "running"
+        self._engine_versions = {}
         self._open.clear()
         self._handed.clear()
         return self._incarnation
@@ -123,10 +125,12 @@ class TrainerBuffer:
     def set_version(self, version: int, engine_ids: Sequence[str]) -> None:
         """Publishes a weight version; from now on only these engines are admitted to work."""
         self._version = version
+        self._engine_versions = dict.fromkeys(engine_ids, version)
         self._write("set_version", version, *engine_ids)
 
     def set_engine_version(self, engine_id: str, version: int) -> None:
         """Notes that one engine has caught up."""
+        self._engine_versions = {**self._engine_versions, engine_id: version}
         self._write("set_engine_version", engine_id, version)
 
     def set_phase(self, phase: Phase) -> None:
@@ -148,37 +152,34 @@ class TrainerBuffer:
         waiting, leased, ready = self._call("occupancy")
         return Occupancy(waiting, leased, max(0, ready - len(self._handed)))
 
-    def known_groups(self) -> set[int]:
-        """Groups that the server holds: waiting, leased, or completed and not acknowledged."""
-        return {int(key) for key in self._retry(lambda: self._redis.hkeys(self._keys.groups))}
-
     def lost(self) -> bool:
         """True where the server no longer holds all that this trainer put in it."""
-        stored = self._retry(
-            lambda: self._redis.hmget(self._keys.state, "incarnation", "version", "phase")
-        )
-        incarnation = int(stored[0] or 0)
+        state, versions, registered, groups = self._retry(self._snapshot)
+        incarnation = int(state[0] or 0)
         self._check_fence(incarnation)
-        same = (
-            incarnation == self._incarnation
-            and int(stored[1]) == self._version
-            and stored[2] == self._phase.encode()
+        expected = {key.encode(): version for key, version in self._engine_versions.items()}
+        kept = (
+            state == [str(own).encode() for own in (self._incarnation, self._version, self._phase)]
+            # An engine that retired has taken its version with it.
+            and all(
+                int(versions.get(key, -1)) >= version
+                for key, version in expected.items()
+                if key in registered
+            )
+            and self._open <= {int(key) for key in groups}
         )
-        missing = self._open - self.known_groups() if same else self._open
-        if same and not missing:
-            return False
-        log.warning("buffer.lost", incarnation=incarnation, missing_groups=len(missing))
-        return True
+        if not kept:
+            log.warning("buffer.lost", found_incarnation=incarnation, open_groups=len(self._open))
+        return not kept
 
-    def restore(self, incarnation: int, version: int, engine_versions: Mapping[str, int]) -> None:
-        """Puts the run's state back into a server that lost it; the phase is the one last set.
+    def restore(self) -> None:
+        """Puts incarnation, versions and phase back into a server that has lost them.
 
-        Groups that the server still has stay; those that `known_groups` then misses must be
-        admitted again.
+        Groups that the server still has stay; all that are open have to be admitted again, which
+        leaves those alone.
         """
-        self._incarnation, self._version = incarnation, version
-        pairs = (part for pair in engine_versions.items() for part in pair)
-        self._write("restore", version, self._phase, *pairs)
+        pairs = (part for pair in self._engine_versions.items() for part in pair)
+        self._write("restore", self._version, self._phase, *pairs)
 
     def destroy(self) -> None:
         """Deletes everything of this job from the server."""
@@ -188,21 +189,29 @@ class TrainerBuffer:
         """Closes the connections."""
         self._redis.close()
 
+    def _snapshot(self) -> tuple[list[bytes | None], dict[bytes, bytes], list[bytes], list[bytes]]:
+        """State, engines' versions, registered engines and groups, as of one moment."""
+        keys = self._keys
+        return tuple(
+            self._redis.pipeline()
+            .hmget(keys["state"], "incarnation", "version", "phase")
+            .hgetall(keys["versions"])
+            .hkeys(keys["engines"])
+            .hkeys(keys["groups"])
+            .execute()
+        )
+
     def _read(self, block_seconds: float) -> list[tuple[bytes, bytes]]:
         """Entry and data of completions not acknowledged yet.
 
         Always from the start of the stream: what has been acknowledged is no longer in it.
         """
+        block = max(1, int(block_seconds * 1000))  # 0 would block for ever
         reply = self._retry(
-            lambda: self._redis.xread(
-                {self._keys.samples: "0"}, count=_CHUNK, block=max(1, int(block_seconds * 1000))
-            )
+            lambda: self._redis.xread({self._keys["samples"]: "0"}, count=_CHUNK, block=block)
         )
-        return [
-            (entry, values[b"completion"])
-            for _, entries in reply or []
-            for entry, values in entries
-        ]
+        entries = reply[0][1] if reply else []
+        return [(entry, values[b"completion"]) for entry, values in entries]
 
     def _accept(self, entry: bytes, completion: Completion) -> bool:
         """Notes that an entry was read; False where its group was handed out before."""

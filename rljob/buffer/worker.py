@@ -101,12 +101,7 @@ class WorkerBuffer:
         deadline = time.monotonic() + timeout_seconds
         while True:
             left = max(0.0, deadline - time.monotonic())
-            block = max(1, int(min(left, connection.BLOCK) * 1000))
-            reply = await self._retry(
-                lambda block=block: self._redis.xread(  # type: ignore[misc]
-                    {self._keys.wake: self._seen}, block=block
-                )
-            )
+            reply = await self._read_wake(min(left, connection.BLOCK))
             if reply:
                 self._seen = reply[0][1][-1][0]
                 return True
@@ -148,7 +143,7 @@ class WorkerBuffer:
     async def state(self) -> RunState:
         """The run's state; incarnation 0 in phase "starting" where the server knows none."""
         incarnation, version, phase = await self._retry(
-            lambda: self._redis.hmget(self._keys.state, "incarnation", "version", "phase")
+            lambda: self._redis.hmget(self._keys["state"], "incarnation", "version", "phase")
         )
         if incarnation is None:
             return RunState(0, -1, "starting")
@@ -157,6 +152,12 @@ class WorkerBuffer:
     async def close(self) -> None:
         """Closes the connections."""
         await self._redis.aclose()
+
+    async def _read_wake(self, block_seconds: float) -> Any:
+        block = max(1, int(block_seconds * 1000))  # 0 would block for ever
+        return await self._retry(
+            lambda: self._redis.xread({self._keys["wake"]: self._seen}, block=block)
+        )
 
     async def _call(self, name: str, *arguments: Any) -> Any:
         return await self._retry(lambda: self._scripts[name](self._keys.all, arguments))
