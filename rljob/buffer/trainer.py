@@ -114,11 +114,11 @@ class TrainerBuffer:
                 self._write("acknowledge", *(part for pair in self._handed for part in pair))
                 self._handed.clear()
             left = max(0.0, deadline - time.monotonic())
-            fresh = [
-                completion
+            read = [
+                (entry, Completion.unpack(data))
                 for entry, data in self._read(min(left, connection.BLOCK))
-                if self._accept(entry, completion := Completion.unpack(data))
             ]
+            fresh = [completion for entry, completion in read if self._accept(entry, completion)]
             if fresh or left == 0:
                 return fresh
 
@@ -158,7 +158,7 @@ class TrainerBuffer:
         incarnation = int(state[0] or 0)
         self._check_fence(incarnation)
         expected = {key.encode(): version for key, version in self._engine_versions.items()}
-        kept = (
+        return not (
             state == [str(own).encode() for own in (self._incarnation, self._version, self._phase)]
             # An engine that retired has taken its version with it.
             and all(
@@ -168,9 +168,6 @@ class TrainerBuffer:
             )
             and self._open <= {int(key) for key in groups}
         )
-        if not kept:
-            log.warning("buffer.lost", found_incarnation=incarnation, open_groups=len(self._open))
-        return not kept
 
     def restore(self) -> None:
         """Puts incarnation, versions and phase back into a server that has lost them.

@@ -55,7 +55,6 @@ class Desk:
             environment.buffer_url,
             job.key,
             environment.buffer_password,
-            lease_seconds=spec.rollout.lease_seconds,
         )
         self.publisher = Publisher(
             spec.weights,

@@ -159,7 +159,7 @@ class Exchange:
 
     def _restore(self, offered: Sequence[Group]) -> None:
         log.warning("buffer.lost", open=self.ledger.open_groups)
-        self._buffer.restore(self.incarnation, self.ledger.version)
+        self._buffer.restore()
         unfinished = [group for group in offered if group.id not in self._evaluated]
         self._buffer.admit([*unfinished, *self.ledger.waiting()])
 
