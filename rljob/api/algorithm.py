@@ -52,7 +52,9 @@ class MismatchSpec(Part):
         description="Importance correction: none, tis (truncated importance sampling), icepop, "
         "mis (masked importance sampling).",
     )
-    cap: PositiveFloat = Field(2.0, description="Upper bound of the importance weight.")
+    cap: float = Field(
+        2.0, ge=1, allow_inf_nan=False, description="Upper bound of the importance weight."
+    )
     max_difference: PositiveFloat | None = Field(
         0.3,
         description="The job stops when the mean |log-probability of the trainer - of the engine| "

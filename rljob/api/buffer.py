@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from rljob.api.base import Part
+from rljob.api.base import QUANTITY, REDIS_URL, Part
 
 
 class SecretKeyRef(Part):
@@ -17,7 +17,7 @@ class ExternalBufferSpec(Part):
 
     url: str | None = Field(
         None,
-        pattern=r"^rediss?://",
+        pattern=REDIS_URL,
         description="redis:// or rediss:// URL without a password (for `rljob run`).",
     )
     url_secret_ref: SecretKeyRef | None = Field(
@@ -30,7 +30,7 @@ class PersistenceSpec(Part):
 
     size: str = Field(
         "10Gi",
-        pattern=r"^[0-9]+(\.[0-9]+)?([EPTGMk]i?|[mun])?$",
+        pattern=QUANTITY,
         description="Size of the volume, a Kubernetes quantity.",
     )
 

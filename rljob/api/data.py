@@ -2,18 +2,18 @@
 
 from pydantic import Field
 
-from rljob.api.base import Hook, Part, PositiveInt
+from rljob.api.base import Hook, Part, PositiveInt, Text
 
 
 class DataSpec(Part):
     """The prompt data: JSON Lines read as a stream, or the user's own source."""
 
-    prompts: list[str] = Field(
+    prompts: list[Text] = Field(
         default_factory=list,
         description="JSON Lines files, one prompt a line, read as a stream in this order.",
     )
-    input_key: str = Field("prompt", description="Key of the prompt in a line.")
-    label_key: str = Field("label", description="Key of the reference answer in a line.")
+    input_key: Text = Field("prompt", description="Key of the prompt in a line.")
+    label_key: Text = Field("label", description="Key of the reference answer in a line.")
     metadata_key: str | None = Field(
         None, description="Key of an object that is handed to rewards and hooks. Default: none."
     )
@@ -23,9 +23,7 @@ class DataSpec(Part):
         "template; otherwise the prompt is plain text.",
     )
     shuffle: bool = Field(True, description="Shuffle the prompts anew in each epoch, by the seed.")
-    max_prompt_tokens: PositiveInt = Field(
-        1024, description="Longest prompt allowed, in tokens."
-    )
+    max_prompt_tokens: PositiveInt = Field(1024, description="Longest prompt allowed, in tokens.")
     skip_long_prompts: bool = Field(
         False,
         description="Skip (and count) prompts longer than maxPromptTokens instead of refusing the "

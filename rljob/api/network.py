@@ -10,9 +10,7 @@ class NCCLSpec(Part):
 
     ib_hca: str | None = Field(None, description="NCCL_IB_HCA: the adapters to use.")
     gid_index: NonNegativeInt | None = Field(None, description="NCCL_IB_GID_INDEX.")
-    environment: dict[str, str] = Field(
-        default_factory=dict, description="Other NCCL_* variables."
-    )
+    environment: dict[str, str] = Field(default_factory=dict, description="Other NCCL_* variables.")
 
 
 class RDMASpec(Part):

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from rljob.api.algorithm import AlgorithmSpec
-from rljob.api.base import Part
+from rljob.api.base import DNS_LABEL, Part
 from rljob.api.buffer import BufferSpec
 from rljob.api.code import CodeSpec
 from rljob.api.data import DataSpec
@@ -32,7 +32,7 @@ class ObjectMeta(Part):
     model_config = ConfigDict(extra="allow")
 
     name: str = Field(
-        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+        pattern=DNS_LABEL,
         max_length=40,  # child names add a suffix and must stay under 63
         description="Name of the job: lower case, digits and dashes.",
     )
@@ -43,9 +43,7 @@ class RLJobSpec(Part):
     """What is wanted."""
 
     suspend: bool = Field(False, description="Hold the job without pods (Kueue-compatible).")
-    managed_by: str = Field(
-        "rljob.dev/operator", description="The controller that runs this job."
-    )
+    managed_by: str = Field("rljob.dev/operator", description="The controller that runs this job.")
     seed: int = Field(
         1, ge=0, lt=2**31, description="Seed of the data order, of sampling and of training."
     )

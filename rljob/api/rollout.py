@@ -4,7 +4,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from rljob.api.base import Hook, Part, PositiveFloat, PositiveInt, Probability
+from rljob.api.base import (
+    HTTP_URL,
+    Hook,
+    NonNegativeInt,
+    Part,
+    PositiveFloat,
+    PositiveInt,
+    Probability,
+    Text,
+)
 
 
 class SamplingSpec(Part):
@@ -14,8 +23,8 @@ class SamplingSpec(Part):
     top_p: Probability = Field(1.0, description="Nucleus: smallest set with this probability.")
     top_k: int = Field(-1, ge=-1, description="Most likely tokens kept; -1: all.")
     max_response_tokens: PositiveInt = Field(1024, description="Longest response, in tokens.")
-    stop: list[str] = Field(default_factory=list, description="Texts that end a response.")
-    stop_token_ids: list[int] = Field(
+    stop: list[Text] = Field(default_factory=list, description="Texts that end a response.")
+    stop_token_ids: list[NonNegativeInt] = Field(
         default_factory=list, description="Tokens that end a response, besides end-of-sequence."
     )
     ignore_eos: bool = Field(
@@ -43,12 +52,12 @@ class RewardSpec(Part):
     type: Literal["exact", "math", "f1", "random"] | Hook = Field(
         "exact", description='Name in the reward hub, or "module:function".'
     )
-    url: str | None = Field(None, description="Address of a remote reward model.")
+    url: str | None = Field(None, pattern=HTTP_URL, description="Address of a remote reward model.")
     timeout_seconds: PositiveFloat = Field(
         30.0, description="Seconds after which scoring a sample has failed."
     )
-    retries: int = Field(
-        2, ge=0, description="Attempts after the first before a group is dropped."
+    retries: NonNegativeInt = Field(
+        2, description="Attempts after the first before a group is dropped."
     )
 
 

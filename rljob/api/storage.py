@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from rljob.api.base import Part
+from rljob.api.base import ABSOLUTE_PATH, DNS_LABEL, Part
 
 
 class RunStorageSpec(Part):
@@ -18,9 +18,9 @@ class RunStorageSpec(Part):
 class VolumeSpec(Part):
     """A claim mounted into the trainer and the rollout."""
 
-    name: str = Field(min_length=1, description="Name of the volume.")
+    name: str = Field(pattern=DNS_LABEL, max_length=63, description="Name of the volume.")
     claim_name: str = Field(min_length=1, description="PersistentVolumeClaim.")
-    mount_path: str = Field(pattern=r"^/", description="Absolute path in the containers.")
+    mount_path: str = Field(pattern=ABSOLUTE_PATH, description="Absolute path in the containers.")
     read_only: bool = Field(False, description="Mount it read-only.")
 
 

@@ -1,0 +1,139 @@
+"""The models' own verdict on a document, told field by field, and what can still be read of it."""
+
+from typing import Any, TypeVar, cast, get_args
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from rljob.api.base import Part
+from rljob.api.problem import Path, Problem, show
+from rljob.api.rljob import RLJob
+from rljob.api.vocabulary import names_at, nearest, places_of, schema_at, words
+
+UNKNOWN = "an unknown field"
+Model = TypeVar("Model", bound=Part)
+
+
+def parse(value: dict[str, Any], spoiled: set[Path]) -> tuple[RLJob, list[Problem]]:
+    """The job that a document holds, and every field that is wrong.
+
+    With problems the job is partial: a wrong or missing field is not an attribute of it, and
+    reading one raises AttributeError (see `is_left_out`). It serves to check what can be checked.
+    Numbers and texts are not converted into each other, as Kubernetes would not either.
+
+    Args:
+        value: the document.
+        spoiled: fields that the document could not say; they are left out, and not told again.
+    """
+    try:
+        job = RLJob.model_validate(value, strict=True, by_alias=True, by_name=False)
+        problems: list[Problem] = []
+    except ValidationError as error:
+        job = None
+        problems = [problem for problem in _problems(error, value) if problem.path not in spoiled]
+    if job is not None and not spoiled:
+        return job, []
+    broken = {problem.path for problem in problems} | spoiled
+    # A misspelt field leaves its default in the field that was meant: nothing follows from it.
+    broken |= {_meant(problem.path) for problem in problems if problem.found == UNKNOWN}
+    return _partial(RLJob, value, (), broken), problems
+
+
+def is_left_out(error: AttributeError) -> bool:
+    """Whether the error comes from reading a field that a partial job does not have."""
+    return isinstance(error.obj, Part) and error.name in type(error.obj).model_fields
+
+
+def _problems(error: ValidationError, value: dict[str, Any]) -> list[Problem]:
+    found: dict[Path, Problem] = {}
+    for detail in error.errors(include_url=False, include_context=False):
+        path = _data_path(value, detail["loc"], missing=detail["type"] == "missing")
+        if path in found:  # one verdict for each alternative of a union
+            continue
+        if detail["type"] == "extra_forbidden":
+            found[path] = _unknown(path)
+        elif detail["type"] == "missing":
+            found[path] = Problem(path, "nothing", _allowed(path), "the field is required")
+        else:
+            found[path] = Problem(path, show(detail["input"]), _allowed(path))
+    return list(found.values())
+
+
+def _data_path(value: Any, location: tuple[str | int, ...], *, missing: bool) -> Path:
+    """The part of pydantic's location that exists in the data: unions add steps of their own."""
+    path: Path = ()
+    for step in location:
+        if isinstance(value, dict) and step in value:
+            value = value[str(step)]
+        elif isinstance(value, list) and isinstance(step, int):
+            value = value[step]
+        elif missing and isinstance(value, dict):
+            return (*path, step)
+        else:
+            break
+        path = (*path, step)
+    return path
+
+
+def _allowed(path: Path) -> str:
+    schema = schema_at(path)
+    # An item of a mapping of texts has no schema of its own.
+    return words(schema) if schema is not None else "a text"
+
+
+def _unknown(path: Path) -> Problem:
+    known = names_at(path[:-1])
+    name = str(path[-1])
+    match = nearest(name, known)
+    if match:
+        return Problem(path, UNKNOWN, match, "the nearest name")
+    elsewhere = places_of(name)
+    if elsewhere:
+        return Problem(path, UNKNOWN, " or ".join(elsewhere), "where it belongs")
+    return Problem(path, UNKNOWN, ", ".join(known))
+
+
+def _meant(path: Path) -> Path:
+    return (*path[:-1], nearest(str(path[-1]), names_at(path[:-1])) or str(path[-1]))
+
+
+def _partial(model: type[Model], value: Any, path: Path, broken: set[Path]) -> Model:
+    """The model with what is sound in `value`; what is broken is not set at all."""
+    values: dict[str, Any] = {}
+    left_out: list[str] = []
+    for name, info in model.model_fields.items():
+        alias = info.alias or name
+        here = (*path, alias)
+        if _is_broken(info, here, broken):
+            left_out.append(name)
+        elif alias in value:
+            values[name] = _partial_value(info, value[alias], here, broken)
+    partial = cast(Model, model.model_construct(**values))
+    for name in left_out:
+        partial.__dict__.pop(name, None)
+    return partial
+
+
+def _is_broken(info: FieldInfo, path: Path, broken: set[Path]) -> bool:
+    """Whether a field can't be read; a list is read whole, so that indices stay true."""
+    inside = [other[len(path) :] for other in broken if other[: len(path)] == path]
+    if _part(info.annotation) is None:
+        return bool(inside)
+    return any(not rest or (len(rest) == 1 and isinstance(rest[0], int)) for rest in inside)
+
+
+def _partial_value(info: FieldInfo, value: Any, path: Path, broken: set[Path]) -> Any:
+    part = _part(info.annotation)
+    if part is None or value is None:
+        return value
+    if isinstance(value, list):
+        return [_partial(part, item, (*path, index), broken) for index, item in enumerate(value)]
+    return _partial(part, value, path, broken)
+
+
+def _part(annotation: Any) -> type[Part] | None:
+    """The model inside `Model`, `Model | None` or `list[Model]`."""
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        return annotation
+    parts = (_part(argument) for argument in get_args(annotation))
+    return next((part for part in parts if part is not None), None)

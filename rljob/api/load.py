@@ -1,0 +1,88 @@
+"""Manifests from files: every mistake of every document at once, or the jobs."""
+
+from pathlib import Path as FilePath
+from typing import Any
+
+from rljob.api.document import Document, read
+from rljob.api.fields import parse
+from rljob.api.problem import Problem, show
+from rljob.api.rljob import API_VERSION, KIND, RLJob
+from rljob.api.rules import check
+from rljob.errors import UsageError
+
+
+def load(file: FilePath) -> tuple[list[RLJob], list[Problem]]:
+    """The jobs of a YAML file and its problems, in the order of the lines.
+
+    Never raises for what the file is or says. A document with a problem gives no job.
+    """
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        return [], [Problem((), message=f"cannot be read: {error.strerror}", file=str(file))]
+    except UnicodeDecodeError as error:
+        message = f"found a byte that is not UTF-8 at offset {error.start}, allowed UTF-8 text"
+        return [], [Problem((), message=message, file=str(file))]
+    return loads(text, file)
+
+
+def loads(text: str, file: FilePath) -> tuple[list[RLJob], list[Problem]]:
+    """As `load`, of a text that stands for `file`; relative paths start at its directory."""
+    jobs: list[RLJob] = []
+    problems: list[Problem] = []
+    empty = True
+    for document in read(text):
+        empty = False
+        job, found = _job(document, file.parent)
+        if job is not None and any(other.key == job.key for other in jobs):
+            found.append(
+                Problem(("metadata", "name"), show(job.metadata.name), "a name once per namespace")
+            )
+        if found:
+            placed = [document.place(problem, str(file)) for problem in found]
+            problems += sorted(placed, key=lambda problem: (problem.line, problem.column))
+        elif job is not None:
+            jobs.append(job)
+    if empty:
+        problems.append(Problem((), message=f"is empty, allowed a {KIND}", file=str(file)))
+    return jobs, problems
+
+
+def load_job(file: FilePath) -> RLJob:
+    """The one job of a file.
+
+    Raises:
+        UsageError: with all problems, one a line; or where the file holds several jobs.
+    """
+    jobs, problems = load(file)
+    if problems:
+        raise UsageError("\n".join(str(problem) for problem in problems))
+    if len(jobs) > 1:
+        raise UsageError(f"{file}: found {len(jobs)} {KIND}s, allowed 1")
+    return jobs[0]
+
+
+def _job(document: Document, directory: FilePath) -> tuple[RLJob | None, list[Problem]]:
+    value = document.value
+    if not isinstance(value, dict):
+        return None, document.problems or [Problem((), show(value), f"a mapping, a {KIND}")]
+    other = _other_kind(value)
+    if other:
+        return None, other
+    # The status is what was observed; a manifest may carry it along, and it means nothing here.
+    job, problems = parse(
+        {key: part for key, part in value.items() if key != "status"},
+        {problem.path for problem in document.problems},
+    )
+    problems += document.problems + check(job, directory)
+    return (None if problems else job), problems
+
+
+def _other_kind(value: dict[str, Any]) -> list[Problem]:
+    """Whether this is another kind of object, whose fields say nothing about a job."""
+    wanted = {"apiVersion": API_VERSION, "kind": KIND}
+    return [
+        Problem((key,), show(value[key]), allowed)
+        for key, allowed in wanted.items()
+        if key in value and value[key] != allowed
+    ]

@@ -1,0 +1,82 @@
+"""One mistake in a manifest: where it is, what was found, what is allowed."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+Path = tuple[str | int, ...]  # keys and list indices from the document's root
+LONGEST_TEXT = 60  # characters of a value that a message repeats
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A mistake of the user.
+
+    Args:
+        path: keys and list indices from the root of the document; empty for the document itself.
+        found: the value found, in words.
+        allowed: what may stand there, in words; empty where `message` says it all.
+        message: the reason, or the whole story.
+        file: path of the manifest as the user gave it.
+        line, column: of the key or the list item, from 1; 0: unknown.
+    """
+
+    path: Path
+    found: str = ""
+    allowed: str = ""
+    message: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+    @property
+    def field(self) -> str:
+        """The path as people write it: `spec.evaluation[1].name`."""
+        return field_name(self.path)
+
+    def at(self, file: str, line: int, column: int) -> "Problem":
+        """The same problem with its place in a file."""
+        return replace(self, file=file, line=line, column=column)
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        if self.allowed:
+            said = f"found {self.found}, allowed {self.allowed}"
+            said += f" ({self.message})" if self.message else ""
+        else:
+            said = self.message
+        return ": ".join(part for part in (place, self.field, said) if part)
+
+
+def problem(field: str, found: Any, allowed: str, message: str = "") -> Problem:
+    """A problem at a field named with dots; the value found is put in words."""
+    return Problem(tuple(field.split(".")), show(found), allowed, message)
+
+
+def field_name(path: Path) -> str:
+    """`("spec", "evaluation", 1, "name")` as `spec.evaluation[1].name`."""
+    name = ""
+    for part in path:
+        if isinstance(part, int):
+            name += f"[{part}]"
+        else:
+            name += f".{part}" if name else part
+    return name
+
+
+def show(value: Any) -> str:
+    """A value as a message repeats it: short, on one line, as YAML would have it."""
+    match value:
+        case None:
+            return "null"
+        case dict():
+            return "a mapping" if value else "an empty mapping"
+        case list():
+            return "a list" if value else "an empty list"
+        case str():
+            text = json.dumps(value, ensure_ascii=False)
+            return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 4] + '..."'
+        case bool():
+            return "true" if value else "false"
+        case _:
+            return str(value)

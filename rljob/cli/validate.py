@@ -1,0 +1,26 @@
+"""`rljob validate`: every mistake of every file at once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rljob.api.load import load
+from rljob.api.rljob import KIND
+from rljob.errors import EXIT_USAGE
+
+
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Manifests (YAML).", show_default=False)],
+) -> None:
+    """Check manifests without a cluster and without starting anything."""
+    wrong = False
+    for file in files:
+        jobs, problems = load(file)
+        wrong = wrong or bool(problems)
+        for problem in problems:
+            typer.echo(str(problem))
+        for job in jobs:
+            typer.echo(f"{file}: ok ({KIND} {job.key})")
+    if wrong:
+        raise typer.Exit(EXIT_USAGE)
