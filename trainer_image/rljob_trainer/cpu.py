@@ -1,0 +1,108 @@
+"""What megatron-core 0.16 needs to run without CUDA. Nothing here is applied where CUDA is there.
+
+megatron-core asks for the CUDA device, its random states and CUDA tensors by name. On a CPU these
+names are made to mean the CPU; process groups are gloo's.
+"""
+
+import os
+import sys
+import types
+from typing import Any
+
+import torch
+
+_CPU = torch.device("cpu")
+
+
+def apply() -> None:
+    """Makes megatron-core importable and usable on a CPU. Call it before megatron is imported."""
+    if torch.cuda.is_available():
+        return
+    # A wheel that another role installs raises OSError (no libcuda) where megatron-core is
+    # prepared for an ImportError, which a None in sys.modules gives.
+    sys.modules.setdefault("flash_mla", None)  # type: ignore[arg-type]  # documented for None
+    # jit_fuser is torch.compile: it would compile every small function at the first call.
+    os.environ["TORCHDYNAMO_DISABLE"] = "1"
+    _replace_device()
+    _replace_random_states()
+    _replace_type_names()
+    _replace_optimizer_loading()
+
+
+def _replace(owner: Any, name: str, value: Any) -> None:
+    setattr(owner, name, value)
+
+
+def _replace_device() -> None:
+    _replace(torch.cuda, "current_device", lambda: _CPU)
+    _replace(torch.cuda, "synchronize", lambda device=None: None)
+    _replace(torch.cuda, "empty_cache", lambda: None)
+    _replace(torch.Tensor, "cuda", lambda tensor, *_args, **_kwargs: tensor)
+    # Of torch's factories only these modules' are replaced: torch's own device contexts know
+    # factories by identity.
+    from megatron.core import utils
+    from megatron.core.optimizer import clip_grads, optimizer
+    from megatron.core.pipeline_parallel import schedules
+
+    for module in (clip_grads, optimizer, schedules, utils):
+        _replace(module, "torch", _TorchOnCPU("torch"))
+
+
+class _TorchOnCPU(types.ModuleType):
+    """torch, but tensors that are to be made on "cuda" are made on the CPU."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+    @staticmethod
+    def tensor(*args: Any, device: Any = None, **kwargs: Any) -> torch.Tensor:
+        return torch.tensor(*args, device=_CPU if device == "cuda" else device, **kwargs)
+
+    @staticmethod
+    def zeros(*args: Any, device: Any = None, **kwargs: Any) -> torch.Tensor:
+        return torch.zeros(*args, device=_CPU if device == "cuda" else device, **kwargs)
+
+
+def _replace_random_states() -> None:
+    _replace(torch.cuda, "manual_seed", lambda seed: torch.manual_seed(int(seed)))
+    _replace(torch.cuda, "get_rng_state", lambda device=None: torch.get_rng_state())
+    _replace(torch.cuda.random, "get_rng_state", lambda device=None: torch.get_rng_state())
+    from megatron.core.tensor_parallel import random
+
+    _replace(
+        random,
+        "_set_cuda_rng_state",
+        lambda state, device=-1, graph_safe=False: torch.set_rng_state(state),
+    )
+
+
+def _replace_type_names() -> None:
+    """megatron-core's optimizers compare `tensor.type()` with "torch.cuda.FloatTensor"."""
+    original = torch.Tensor.type
+
+    def type_name(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        answer = original(tensor, *args, **kwargs)
+        caller = sys._getframe(1).f_globals.get("__name__", "")
+        if isinstance(answer, str) and caller.startswith("megatron.core.optimizer"):
+            return answer.replace("torch.", "torch.cuda.", 1)
+        return answer
+
+    _replace(torch.Tensor, "type", type_name)
+
+
+def _replace_optimizer_loading() -> None:
+    """Without a fused Adam the distributed optimizer would take torch's `step` for a sharded state.
+
+    It copies every state of a parameter from the checkpoint, which holds the step apart from them.
+    """
+    from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
+
+    def set_states(optimizer: Any, parameter: Any, tensors: dict[str, torch.Tensor]) -> None:
+        group, order = optimizer.model_param_group_index_map[parameter]
+        main = optimizer.optimizer.param_groups[group]["params"][order]
+        states = {"param": main, **optimizer.optimizer.state[main]}
+        with torch.no_grad():
+            for name in states.keys() & tensors.keys():
+                states[name].copy_(tensors[name])
+
+    _replace(DistributedOptimizer, "_set_main_param_and_optimizer_states", set_states)

@@ -1,0 +1,87 @@
+"""megatron-core's optimizer and learning-rate schedule, from spec.trainer.optimizer."""
+
+import dataclasses
+import inspect
+from typing import Any
+
+import torch
+from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
+from megatron.core.optimizer import get_standard_config_overrides
+from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
+from rljob.api import RLJob
+from rljob.errors import UsageError
+
+# As slime's scripts have them: small constant steps suit policy gradients, and a shorter memory of
+# squared gradients (beta2) follows their changing scale.
+_OPTIMIZER = {
+    "optimizer": "adam",
+    "lr": 1e-6,
+    "min_lr": 0.0,
+    "weight_decay": 0.1,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.98,
+    "adam_eps": 1e-8,
+    "clip_grad": 1.0,
+}
+_SCHEDULE_NAMES = set(inspect.signature(OptimizerParamScheduler.__init__).parameters) - {
+    "self",
+    "optimizer",
+    "max_lr",  # is lr
+}
+
+
+def optimizer_config(options: dict[str, Any], dtype: torch.dtype) -> Any:
+    """The part of the options that is megatron-core's OptimizerConfig.
+
+    Raises:
+        UsageError: an unknown option, or a value that megatron-core refuses.
+    """
+    known = {field.name for field in dataclasses.fields(OptimizerConfig)}
+    for name in options:
+        if name not in known | _SCHEDULE_NAMES:
+            raise UsageError(
+                f"spec.trainer.optimizer.{name}: no option of megatron-core's optimizer or schedule"
+            )
+    given = {name: value for name, value in options.items() if name in known}
+    fixed = {"params_dtype": dtype, "bf16": dtype == torch.bfloat16}
+    for name in given.keys() & fixed.keys():
+        raise UsageError(f"spec.trainer.optimizer.{name}: set it by spec.model.dtype")
+    try:
+        return OptimizerConfig(**_OPTIMIZER | given | fixed)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise UsageError(f"spec.trainer.optimizer: megatron-core refuses it: {error}") from error
+
+
+def build_optimizer(config: Any, model: Any) -> Any:
+    """The optimizer of a model wrapped in Megatron's DDP; norms and biases have no weight decay."""
+    return get_megatron_optimizer(
+        config, [model], config_overrides=get_standard_config_overrides(config)
+    )
+
+
+def build_scheduler(job: RLJob, config: Any, optimizer: Any) -> Any:
+    """The schedule of learning rate and weight decay, counted in optimizer steps.
+
+    Raises:
+        UsageError: values that contradict each other.
+    """
+    options = job.spec.trainer.optimizer
+    schedule = job.spec.schedule
+    fields = {
+        "init_lr": 0.0,
+        "min_lr": config.min_lr,
+        "lr_warmup_steps": 0,
+        "lr_decay_steps": schedule.rollouts * schedule.steps_per_rollout,
+        "lr_decay_style": "constant",
+        "start_wd": config.weight_decay,
+        "end_wd": config.weight_decay,
+        "wd_incr_steps": 0,
+        "wd_incr_style": "constant",
+        **{name: options[name] for name in options.keys() & _SCHEDULE_NAMES},
+    }
+    try:
+        return OptimizerParamScheduler(optimizer, max_lr=config.lr, **fields)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"spec.trainer.optimizer: the learning rate's schedule contradicts itself: {fields}"
+        ) from error

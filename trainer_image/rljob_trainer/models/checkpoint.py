@@ -1,0 +1,127 @@
+"""Hugging Face checkpoints: a directory of config.json and safetensors."""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from rljob.errors import UsageError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from rljob_trainer.models.config import ModelConfig
+from rljob_trainer.models.table import Table
+
+_INDEX = "model.safetensors.index.json"
+_WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
+_SHARD_BYTES = 5 * 2**30
+# Tensors that some checkpoints carry although they follow from others.
+_DERIVED = ("rotary_emb.inv_freq",)
+
+
+class Safetensors:
+    """The tensors of a checkpoint directory, read one by one."""
+
+    def __init__(self, directory: Path) -> None:
+        """Opens every file's header.
+
+        Raises:
+            UsageError: no weights, or a file that is missing or no safetensors.
+        """
+        self.directory = directory
+        self._files: dict[str, Path] = {}  # by tensor
+        files = self._indexed() or sorted(directory.glob("*.safetensors"))
+        if not files:
+            raise UsageError(f"model checkpoint {directory}: no *.safetensors files")
+        self._opened = {file: _opened(file) for file in files}
+        for file, handle in self._opened.items():
+            self._files |= dict.fromkeys(handle.keys(), file)
+
+    def _indexed(self) -> list[Path]:
+        path = self.directory / _INDEX
+        if not path.is_file():
+            return []
+        try:
+            names = json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"{path}: not a readable index of safetensors: {error!r}") from error
+        return [self.directory / name for name in sorted(set(names))]
+
+    def read(self, name: str) -> Tensor:
+        """A tensor, on the CPU."""
+        tensor: Tensor = self._opened[self._files[name]].get_tensor(name)
+        return tensor
+
+    def check(self, table: Table, config: ModelConfig) -> None:
+        """Compares names, shapes and dtypes with what the model's table calls for.
+
+        Raises:
+            UsageError: the first difference.
+        """
+        where = f"model checkpoint {self.directory}"
+        missing = set(self._files)
+        for entry in table.entries(config):
+            for tensor in entry.tensors:
+                if tensor.name not in self._files:
+                    raise UsageError(f"{where}: {config.architecture} needs {tensor.name}, missing")
+                missing.discard(tensor.name)
+                found = self._opened[self._files[tensor.name]].get_slice(tensor.name)
+                shape = tuple(found.get_shape())
+                if shape != tensor.shape(config):
+                    raise UsageError(
+                        f"{where}: {tensor.name} has shape {list(shape)}, by config.json it is "
+                        f"{list(tensor.shape(config))}"
+                    )
+                if found.get_dtype() not in ("F32", "BF16", "F16"):
+                    raise UsageError(
+                        f"{where}: {tensor.name} is {found.get_dtype()}, allowed: F32, BF16, F16"
+                    )
+        for name in sorted(missing):
+            tied = config.tied and name == "lm_head.weight"
+            if not tied and not name.endswith(_DERIVED):
+                raise UsageError(f"{where}: {name} is no tensor of {config.architecture}")
+
+
+def _opened(file: Path) -> safe_open:
+    try:
+        return safe_open(file, framework="pt")
+    except FileNotFoundError:
+        raise UsageError(f"{file}: named by {_INDEX}, missing") from None
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"{file}: not a readable safetensors file: {error}") from error
+
+
+def save_checkpoint(directory: Path, weights: Iterable[tuple[str, Tensor]], source: Path) -> None:
+    """Writes a Hugging Face checkpoint; config and tokenizer files come from `source`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for file in source.iterdir():
+        if file.is_file() and file.suffix not in _WEIGHTS and file.name != _INDEX:
+            shutil.copyfile(file, directory / file.name)
+    shards: list[dict[str, Tensor]] = [{}]
+    size = total = 0
+    for name, tensor in weights:
+        nbytes = tensor.numel() * tensor.element_size()
+        if shards[-1] and size + nbytes > _SHARD_BYTES:
+            shards.append({})
+            size = 0
+        # A clone, as tensors may be views of one parameter, or change before they are written.
+        shards[-1][name] = tensor.detach().to("cpu", torch.preserve_format, copy=True).contiguous()
+        size += nbytes
+        total += nbytes
+    names = [_shard_name(number, len(shards)) for number in range(len(shards))]
+    for name, shard in zip(names, shards, strict=True):
+        save_file(shard, directory / name, metadata={"format": "pt"})
+    if len(shards) > 1:
+        places = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
+        _write_index(directory / _INDEX, places, total)
+
+
+def _shard_name(number: int, count: int) -> str:
+    return f"model-{number + 1:05d}-of-{count:05d}.safetensors" if count > 1 else "model.safetensors"
+
+
+def _write_index(path: Path, places: Mapping[str, str], total: int) -> None:
+    content = {"metadata": {"total_size": total}, "weight_map": places}
+    path.write_text(json.dumps(content, indent=2), encoding="utf-8")

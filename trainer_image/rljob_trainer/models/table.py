@@ -1,0 +1,149 @@
+"""The table of a model family: which Hugging Face tensors each Megatron parameter holds, and how.
+
+One table serves both directions: loading shards of any tensor-parallel layout, and putting shards
+together again for the engines and for saving.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from rljob_trainer.models.config import ModelConfig
+
+
+class Layout(Protocol):
+    """How the full tensors of a parameter are joined and cut over tensor-parallel ranks."""
+
+    def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
+        """The parameter on one of `size` ranks."""
+
+    def full(self, shards: Sequence[Tensor], config: ModelConfig) -> Sequence[Tensor]:
+        """The full tensors, from the parameter on all ranks in their order."""
+
+
+@dataclass(frozen=True)
+class Replicated:
+    """The same on every rank."""
+
+    def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
+        return full[0]
+
+    def full(self, shards: Sequence[Tensor], config: ModelConfig) -> Sequence[Tensor]:
+        return shards[:1]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Cut into equal parts along one dimension: 0 for column-parallel, 1 for row-parallel."""
+
+    dim: int
+
+    def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
+        return full[0].chunk(size, self.dim)[rank]
+
+    def full(self, shards: Sequence[Tensor], config: ModelConfig) -> Sequence[Tensor]:
+        return [_cat(shards, self.dim)]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Rows of the vocabulary, padded with zeros until the ranks divide them."""
+
+    def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
+        rows = padded_vocabulary(config.vocabulary, size) // size
+        part = full[0][rank * rows : (rank + 1) * rows]
+        return torch.nn.functional.pad(part, (0, 0, 0, rows - part.shape[0]))
+
+    def full(self, shards: Sequence[Tensor], config: ModelConfig) -> Sequence[Tensor]:
+        return [_cat(shards, 0)[: config.vocabulary]]
+
+
+@dataclass(frozen=True)
+class GateUp:
+    """Two column-parallel matrices; a rank holds its part of the first above that of the second."""
+
+    def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
+        return torch.cat([matrix.chunk(size)[rank] for matrix in full])
+
+    def full(self, shards: Sequence[Tensor], config: ModelConfig) -> Sequence[Tensor]:
+        halves = [shard.chunk(2) for shard in shards]
+        return [_cat([gate for gate, _ in halves], 0), _cat([up for _, up in halves], 0)]
+
+
+@dataclass(frozen=True)
+class QueryKeyValue:
+    """Query group by query group: its query heads, its key head, its value head."""
+
+    def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
+        by_group = [matrix.unflatten(0, (config.groups, -1)) for matrix in full]
+        return torch.cat(by_group, 1).chunk(size)[rank].flatten(0, 1)
+
+    def full(self, shards: Sequence[Tensor], config: ModelConfig) -> Sequence[Tensor]:
+        queries = config.heads // config.groups * config.head_dim
+        by_group = _cat(shards, 0).unflatten(0, (config.groups, -1))
+        parts = by_group.split([queries, config.head_dim, config.head_dim], 1)
+        return [part.flatten(0, 1) for part in parts]
+
+
+def padded_vocabulary(vocabulary: int, size: int) -> int:
+    """The least multiple of `size` that holds the vocabulary."""
+    return -(-vocabulary // size) * size
+
+
+def _cat(tensors: Sequence[Tensor], dim: int) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors), dim)
+
+
+@dataclass(frozen=True)
+class HFTensor:
+    """A tensor of a Hugging Face checkpoint, with the axes that `ModelConfig.size` knows."""
+
+    name: str
+    axes: tuple[str, ...]
+
+    def shape(self, config: ModelConfig) -> tuple[int, ...]:
+        """Its shape in a model of these sizes."""
+        return tuple(config.size(axis) for axis in self.axes)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One Megatron parameter. "{layer}" in a name stands for the layer's number."""
+
+    parameter: str
+    tensors: tuple[HFTensor, ...]
+    layout: Layout
+    fused: str | None = None  # the parameter's name in layers of Transformer Engine
+    untied: bool = False  # only there where the output layer is not the embedding
+
+    def in_layer(self, layer: int) -> "Entry":
+        """The entry with the number of a layer in its names."""
+        return Entry(
+            self.parameter.format(layer=layer),
+            tuple(HFTensor(t.name.format(layer=layer), t.axes) for t in self.tensors),
+            self.layout,
+            self.fused.format(layer=layer) if self.fused else None,
+            self.untied,
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """All entries of a family: before the layers, of each layer, after them."""
+
+    before: tuple[Entry, ...]
+    layer: tuple[Entry, ...]
+    after: tuple[Entry, ...]
+
+    def entries(self, config: ModelConfig) -> Iterator[Entry]:
+        """Every entry of a model of these sizes, in a fixed order."""
+        yield from self.before
+        for number in range(config.layers):
+            for entry in self.layer:
+                yield entry.in_layer(number)
+        for entry in self.after:
+            if not (entry.untied and config.tied):
+                yield entry
