@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch.distributed as dist
 
@@ -22,19 +22,22 @@ class Rank0:
 
     def __init__(self, rank: int) -> None:
         self.rank = rank
-        self._group = dist.new_group(backend="gloo", timeout=_FOREVER)
+        group = dist.new_group(backend="gloo", timeout=_FOREVER)
+        assert isinstance(group, dist.ProcessGroup)
+        self._group = group
 
     def __call__(self, work: Callable[[], T]) -> T:
-        """Runs `work` on rank 0. Collective."""
-        outcome: list[tuple[T | None, Exception | None]] = [(None, None)]
+        """Runs `work` on rank 0. Collective; the result must be picklable on several ranks."""
+        if dist.get_world_size() == 1:
+            return work()
+        shared: list[tuple[T | None, Exception | None]] = [(None, None)]
         if self.rank == 0:
             try:
-                outcome[0] = (work(), None)
-            except Exception as error:  # noqa: BLE001  (shared with all ranks, raised below)
-                outcome[0] = (None, error)
-        if dist.get_world_size() > 1:
-            dist.broadcast_object_list(outcome, src=0, group=self._group)
-        result, error = outcome[0]
-        if error is not None:
-            raise error
-        return result  # type: ignore[return-value]  (T may itself be None)
+                shared[0] = (work(), None)
+            except Exception as error:  # noqa: BLE001  (every rank raises it below)
+                shared[0] = (None, error)
+        dist.broadcast_object_list(shared, src=0, group=self._group)
+        result, failure = shared[0]
+        if failure is not None:
+            raise failure
+        return cast(T, result)

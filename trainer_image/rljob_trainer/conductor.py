@@ -144,11 +144,12 @@ class Conductor:
     def _step(self, batch: list[OpenGroup], trajectories: Sequence[Trajectory]) -> None:
         """The batch's optimizer steps, over its samples in a random order."""
         shuffle = torch.Generator().manual_seed(self._spec.seed * 1_000_003 + self._rollout)
-        order = torch.randperm(len(trajectories), generator=shuffle)
+        order = torch.randperm(len(trajectories), generator=shuffle).tolist()
+        size = self._spec.schedule.global_batch_size
         with self._watch.stage("train"):
             steps = [
-                self._policy.step([trajectories[n] for n in chosen.tolist()])
-                for chosen in order.split(self._spec.schedule.global_batch_size)
+                self._policy.step([trajectories[n] for n in order[begin : begin + size]])
+                for begin in range(0, len(order), size)
             ]
         metrics = {name: sum(s[name] for s in steps) / len(steps) for name in steps[0]}
         metrics |= mismatch_metrics(trajectories) | batch_metrics(batch, self._version)

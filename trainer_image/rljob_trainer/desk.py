@@ -82,7 +82,8 @@ class Desk:
         """Takes the run over, from the beginning or from a checkpoint's state."""
         if state is not None:
             self.recorder.load(state["recorder"])
-        self.exchange.start(self._incarnation.read(), rollout, state and state["exchange"])
+        saved = state["exchange"] if state is not None else None
+        self.exchange.start(self._incarnation.read(), rollout, saved)
         self._incarnation.write(self.exchange.incarnation)
         self.recorder.phase("starting", "waiting for engines")
 
@@ -144,6 +145,7 @@ class Desk:
         self._buffer.set_phase("finished" if state == "succeeded" else "stopping")
         self.publisher.close()
         self.recorder.close()
+        self._buffer.close()
         log.info("run.finished", state=state, rollouts=self.recorder.status()["rollout"])
 
     def _while_waiting(self) -> None:

@@ -18,5 +18,6 @@ def is_finished(run_dir: Path, schedule: ScheduleSpec) -> bool:
     if summary["state"] != "succeeded":
         return False
     target = schedule.target_reward
-    reached = target is not None and summary["reward_last5"] >= target
-    return reached or summary["rollouts"] >= schedule.rollouts
+    reached: bool = target is not None and summary["reward_last5"] >= target
+    trained: int = summary["rollouts"]
+    return reached or trained >= schedule.rollouts

@@ -13,6 +13,7 @@ from rljob_trainer.checkpoint import Checkpoints
 from rljob_trainer.collective import Rank0
 from rljob_trainer.conductor import Conductor
 from rljob_trainer.desk import Desk
+from rljob_trainer.incarnation import IncarnationFile
 from rljob_trainer.megatron.parallel import Parallel, initialize
 from rljob_trainer.megatron.policy import Policy
 from rljob_trainer.outcome import is_finished
@@ -64,10 +65,12 @@ def _conductor(
 
 
 def _say_finished(job: RLJob, environment: RoleEnvironment) -> None:
+    """Lets the other roles of a run that had ended before end at once, too."""
     log.info("run.finished", state="succeeded", message="it had finished before")
-    TrainerBuffer(environment.buffer_url, job.key, environment.buffer_password).set_phase(
-        "finished"
-    )
+    buffer = TrainerBuffer(environment.buffer_url, job.key, environment.buffer_password)
+    buffer.start(IncarnationFile(Path(environment.run_dir)).read())
+    buffer.set_phase("finished")
+    buffer.close()
 
 
 if __name__ == "__main__":

@@ -156,8 +156,8 @@ class Recorder:
             "seed": self._job.spec.seed,
             "seconds": round(self.seconds, 1),
             "rollouts": len(self._rewards),
-            "reward_first5": _mean(self._rewards[:_WINDOW]),
-            "reward_last5": _mean(self._rewards[-_WINDOW:]),
+            "reward_first5": _mean(self._rewards[:_WINDOW]) if self._rewards else None,
+            "reward_last5": _mean(self._rewards[-_WINDOW:]) if self._rewards else None,
             "evaluations": {
                 name: {"before": values[0], "after": values[-1]}
                 for name, values in self._evaluations.items()
@@ -185,5 +185,5 @@ class Recorder:
         self._tensorboard.add_scalar(name, value, rollout)
 
 
-def _mean(values: Sequence[float] | deque[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

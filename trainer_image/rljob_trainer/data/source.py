@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,8 @@ log = structlog.get_logger()
 PREFLIGHT_BYTES = 64 * 2**20
 
 
-class PromptRef(NamedTuple):
+@dataclass(frozen=True)
+class PromptRef:
     """Which prompt of which epoch: the identity of a use of a prompt."""
 
     epoch: int
@@ -190,11 +191,11 @@ class JsonlSource:
                     f"{where}: the key {key!r} (spec.data.{field_name}) is missing; found the "
                     f"keys {', '.join(map(repr, record)) or 'none'}"
                 )
-        key = self._spec.metadata_key
-        if key is not None and not isinstance(record.get(key, {}), dict):
+        metadata = self._metadata(record)
+        if not isinstance(metadata, dict):
             raise UsageError(
-                f"{where}: {key!r} (spec.data.metadataKey) is a "
-                f"{type(record[key]).__name__}; allowed: an object"
+                f"{where}: {self._spec.metadata_key!r} (spec.data.metadataKey) is a "
+                f"{type(metadata).__name__}; allowed: an object"
             )
         return record
 
@@ -210,8 +211,12 @@ class JsonlSource:
                 f"{spec.max_prompt_tokens} (spec.data.maxPromptTokens; or set "
                 "spec.data.skipLongPrompts)"
             )
-        metadata = record.get(spec.metadata_key, {}) if spec.metadata_key else {}
-        return Prompt(text, tokens, record[spec.label_key], {**metadata, "source": where})
+        metadata = {**self._metadata(record), "source": where}
+        return Prompt(text, tokens, record[spec.label_key], metadata)
+
+    def _metadata(self, record: dict[str, Any]) -> Any:
+        key = self._spec.metadata_key
+        return record.get(key, {}) if key is not None else {}
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

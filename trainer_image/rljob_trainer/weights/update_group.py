@@ -9,7 +9,14 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import Backend, _new_process_group_helper, _world
+from torch._C._distributed_c10d import PrefixStore, TCPStore
+from torch.distributed import ProcessGroup
+from torch.distributed.distributed_c10d import (
+    Backend,
+    GroupName,
+    _new_process_group_helper,
+    _world,
+)
 
 from rljob.buffer.records import Engine
 from rljob_trainer.weights.bucket import Bucket
@@ -59,24 +66,25 @@ class UpdateGroup:
             ): member
             for rank, member in enumerate(self.members, start=1)
         }
-        store = dist.TCPStore(
+        store = TCPStore(
             host, port, world_size, is_master=True, timeout=limit, wait_for_workers=False
         )
         try:
             # torch offers no public way to be in a second world of processes; SGLang's own end of
             # this group is made with the same function.
-            self._group, _ = _new_process_group_helper(
+            group, _ = _new_process_group_helper(
                 world_size,
                 0,
                 [],
                 Backend(self._backend),
-                dist.PrefixStore(self.name, store),
-                group_name=self.name,
+                PrefixStore(self.name, store),
+                group_name=GroupName(self.name),
                 timeout=limit,
             )
         except RuntimeError as error:
             raise _first_failure(joins, f"did not join in {timeout:.0f} s: {error}") from error
-        self._store = store
+        assert isinstance(group, ProcessGroup)
+        self._group = group
         _world.pg_group_ranks[self._group] = {rank: rank for rank in range(world_size)}
         _raise_first(joins, timeout)
 
@@ -100,6 +108,7 @@ class UpdateGroup:
         data = bucket.data.to(self._device)
         try:
             work = dist.broadcast(data, src=0, group=self._group, async_op=True)
+            assert work is not None
             # A member that refuses answers at once and never enters the broadcast, which would
             # then hold the trainer until its time is up: so both are watched.
             while not work.is_completed():
