@@ -8,11 +8,37 @@ import numpy as np
 import torch
 from megatron.core import dist_checkpointing, tensor_parallel
 from megatron.core.dist_checkpointing.mapping import ShardedObject
+from megatron.core.dist_checkpointing.strategies.torch import (
+    MCoreSavePlanner,
+    TorchDistSaveShardedStrategy,
+    _replace_state_dict_keys_with_sharded_keys,
+    mcore_to_pyt_state_dict,
+)
+from torch.distributed.checkpoint import FileSystemWriter
+from torch.distributed.checkpoint import save as save_distributed
 
 from rljob_trainer.megatron.parallel import Parallel
 
-# Reshardable: a checkpoint can go on with other parallel sizes.
-_METADATA = {"distrib_optim_sharding_type": "fully_reshardable"}
+# A checkpoint can go on with other parallel sizes.
+_RESHARDABLE = {"distrib_optim_sharding_type": "fully_reshardable"}
+
+
+class _Writer(TorchDistSaveShardedStrategy):  # type: ignore[misc]  # megatron publishes no types
+    """megatron-core's torch_dist format, written by this process.
+
+    Its own strategy forks writers and keeps a manager process, to write while training goes on;
+    then starting them takes seconds, and a fork of a process with threads may hang.
+    """
+
+    def save(self, sharded_state_dict: dict[str, Any], checkpoint_dir: str) -> None:
+        tensors, _, _ = _replace_state_dict_keys_with_sharded_keys(
+            sharded_state_dict, keep_only_main_replica=True
+        )
+        save_distributed(
+            mcore_to_pyt_state_dict(tensors, False),
+            storage_writer=FileSystemWriter(checkpoint_dir),
+            planner=MCoreSavePlanner(dedup_replicated_tensors=False, flatten_state_dict=False),
+        )
 
 
 class TrainState:
@@ -31,14 +57,24 @@ class TrainState:
             OSError: it can't be written, e.g. the disk is full.
         """
         state = self._sharded(is_loading=False)
+        metadata = {**_RESHARDABLE, "world_size": self._parallel.world_size}
         try:
-            dist_checkpointing.save(state, str(directory), content_metadata=_METADATA)
+            dist_checkpointing.save(
+                state,
+                str(directory),
+                sharded_strategy=_Writer("torch_dist", 1),
+                content_metadata=metadata,
+            )
         except Exception as error:
             raise OSError(f"checkpoint {directory}: not written: {error}") from error
 
     def load(self, directory: Path) -> None:
         """Takes over the state of a checkpoint. Collective."""
-        state = dist_checkpointing.load(self._sharded(is_loading=True), str(directory))
+        wanted = self._sharded(is_loading=True)
+        metadata = dist_checkpointing.load_content_metadata(str(directory))
+        if metadata["world_size"] != self._parallel.world_size:
+            del wanted["random"]  # it has states of other processes than these
+        state = dist_checkpointing.load(wanted, str(directory))
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._scheduler.load_state_dict(state["scheduler"])
@@ -49,7 +85,7 @@ class TrainState:
     def _sharded(self, *, is_loading: bool) -> dict[str, Any]:
         model = self._model.sharded_state_dict()
         optimizer = self._optimizer.sharded_state_dict(
-            model, is_loading=is_loading, metadata=_METADATA
+            model, is_loading=is_loading, metadata=_RESHARDABLE
         )
         return {
             "model": model,
@@ -65,4 +101,40 @@ class TrainState:
         }
 
     def _states(self) -> list[dict[str, Any]]:
-        return [state for _, state in self._optimizer.state.items()]
+        """What the optimizer keeps for each parameter."""
+        return [
+            state
+            for part in self._optimizer.chained_optimizers
+            for state in part.optimizer.state.values()
+        ]
+
+    def _step(self) -> int:
+        """Steps that the optimizer has taken, for Adam's bias correction."""
+        return max((int(state["step"]) for state in self._states() if "step" in state), default=0)
+
+    def _restore_steps(self, step: int) -> None:
+        """Gives every parameter its own count; the distributed optimizer loads one for all.
+
+        A shared tensor would be counted up once for each parameter in each step.
+        """
+        for state in self._states():
+            if "step" in state:
+                state["step"] = torch.full_like(state["step"], step)
+
+
+def _random_states() -> dict[str, Any]:
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),  # noqa: NPY002  (the global state)
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(),
+        "parallel": tensor_parallel.get_cuda_rng_tracker().get_states(),
+    }
+
+
+def _set_random_states(states: dict[str, Any]) -> None:
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])  # noqa: NPY002  (the global state)
+    torch.set_rng_state(states["torch"])
+    tensor_parallel.random._set_cuda_rng_state(states["cuda"])
+    tensor_parallel.get_cuda_rng_tracker().set_states(states["parallel"])

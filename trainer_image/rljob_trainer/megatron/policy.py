@@ -1,33 +1,39 @@
-"""The policy: log-probabilities, optimizer steps, weights out, checkpoints. Every rank calls it."""
+"""The policy: log-probabilities, optimizer steps, weights out, checkpoints.
+
+Every rank makes the same calls with the same arguments.
+"""
 
 import math
 import os
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from megatron.core.distributed import (
     DistributedDataParallel,
     DistributedDataParallelConfig,
     finalize_model_grads,
 )
-from megatron.core.pipeline_parallel import get_forward_backward_func
 from rljob.api import RLJob
 from torch import Tensor
 
+from rljob_trainer.megatron.checkpoint import TrainState
 from rljob_trainer.megatron.conversion import Conversion
+from rljob_trainer.megatron.forward import Forward
 from rljob_trainer.megatron.model import build_model, resolve_dtype
+from rljob_trainer.megatron.objective import REPORTED, Objective
+from rljob_trainer.megatron.optimizer import build_optimizer, build_scheduler, optimizer_config
 from rljob_trainer.megatron.padded_batch import PaddedBatch, padded_batch
 from rljob_trainer.megatron.parallel import Parallel
-from rljob_trainer.megatron.vocab_parallel import log_probs_and_entropy
-from rljob_trainer.models.checkpoint import Safetensors
+from rljob_trainer.models.checkpoint import Safetensors, save_checkpoint
 from rljob_trainer.models.config import ConfigReader, read_config
 from rljob_trainer.models.registry import architecture_of
 from rljob_trainer.trajectory import Trajectory
+
+_TINY = 20_000_000  # parameters up to which a second thread costs more than it brings
 
 
 class Policy:
@@ -36,6 +42,11 @@ class Policy:
     def __init__(
         self, job: RLJob, parallel: Parallel, checkpoint: Path, trainable: bool = True
     ) -> None:
+        """Builds the model and reads its weights from a Hugging Face checkpoint.
+
+        Raises:
+            UsageError: the checkpoint, or an option of the job, is wrong.
+        """
         spec = job.spec
         where = f"model checkpoint {checkpoint}: config.json"
         fields = read_config(checkpoint, spec.model.architecture)
@@ -44,46 +55,148 @@ class Policy:
         weights = Safetensors(checkpoint)
         weights.check(architecture.table, config)
         dtype = resolve_dtype(spec.model.dtype, parallel.device)
+        model = build_model(architecture, config, spec.trainer, parallel, dtype)
         self._spec = spec
         self._parallel = parallel
-        self._vocabulary = config.vocabulary
-        self._model = build_model(architecture, config, spec.trainer, parallel, dtype)
-        inner = self._model.module if dtype == torch.bfloat16 else self._model
-        self._conversion = Conversion(inner, architecture.table, config, parallel)
+        self._checkpoint = checkpoint
+        self._conversion = Conversion(model, architecture.table, config, parallel)
         self._conversion.load(weights)
-        self._forward_backward = get_forward_backward_func()
+        self._trainer = _Trainer(job, model, parallel, dtype) if trainable else None
+        if not trainable:
+            model.requires_grad_(False)
+        self._forward = Forward(
+            self._trainer.model if self._trainer else model,
+            parallel,
+            vocabulary=config.vocabulary,
+            temperature=spec.rollout.sampling.temperature,
+        )
+        if parallel.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+            size = sum(parameter.numel() for parameter in model.parameters())
+            if size <= _TINY:
+                torch.set_num_threads(1)
 
     def log_probs(self, trajectories: Sequence[Trajectory]) -> list[Float32[Tensor, " response"]]:
-        batches = [padded_batch(trajectories, self._parallel.device)]
-        with torch.no_grad():
-            self._model.eval()
-            parts = self._forward_backward(
-                forward_step_func=self._predict,
-                data_iterator=iter(batches),
-                model=self._model,
-                num_microbatches=len(batches),
-                seq_length=batches[0].inputs.shape[1],
-                micro_batch_size=batches[0].inputs.shape[0],
-                forward_only=True,
-                collect_non_loss_data=True,
-            )
-        flat = torch.cat(parts).cpu()
-        return list(flat.split([t.response_length for t in trajectories]))
+        """Log-probabilities of each trajectory's response tokens, on the CPU, in the given order.
 
-    def _predict(self, batches, model):
-        batch = next(batches)
-        return model(batch.inputs, batch.positions, None), partial(self._collect, batch)
+        At the temperature of the job's sampling.
+        """
+        lengths = torch.tensor([t.response_length for t in trajectories])
+        ends = lengths.cumsum(0)
+        flat = torch.zeros(int(ends[-1]), device=self._parallel.device)
+        micro_batches = self._micro_batches(trajectories)
+        if micro_batches:
+            batches = [self._padded([trajectories[n] for n in part]) for part in micro_batches]
+            found = torch.cat(self._forward.log_probs(batches))
+            mine = torch.tensor([n for part in micro_batches for n in part])
+            flat[_places(ends[mine], lengths[mine]).to(flat.device)] = found
+        if self._parallel.dp_size > 1:
+            dist.all_reduce(flat, group=self._parallel.dp_group)
+        return list(flat.cpu().split(lengths.tolist()))
 
-    def _collect(self, batch, logits, non_loss_data=True):
-        lp, _ = self._score(batch, logits)
-        return lp[batch.valid]
+    def step(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
+        """One optimizer step over exactly these trajectories, the global batch.
 
-    def _score(self, batch, logits):
-        at = batch.predictors[..., None].expand(-1, -1, logits.shape[-1])
-        return log_probs_and_entropy(
-            logits.gather(1, at),
-            batch.targets,
-            vocabulary=self._vocabulary,
-            temperature=self._spec.rollout.sampling.temperature,
-            group=self._parallel.tp_group,
+        A step whose gradient is not finite changes nothing and reports train/skipped 1.
+        """
+        assert self._trainer is not None, "a frozen policy makes no steps"
+        loss = Objective(self._spec.algorithm, len(trajectories))
+        batches = [
+            self._padded([trajectories[n] for n in part])
+            for part in self._micro_batches(trajectories)
+        ]
+        self._trainer.zero_gradients()
+        report = torch.stack(self._forward.backward(batches, loss)).sum(0)
+        if self._parallel.dp_size > 1:
+            dist.all_reduce(report, group=self._parallel.dp_group)
+        return dict(zip(REPORTED, report.tolist(), strict=True)) | self._trainer.step()
+
+    def export(self) -> Iterator[tuple[str, Tensor]]:
+        """Full weights by their Hugging Face names, in a fixed order. Collective.
+
+        The tensors are views of the live weights where possible.
+        """
+        return self._conversion.export()
+
+    def save_huggingface(self, directory: Path) -> None:
+        """Writes a Hugging Face checkpoint that transformers and engines read. Collective."""
+        weights = self.export()
+        if self._parallel.rank == 0:
+            save_checkpoint(directory, weights, source=self._checkpoint)
+        else:
+            for _ in weights:
+                pass
+
+    def save(self, directory: Path) -> None:
+        """Writes all that training goes on from into an existing, empty directory. Collective.
+
+        Raises:
+            OSError: it can't be written, e.g. the disk is full.
+        """
+        assert self._trainer is not None, "a frozen policy has nothing to save"
+        self._trainer.state.save(directory)
+
+    def load(self, directory: Path) -> None:
+        """Goes on from what `save` wrote. Collective."""
+        assert self._trainer is not None, "a frozen policy has nothing to load"
+        self._trainer.state.load(directory)
+
+    def _padded(self, trajectories: Sequence[Trajectory]) -> PaddedBatch:
+        sequence = self._spec.trainer.parallelism.sequence
+        multiple = self._parallel.tp_size if sequence else 1
+        return padded_batch(trajectories, self._parallel.device, multiple)
+
+    def _micro_batches(self, trajectories: Sequence[Trajectory]) -> list[list[int]]:
+        """Numbers of the trajectories of this data-parallel rank, by micro-batch."""
+        mine = list(range(self._parallel.dp_rank, len(trajectories), self._parallel.dp_size))
+        return [mine]
+
+
+def _places(ends: Tensor, lengths: Tensor) -> Tensor:
+    """Numbers of tokens in a flat sequence, of stretches with these ends and lengths."""
+    first = (ends - lengths).repeat_interleave(lengths)
+    before = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
+    return first + torch.arange(len(first)) - before
+
+
+class _Trainer:
+    """What changes the weights: gradients summed over data-parallel ranks, optimizer, schedule."""
+
+    def __init__(self, job: RLJob, model: Any, parallel: Parallel, dtype: torch.dtype) -> None:
+        config = optimizer_config(job.spec.trainer.optimizer, dtype)
+        self.model = DistributedDataParallel(
+            config=model.config,
+            ddp_config=DistributedDataParallelConfig(
+                grad_reduce_in_fp32=True,
+                use_distributed_optimizer=config.use_distributed_optimizer,
+            ),
+            module=model,
         )
+        model.config.finalize_model_grads_func = _sum_gradients
+        self._optimizer = build_optimizer(config, self.model)
+        self._scheduler = build_scheduler(job, config, self._optimizer)
+        self.state = TrainState(model, self._optimizer, self._scheduler, parallel)
+
+    def zero_gradients(self) -> None:
+        """Before the first micro-batch of a step."""
+        self.model.zero_grad_buffer()
+        self._optimizer.zero_grad()
+
+    def step(self) -> dict[str, float]:
+        """Clips and applies the gradients, if their norm is finite."""
+        rate = self._optimizer.param_groups[0]["lr"]
+        self._optimizer.prepare_grads()
+        norm = self._optimizer.get_grad_norm()
+        finite = math.isfinite(norm)
+        if finite:
+            self._optimizer.step()
+            self._scheduler.step(increment=1)
+        return {
+            "train/gradient_norm": norm,
+            "train/learning_rate": rate,
+            "train/skipped": float(not finite),
+        }
+
+
+def _sum_gradients(model: list[Any], _num_tokens: Any, **kwargs: Any) -> None:
+    """Sums gradients over ranks, and leaves them so: the loss carries its denominators."""
+    finalize_model_grads(model, None, **kwargs)

@@ -1,0 +1,85 @@
+"""Forward and backward passes over micro-batches, by megatron-core's schedule."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float32
+from megatron.core.pipeline_parallel import get_forward_backward_func
+from torch import Tensor
+
+from rljob_trainer.megatron.padded_batch import PaddedBatch
+from rljob_trainer.megatron.parallel import Parallel
+from rljob_trainer.megatron.vocab_parallel import log_probs_and_entropy
+
+# From a micro-batch, its log-probabilities and its entropies to the loss and numbers to report.
+Loss = Callable[[PaddedBatch, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class Forward:
+    """Runs micro-batches through a model."""
+
+    def __init__(
+        self, model: Any, parallel: Parallel, *, vocabulary: int, temperature: float
+    ) -> None:
+        self._model = model
+        self._parallel = parallel
+        self._vocabulary = vocabulary
+        self._temperature = temperature
+        self._schedule = get_forward_backward_func()
+
+    @torch.no_grad()
+    def log_probs(self, batches: Sequence[PaddedBatch]) -> list[Float32[Tensor, " tokens"]]:
+        """Log-probabilities of the response tokens of each micro-batch, without padding."""
+        self._model.eval()
+
+        def collect(batch: PaddedBatch, logits: Tensor, *, non_loss_data: bool) -> Tensor:
+            log_probs, _ = self._score(batch, logits)
+            return log_probs[batch.valid]
+
+        return self._run(batches, collect, forward_only=True)
+
+    def backward(self, batches: Sequence[PaddedBatch], loss: Loss) -> list[Tensor]:
+        """Adds the gradients of the sum of losses; gives each micro-batch's numbers to report."""
+        self._model.train()
+        # megatron-core would divide gradients by this count of tokens; they are left as they are.
+        no_count = torch.zeros((), dtype=torch.int, device=self._parallel.device)
+
+        def score(batch: PaddedBatch, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            value, report = loss(batch, *self._score(batch, logits))
+            return value, no_count, report.detach()
+
+        return self._run(batches, score, forward_only=False)
+
+    def _run(
+        self, batches: Sequence[PaddedBatch], consume: Callable[..., Any], *, forward_only: bool
+    ) -> list[Tensor]:
+        def step(batches: Iterator[PaddedBatch], model: Any) -> tuple[Tensor, Callable[..., Any]]:
+            batch = next(batches)
+            return model(batch.inputs, batch.positions, None), partial(consume, batch)
+
+        results: list[Tensor] = self._schedule(
+            forward_step_func=step,
+            data_iterator=iter(batches),
+            model=self._model,
+            num_microbatches=len(batches),
+            seq_length=max(batch.inputs.shape[1] for batch in batches),
+            micro_batch_size=max(batch.inputs.shape[0] for batch in batches),
+            forward_only=forward_only,
+            collect_non_loss_data=forward_only,
+        )
+        return results
+
+    def _score(
+        self, batch: PaddedBatch, logits: Float[Tensor, "batch position part"]
+    ) -> tuple[Float32[Tensor, "batch response"], Float32[Tensor, "batch response"]]:
+        """Log-probabilities and entropies; only response tokens' logits are looked at."""
+        at = batch.predictors[..., None].expand(-1, -1, logits.shape[-1])
+        return log_probs_and_entropy(
+            logits.gather(1, at),
+            batch.targets,
+            vocabulary=self._vocabulary,
+            temperature=self._temperature,
+            group=self._parallel.tp_group,
+        )
