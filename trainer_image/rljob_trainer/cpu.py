@@ -55,12 +55,12 @@ class _TorchOnCPU(types.ModuleType):
         return getattr(torch, name)
 
     @staticmethod
-    def tensor(*args: Any, device: Any = None, **kwargs: Any) -> torch.Tensor:
-        return torch.tensor(*args, device=_CPU if device == "cuda" else device, **kwargs)
+    def tensor(data: Any, device: Any = None, **kwargs: Any) -> torch.Tensor:
+        return torch.tensor(data, device=_CPU if device == "cuda" else device, **kwargs)
 
     @staticmethod
-    def zeros(*args: Any, device: Any = None, **kwargs: Any) -> torch.Tensor:
-        return torch.zeros(*args, device=_CPU if device == "cuda" else device, **kwargs)
+    def zeros(*size: Any, device: Any = None, **kwargs: Any) -> torch.Tensor:
+        return torch.zeros(*size, device=_CPU if device == "cuda" else device, **kwargs)
 
 
 def _replace_random_states() -> None:

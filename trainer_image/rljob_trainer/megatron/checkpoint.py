@@ -14,8 +14,8 @@ from megatron.core.dist_checkpointing.strategies.torch import (
     _replace_state_dict_keys_with_sharded_keys,
     mcore_to_pyt_state_dict,
 )
-from torch.distributed.checkpoint import FileSystemWriter
-from torch.distributed.checkpoint import save as save_distributed
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
+from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
 
 from rljob_trainer.megatron.parallel import Parallel
 
@@ -125,7 +125,7 @@ class TrainState:
 def _random_states() -> dict[str, Any]:
     return {
         "python": random.getstate(),
-        "numpy": np.random.get_state(),  # noqa: NPY002  (the global state)
+        "numpy": np.random.get_state(),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state(),
         "parallel": tensor_parallel.get_cuda_rng_tracker().get_states(),
@@ -134,7 +134,7 @@ def _random_states() -> dict[str, Any]:
 
 def _set_random_states(states: dict[str, Any]) -> None:
     random.setstate(states["python"])
-    np.random.set_state(states["numpy"])  # noqa: NPY002  (the global state)
+    np.random.set_state(states["numpy"])
     torch.set_rng_state(states["torch"])
     tensor_parallel.random._set_cuda_rng_state(states["cuda"])
     tensor_parallel.get_cuda_rng_tracker().set_states(states["parallel"])

@@ -34,9 +34,7 @@ class CausalAttention(nn.Module):
     def __init__(
         self,
         config: Any,
-        layer_number: int,
-        attn_mask_type: Any,
-        attention_type: str,
+        *,
         attention_dropout: float | None = None,
         softmax_scale: float | None = None,
         **_unused: Any,

@@ -1,9 +1,9 @@
 """Building the megatron-core model of a Hugging Face config."""
 
-import dataclasses
 from typing import Any
 
 import torch
+from megatron.core.extensions.transformer_engine import HAVE_TE
 from megatron.core.models.gpt import GPTModel
 from megatron.core.models.gpt.gpt_layer_specs import (
     get_gpt_layer_local_spec,
@@ -12,9 +12,9 @@ from megatron.core.models.gpt.gpt_layer_specs import (
 from megatron.core.transformer import TransformerConfig
 from megatron.core.transformer.module import Float16Module
 from megatron.core.transformer.transformer_block import TransformerBlockSubmodules
+
 from rljob.api.trainer import TrainerSpec
 from rljob.errors import UsageError
-
 from rljob_trainer.megatron.local_layer import CausalAttention, RMSNorm
 from rljob_trainer.megatron.parallel import Parallel
 from rljob_trainer.megatron.rope import llama3_frequencies
@@ -125,9 +125,6 @@ def _transformer_config(
     }
     for name in spec.megatron.keys() & _ELSEWHERE.keys():
         raise UsageError(f"spec.trainer.megatron.{name}: set it by {_ELSEWHERE[name]}")
-    known = {field.name for field in dataclasses.fields(TransformerConfig)}
-    for name in spec.megatron.keys() - known:
-        raise UsageError(f"spec.trainer.megatron.{name}: no field of megatron-core's config")
     try:
         return TransformerConfig(**fields | spec.megatron)
     except (AssertionError, TypeError, ValueError) as error:
@@ -146,7 +143,7 @@ def _recompute(kind: str) -> dict[str, Any]:
 
 def _layer_spec(transformer: Any, qk_norm: bool, device: torch.device) -> Any:
     """The layers of Transformer Engine where it can run, else megatron-core's with ours."""
-    if device.type == "cuda" and _has_transformer_engine():
+    if device.type == "cuda" and HAVE_TE:
         return get_gpt_layer_with_transformer_engine_spec(qk_layernorm=qk_norm)
     layer = get_gpt_layer_local_spec(qk_layernorm=qk_norm, normalization="RMSNorm")
     layer.submodules.input_layernorm = RMSNorm
@@ -158,11 +155,3 @@ def _layer_spec(transformer: Any, qk_norm: bool, device: torch.device) -> Any:
     return TransformerBlockSubmodules(
         layer_specs=[layer] * transformer.num_layers, layer_norm=RMSNorm
     )
-
-
-def _has_transformer_engine() -> bool:
-    try:
-        import transformer_engine.pytorch  # noqa: F401, PLC0415  (optional, only on GPUs)
-    except ImportError:
-        return False
-    return True

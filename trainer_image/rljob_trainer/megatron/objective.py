@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float32
-from rljob.api.algorithm import AlgorithmSpec
 from torch import Tensor
 
+from rljob.api.algorithm import AlgorithmSpec
 from rljob_trainer.megatron.padded_batch import PaddedBatch
 
 # What a step reports, in the order of the tensor that `Objective` gives.

@@ -1,13 +1,16 @@
 """megatron-core's optimizer and learning-rate schedule, from spec.trainer.optimizer."""
 
-import dataclasses
 import inspect
 from typing import Any
 
 import torch
-from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
-from megatron.core.optimizer import get_standard_config_overrides
+from megatron.core.optimizer import (
+    OptimizerConfig,
+    get_megatron_optimizer,
+    get_standard_config_overrides,
+)
 from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
+
 from rljob.api import RLJob
 from rljob.errors import UsageError
 
@@ -23,26 +26,19 @@ _OPTIMIZER = {
     "adam_eps": 1e-8,
     "clip_grad": 1.0,
 }
-_SCHEDULE_NAMES = set(inspect.signature(OptimizerParamScheduler.__init__).parameters) - {
-    "self",
-    "optimizer",
-    "max_lr",  # is lr
-}
+_OF_SCHEDULE = inspect.signature(OptimizerParamScheduler).parameters.keys()
+_OF_BOTH = {"min_lr"}
 
 
 def optimizer_config(options: dict[str, Any], dtype: torch.dtype) -> Any:
-    """The part of the options that is megatron-core's OptimizerConfig.
+    """Those of the options that are megatron-core's OptimizerConfig.
 
     Raises:
-        UsageError: an unknown option, or a value that megatron-core refuses.
+        UsageError: megatron-core refuses an option or its value.
     """
-    known = {field.name for field in dataclasses.fields(OptimizerConfig)}
-    for name in options:
-        if name not in known | _SCHEDULE_NAMES:
-            raise UsageError(
-                f"spec.trainer.optimizer.{name}: no option of megatron-core's optimizer or schedule"
-            )
-    given = {name: value for name, value in options.items() if name in known}
+    given = {
+        name: options[name] for name in options.keys() - _OF_SCHEDULE | _OF_BOTH & options.keys()
+    }
     fixed = {"params_dtype": dtype, "bf16": dtype == torch.bfloat16}
     for name in given.keys() & fixed.keys():
         raise UsageError(f"spec.trainer.optimizer.{name}: set it by spec.model.dtype")
@@ -69,6 +65,7 @@ def build_scheduler(job: RLJob, config: Any, optimizer: Any) -> Any:
     schedule = job.spec.schedule
     fields = {
         "init_lr": 0.0,
+        "max_lr": config.lr,
         "min_lr": config.min_lr,
         "lr_warmup_steps": 0,
         "lr_decay_steps": schedule.rollouts * schedule.steps_per_rollout,
@@ -77,10 +74,10 @@ def build_scheduler(job: RLJob, config: Any, optimizer: Any) -> Any:
         "end_wd": config.weight_decay,
         "wd_incr_steps": 0,
         "wd_incr_style": "constant",
-        **{name: options[name] for name in options.keys() & _SCHEDULE_NAMES},
+        **{name: options[name] for name in options.keys() & _OF_SCHEDULE},
     }
     try:
-        return OptimizerParamScheduler(optimizer, max_lr=config.lr, **fields)
+        return OptimizerParamScheduler(optimizer, **fields)
     except (AssertionError, TypeError, ValueError) as error:
         raise UsageError(
             f"spec.trainer.optimizer: the learning rate's schedule contradicts itself: {fields}"

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from megatron.core import parallel_state, tensor_parallel
+
 from rljob.api import RLJob
 from rljob.errors import UsageError
 
@@ -82,6 +83,6 @@ def _device(world_size: int) -> torch.device:
 
 def _seed(seed: int) -> None:
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  (the global state, which hooks may draw from)
+    np.random.seed(seed)
     torch.manual_seed(seed)
     tensor_parallel.model_parallel_cuda_manual_seed(seed)

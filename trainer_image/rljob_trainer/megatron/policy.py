@@ -17,9 +17,9 @@ from megatron.core.distributed import (
     DistributedDataParallelConfig,
     finalize_model_grads,
 )
-from rljob.api import RLJob
 from torch import Tensor
 
+from rljob.api import RLJob
 from rljob_trainer.megatron.checkpoint import TrainState
 from rljob_trainer.megatron.conversion import Conversion
 from rljob_trainer.megatron.forward import Forward
@@ -91,7 +91,7 @@ class Policy:
             flat[_places(ends[mine], lengths[mine]).to(flat.device)] = found
         if self._parallel.dp_size > 1:
             dist.all_reduce(flat, group=self._parallel.dp_group)
-        return list(flat.cpu().split(lengths.tolist()))
+        return list(torch.split(flat.cpu(), lengths.tolist()))
 
     def step(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """One optimizer step over exactly these trajectories, the global batch.

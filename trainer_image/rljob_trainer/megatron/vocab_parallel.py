@@ -46,7 +46,7 @@ class _LogProbsAndEntropy(torch.autograd.Function):
     """With p = softmax(x): d log p_t / dx = onehot(t) - p;  dH / dx = -p (log p + H)."""
 
     @staticmethod
-    def forward(  # type: ignore[override]  # torch's own signature is (*args)
+    def forward(
         ctx: Any, logits: Tensor, targets: Tensor, group: dist.ProcessGroup
     ) -> tuple[Tensor, Tensor]:
         part = logits.shape[-1]
@@ -73,7 +73,7 @@ class _LogProbsAndEntropy(torch.autograd.Function):
         return at_target - log_total, entropy
 
     @staticmethod
-    def backward(  # type: ignore[override]  # torch's own signature is (*args)
+    def backward(
         ctx: Any, by_log_prob: Tensor | None, by_entropy: Tensor | None
     ) -> tuple[Tensor, None, None]:
         weights, local, here, entropy = ctx.saved_tensors

@@ -1,1 +1,1 @@
-"""Model families: how a Hugging Face checkpoint and a Megatron model name and cut the same weights."""
+"""Model families: the same weights as Hugging Face and as Megatron name and cut them."""

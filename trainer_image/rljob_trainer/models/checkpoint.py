@@ -4,13 +4,13 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-import torch
-from rljob.errors import UsageError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from rljob.errors import UsageError
 from rljob_trainer.models.config import ModelConfig
 from rljob_trainer.models.table import Table
 
@@ -35,7 +35,7 @@ class Safetensors:
         files = self._indexed() or sorted(directory.glob("*.safetensors"))
         if not files:
             raise UsageError(f"model checkpoint {directory}: no *.safetensors files")
-        self._opened = {file: _opened(file) for file in files}
+        self._opened: dict[Path, Any] = {file: _opened(file) for file in files}
         for file, handle in self._opened.items():
             self._files |= dict.fromkeys(handle.keys(), file)
 
@@ -84,7 +84,7 @@ class Safetensors:
                 raise UsageError(f"{where}: {name} is no tensor of {config.architecture}")
 
 
-def _opened(file: Path) -> safe_open:
+def _opened(file: Path) -> Any:
     try:
         return safe_open(file, framework="pt")
     except FileNotFoundError:
@@ -107,7 +107,7 @@ def save_checkpoint(directory: Path, weights: Iterable[tuple[str, Tensor]], sour
             shards.append({})
             size = 0
         # A clone, as tensors may be views of one parameter, or change before they are written.
-        shards[-1][name] = tensor.detach().to("cpu", torch.preserve_format, copy=True).contiguous()
+        shards[-1][name] = tensor.detach().to("cpu", copy=True).contiguous()
         size += nbytes
         total += nbytes
     names = [_shard_name(number, len(shards)) for number in range(len(shards))]
@@ -119,7 +119,9 @@ def save_checkpoint(directory: Path, weights: Iterable[tuple[str, Tensor]], sour
 
 
 def _shard_name(number: int, count: int) -> str:
-    return f"model-{number + 1:05d}-of-{count:05d}.safetensors" if count > 1 else "model.safetensors"
+    return (
+        f"model-{number + 1:05d}-of-{count:05d}.safetensors" if count > 1 else "model.safetensors"
+    )
 
 
 def _write_index(path: Path, places: Mapping[str, str], total: int) -> None:

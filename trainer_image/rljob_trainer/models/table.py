@@ -78,12 +78,13 @@ class QueryKeyValue:
     """Query group by query group: its query heads, its key head, its value head."""
 
     def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
-        by_group = [matrix.unflatten(0, (config.groups, -1)) for matrix in full]
+        by_group = [matrix.view(config.groups, -1, *matrix.shape[1:]) for matrix in full]
         return torch.cat(by_group, 1).chunk(size)[rank].flatten(0, 1)
 
     def full(self, shards: Sequence[Tensor], config: ModelConfig) -> Sequence[Tensor]:
         queries = config.heads // config.groups * config.head_dim
-        by_group = _cat(shards, 0).unflatten(0, (config.groups, -1))
+        fused = _cat(shards, 0)
+        by_group = fused.view(config.groups, -1, *fused.shape[1:])
         parts = by_group.split([queries, config.head_dim, config.head_dim], 1)
         return [part.flatten(0, 1) for part in parts]
 
