@@ -1,5 +1,6 @@
 """YAML documents as plain values that know their lines and columns."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -196,6 +197,9 @@ class _Converter:
             value = makers[name](node)
         except (ValueError, KeyError, OverflowError, IndexError):
             self._complain(path, node, f"found {show(node.value)}, which is no {name}")
+            return None
+        if isinstance(value, float) and not math.isfinite(value):
+            self._complain(path, node, f"found {node.value}, allowed a finite number")
             return None
         if isinstance(value, int) and not -LARGEST_INT <= value < LARGEST_INT:
             self._complain(path, node, "found a number beyond 64 bits")

@@ -48,9 +48,10 @@ class Problem:
         return ": ".join(part for part in (place, self.field, said) if part)
 
 
-def problem(field: str, found: Any, allowed: str, message: str = "") -> Problem:
-    """A problem at a field named with dots; the value found is put in words."""
-    return Problem(tuple(field.split(".")), show(found), allowed, message)
+def problem(field: str | Path, found: Any, allowed: str, message: str = "") -> Problem:
+    """A problem at a field, named with dots or by its path; the value found is put in words."""
+    path = tuple(field.split(".")) if isinstance(field, str) else field
+    return Problem(path, show(found), allowed, message)
 
 
 def field_name(path: Path) -> str:

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from rljob.api.base import NonNegativeInt, Part, PositiveInt
 
+DEFAULT_MAX_TOKENS_PER_GPU = 8192  # where neither a token budget nor a micro-batch size is given
+
 
 class ParallelismSpec(Part):
     """Megatron's parallel sizes; what remains of the processes is data parallel."""

@@ -1,14 +1,36 @@
 """Rules over several fields that can be checked without a cluster."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from rljob.api.fields import is_left_out
 from rljob.api.problem import Problem
 from rljob.api.rljob import RLJob
+from rljob.api.rules import (
+    algorithm,
+    data,
+    options,
+    parallel,
+    platform,
+    rollout,
+    schedule,
+    shape,
+)
 
+Found = TypeVar("Found")
 Rule = Callable[[RLJob], Iterator[Problem]]
-RULES: tuple[Rule, ...] = ()
+RULES: tuple[Rule, ...] = (
+    *platform.RULES,
+    *data.RULES,
+    *algorithm.RULES,
+    *schedule.RULES,
+    *parallel.RULES,
+    *rollout.RULES,
+    *shape.RULES,
+    *options.RULES,
+)
 
 
 def check(job: RLJob, directory: Path) -> list[Problem]:
@@ -18,11 +40,22 @@ def check(job: RLJob, directory: Path) -> list[Problem]:
         job: complete or partial, see `rljob.api.fields.parse`.
         directory: where relative paths start, the manifest's own.
     """
-    problems: list[Problem] = []
-    for rule in RULES:
-        try:
-            problems += rule(job)
-        except AttributeError as error:
-            if not is_left_out(error):
-                raise
+    problems = [problem for rule in RULES for problem in _verdict(partial(rule, job))]
+    for found in _verdict(lambda: iter([shape.shape_of(job, directory)])):
+        if isinstance(found, Problem):
+            problems.append(found)
+        elif found is not None:
+            for rule in shape.SHAPE_RULES:
+                problems += _verdict(partial(rule, job, found))
     return problems
+
+
+def _verdict(rule: Callable[[], Iterator[Found]]) -> list[Found]:
+    """What a rule says until it needs a field that is left out."""
+    said: list[Found] = []
+    try:
+        said.extend(rule())
+    except AttributeError as error:
+        if not is_left_out(error):
+            raise
+    return said

@@ -1,0 +1,60 @@
+"""Prompts and evaluations."""
+
+from collections.abc import Iterator
+
+from rljob.api.problem import Problem, problem
+from rljob.api.rljob import RLJob
+from rljob.api.rules.rollout import repeated
+
+
+def prompts_come_from_somewhere(job: RLJob) -> Iterator[Problem]:
+    """Files, or a source of the user's own."""
+    if not job.spec.data.prompts and job.spec.data.source is None:
+        yield problem(
+            "spec.data.prompts",
+            [],
+            "at least one JSON Lines file",
+            "or spec.data.source",
+        )
+
+
+def keys_differ(job: RLJob) -> Iterator[Problem]:
+    """Prompt, label and metadata are different values of a line."""
+    data = job.spec.data
+    if data.label_key == data.input_key:
+        yield problem(
+            "spec.data.labelKey",
+            data.label_key,
+            "another key than inputKey",
+            "the prompt would be its own answer",
+        )
+    if data.metadata_key in (data.input_key, data.label_key):
+        yield problem(
+            "spec.data.metadataKey", data.metadata_key, "another key than inputKey and labelKey"
+        )
+
+
+def evaluations_differ(job: RLJob) -> Iterator[Problem]:
+    """Metrics are named after the evaluation."""
+    names = [evaluation.name for evaluation in job.spec.evaluation]
+    yield from repeated(("spec", "evaluation"), names, "name")
+
+
+def greedy_once(job: RLJob) -> Iterator[Problem]:
+    """At temperature 0 all responses to a prompt are the same."""
+    for index, evaluation in enumerate(job.spec.evaluation):
+        if evaluation.sampling.temperature == 0 and evaluation.samples_per_prompt > 1:
+            yield problem(
+                ("spec", "evaluation", index, "samplesPerPrompt"),
+                evaluation.samples_per_prompt,
+                "1",
+                "temperature is 0, so all samples are the same",
+            )
+
+
+RULES = (
+    prompts_come_from_somewhere,
+    keys_differ,
+    evaluations_differ,
+    greedy_once,
+)

@@ -1,0 +1,111 @@
+"""Processes, parallel sizes and micro-batches of the trainer, and GPUs shared with engines."""
+
+import math
+from collections.abc import Iterator
+
+from rljob.api.problem import Problem, problem
+from rljob.api.rljob import RLJob
+
+SIZES = ("tensor", "pipeline", "context")
+
+
+def data_parallel_size(job: RLJob) -> int | None:
+    """Replicas of the model among the trainer's processes; None where it does not divide them."""
+    trainer = job.spec.trainer
+    processes = trainer.replicas * trainer.gpus_per_replica
+    model = math.prod(getattr(trainer.parallelism, size) for size in SIZES)
+    return None if processes % model else processes // model
+
+
+def sizes_fill_the_gpus(job: RLJob) -> Iterator[Problem]:
+    """tensor x pipeline x context divides the processes; what remains is data parallel."""
+    trainer = job.spec.trainer
+    if data_parallel_size(job) is None:
+        sizes = {size: getattr(trainer.parallelism, size) for size in SIZES}
+        product = " x ".join(f"{name} {size}" for name, size in sizes.items())
+        processes = trainer.replicas * trainer.gpus_per_replica
+        yield Problem(
+            ("spec", "trainer", "parallelism"),
+            f"{product} = {math.prod(sizes.values())}",
+            f"a divisor of {processes}",
+            f"= replicas {trainer.replicas} x gpusPerReplica {trainer.gpus_per_replica}",
+        )
+
+
+def experts_fill_the_gpus(job: RLJob) -> Iterator[Problem]:
+    """Experts are spread over what tensor and pipeline parallelism leave (parallel_state.py)."""
+    sizes = job.spec.trainer.parallelism
+    replicas = data_parallel_size(job)
+    if replicas is not None and replicas * sizes.context % sizes.expert:
+        yield problem(
+            "spec.trainer.parallelism.expert",
+            sizes.expert,
+            f"a divisor of {replicas * sizes.context}",
+            f"= data-parallel size {replicas} x context {sizes.context}",
+        )
+
+
+def sequence_needs_tensor(job: RLJob) -> Iterator[Problem]:
+    """Sequence parallelism splits activations over the tensor-parallel ranks."""
+    sizes = job.spec.trainer.parallelism
+    if sizes.sequence and sizes.tensor == 1:
+        yield problem("spec.trainer.parallelism.sequence", True, "false", "tensor is 1")
+
+
+def one_way_to_micro_batches(job: RLJob) -> Iterator[Problem]:
+    """A micro-batch has a token budget or a number of samples."""
+    trainer = job.spec.trainer
+    if trainer.max_tokens_per_gpu is not None and trainer.micro_batch_size is not None:
+        yield problem(
+            "spec.trainer.microBatchSize",
+            trainer.micro_batch_size,
+            "null",
+            f"maxTokensPerGpu is {trainer.max_tokens_per_gpu}; at most one of the two",
+        )
+
+
+def global_batch_divides(job: RLJob) -> Iterator[Problem]:
+    """Every data-parallel rank gets the same number of samples, in whole micro-batches."""
+    replicas = data_parallel_size(job)
+    micro = job.spec.trainer.micro_batch_size or 1
+    samples = job.spec.schedule.global_batch_size
+    if replicas is not None and samples % (replicas * micro):
+        size = f"= data-parallel size {replicas}"
+        yield problem(
+            "spec.schedule.globalBatchSize",
+            samples,
+            f"a multiple of {replicas * micro}",
+            f"{size} x microBatchSize {micro}" if micro > 1 else size,
+        )
+
+
+def engines_fit_the_shared_gpus(job: RLJob) -> Iterator[Problem]:
+    """Colocated engines live inside the trainer's pods, on its GPUs."""
+    trainer, rollout = job.spec.trainer, job.spec.rollout
+    if not job.spec.colocate:
+        return
+    if trainer.gpus_per_replica % rollout.gpus_per_replica:
+        yield problem(
+            "spec.rollout.gpusPerReplica",
+            rollout.gpus_per_replica,
+            f"a divisor of {trainer.gpus_per_replica}",
+            "spec.colocate: an engine lives on the GPUs of one trainer pod",
+        )
+    shared = trainer.replicas * trainer.gpus_per_replica
+    if rollout.replicas * rollout.gpus_per_replica > shared:
+        yield problem(
+            "spec.rollout.replicas",
+            rollout.replicas,
+            f"at most {shared // rollout.gpus_per_replica}",
+            f"spec.colocate: the trainer has {shared} GPUs",
+        )
+
+
+RULES = (
+    sizes_fill_the_gpus,
+    experts_fill_the_gpus,
+    sequence_needs_tensor,
+    one_way_to_micro_batches,
+    global_batch_divides,
+    engines_fit_the_shared_gpus,
+)

@@ -1,0 +1,114 @@
+"""Sampling, replicas and the way of the weights to the engines."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from rljob.api.problem import Path, Problem, problem
+from rljob.api.rljob import RLJob
+
+
+def repeated(path: Path, values: list[Any], key: str | None = None) -> Iterator[Problem]:
+    """A problem at each value of a list, or at each item's `key`, that an earlier one has."""
+    seen: Counter[Any] = Counter()
+    for index, value in enumerate(values):
+        seen[value] += 1
+        if seen[value] == 2:
+            place = (*path, index) if key is None else (*path, index, key)
+            yield problem(place, value, "each once", f"also at index {values.index(value)}")
+
+
+def top_k_is_all_or_some(job: RLJob) -> Iterator[Problem]:
+    """0 would keep no token."""
+    if job.spec.rollout.sampling.top_k == 0:
+        yield problem("spec.rollout.sampling.topK", 0, "-1 (all) or at least 1")
+
+
+def stops_differ(job: RLJob) -> Iterator[Problem]:
+    """A stop given twice is a slip of the pen for another."""
+    place = ("spec", "rollout", "sampling")
+    yield from repeated((*place, "stop"), job.spec.rollout.sampling.stop)
+    yield from repeated((*place, "stopTokenIds"), job.spec.rollout.sampling.stop_token_ids)
+
+
+def responses_can_end(job: RLJob) -> Iterator[Problem]:
+    """ignoreEos fixes the length; a stop would end the response all the same."""
+    sampling = job.spec.rollout.sampling
+    if sampling.ignore_eos and (sampling.stop or sampling.stop_token_ids):
+        yield problem(
+            "spec.rollout.sampling.ignoreEos",
+            True,
+            "false",
+            "stop or stopTokenIds end a response",
+        )
+
+
+def autoscaling_bounds(job: RLJob) -> Iterator[Problem]:
+    """minReplicas <= replicas <= maxReplicas."""
+    rollout = job.spec.rollout
+    low, high = rollout.autoscaling.min_replicas, rollout.autoscaling.max_replicas
+    if high is not None and low > high:
+        yield problem("spec.rollout.autoscaling.minReplicas", low, f"at most {high}", "maxReplicas")
+        return
+    if rollout.autoscaling.mode == "Off":
+        return
+    if not low <= rollout.replicas <= (high or rollout.replicas):
+        yield problem(
+            "spec.rollout.replicas",
+            rollout.replicas,
+            f"from {low} to {high}" if high else f"at least {low}",
+            "minReplicas and maxReplicas of spec.rollout.autoscaling",
+        )
+
+
+def colocated_engines_stay(job: RLJob) -> Iterator[Problem]:
+    """There are as many engines as the trainer's GPUs hold."""
+    mode = job.spec.rollout.autoscaling.mode
+    if job.spec.colocate and mode != "Off":
+        yield problem(
+            "spec.rollout.autoscaling.mode",
+            mode,
+            "Off",
+            "spec.colocate: the engines share the trainer's GPUs",
+        )
+
+
+def transport_reaches_the_engines(job: RLJob) -> Iterator[Problem]:
+    """Memory handles work on the same GPU only, and NCCL between different GPUs only."""
+    transport = job.spec.weights.transport
+    if transport == "ipc" and not job.spec.colocate:
+        yield problem(
+            "spec.weights.transport",
+            transport,
+            "broadcast or disk",
+            "spec.colocate is false; ipc hands over memory of the same GPU",
+        )
+    if transport == "broadcast" and job.spec.colocate:
+        yield problem(
+            "spec.weights.transport",
+            transport,
+            "ipc or disk",
+            "spec.colocate: NCCL can't join two processes on one GPU",
+        )
+
+
+def partial_needs_tokens(job: RLJob) -> Iterator[Problem]:
+    """An aborted generation starts again, so it has no tokens to keep."""
+    if job.spec.rollout.partial and job.spec.weights.pause_mode == "abort":
+        yield problem(
+            "spec.weights.pauseMode",
+            "abort",
+            "retract or in_place",
+            "spec.rollout.partial keeps the tokens of interrupted generations",
+        )
+
+
+RULES = (
+    top_k_is_all_or_some,
+    stops_differ,
+    responses_can_end,
+    autoscaling_bounds,
+    colocated_engines_stay,
+    transport_reaches_the_engines,
+    partial_needs_tokens,
+)

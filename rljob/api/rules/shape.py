@@ -1,0 +1,147 @@
+"""The model's shape, where it is known, against lengths and parallel sizes."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rljob.api.problem import Problem, problem
+from rljob.api.rljob import RLJob
+from rljob.api.trainer import DEFAULT_MAX_TOKENS_PER_GPU
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A Hugging Face config, and how messages call it."""
+
+    config: dict[str, Any]
+    source: str
+
+    def count(self, name: str) -> int | None:
+        """A count of the config that is at least 1; None where it is absent or unusable."""
+        value = self.config.get(name)
+        usable = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        return value if usable else None
+
+    @property
+    def positions(self) -> int | None:
+        """Longest sequence in tokens, as SGLang derives it (common.py, get_context_length)."""
+        positions = self.count("max_position_embeddings")
+        rope = self.config.get("rope_scaling") or self.config.get("rope_parameters")
+        if positions is None or not isinstance(rope, dict):
+            return positions
+        factor = rope.get("factor", 1)
+        stretched = "original_max_position_embeddings" in rope or rope.get("rope_type") == "llama3"
+        if stretched or not isinstance(factor, int | float) or not 1 <= factor <= 10_000:
+            return positions
+        return int(positions * factor)
+
+
+def shape_of(job: RLJob, directory: Path) -> Shape | Problem | None:
+    """The architecture by hand, or of a checkpoint that lies on this machine.
+
+    Returns:
+        None where it can't be known here; a problem where the checkpoint's config is broken.
+    """
+    model = job.spec.model
+    if model.architecture is not None:
+        return Shape(model.architecture, "spec.model.architecture")
+    file = directory / model.checkpoint / "config.json"
+    try:
+        config = json.loads(file.read_bytes())
+    except OSError:
+        return None  # on the cluster, or no Hugging Face checkpoint
+    except (ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
+        return problem("spec.model.checkpoint", model.checkpoint, "a config.json that is an object")
+    text = config.get("text_config")
+    return Shape(text if isinstance(text, dict) else config, str(file))
+
+
+def response_in_context(job: RLJob, shape: Shape) -> Iterator[Problem]:
+    """Prompt and response together fit the model's positions, and the engine's context."""
+    positions, source = shape.positions, f"max_position_embeddings of {shape.source}"
+    chosen = job.spec.rollout.sglang.get("context_length")
+    if isinstance(chosen, int) and positions is not None and chosen > positions:
+        yield problem("spec.rollout.sglang.context_length", chosen, f"at most {positions}", source)
+    elif isinstance(chosen, int):
+        positions, source = chosen, "spec.rollout.sglang.context_length"
+    if positions is None:
+        return
+    prompt = job.spec.data.max_prompt_tokens
+    if prompt >= positions:
+        yield problem(
+            "spec.data.maxPromptTokens", prompt, f"at most {positions - 1}", f"{source} {positions}"
+        )
+        return
+    reason = f"{source} {positions} - maxPromptTokens {prompt}"
+    response = job.spec.rollout.sampling.max_response_tokens
+    if prompt + response > positions:
+        yield problem(
+            "spec.rollout.sampling.maxResponseTokens",
+            response,
+            f"at most {positions - prompt}",
+            reason,
+        )
+    for index, evaluation in enumerate(job.spec.evaluation):
+        own = evaluation.sampling.max_response_tokens
+        if own is not None and prompt + own > positions:
+            yield problem(
+                ("spec", "evaluation", index, "sampling", "maxResponseTokens"),
+                own,
+                f"at most {positions - prompt}",
+                reason,
+            )
+
+
+def shape_divides(job: RLJob, shape: Shape) -> Iterator[Problem]:
+    """Heads, layers and experts are dealt out evenly."""
+    trainer = job.spec.trainer
+    heads = shape.count("num_attention_heads")
+    uneven = trainer.megatron.keys() & {
+        "num_layers_in_first_pipeline_stage",
+        "num_layers_in_last_pipeline_stage",
+        "pipeline_model_parallel_layout",
+        "account_for_embedding_in_pipeline_split",
+        "account_for_loss_in_pipeline_split",
+    }
+    experts = shape.count("num_experts") or shape.count("num_local_experts")
+    sizes = trainer.parallelism
+    checks = [
+        ("spec.trainer.parallelism.tensor", sizes.tensor, heads, "num_attention_heads"),
+        ("spec.trainer.parallelism.expert", sizes.expert, experts or 1, "the number of experts"),
+    ]
+    if not uneven:
+        layers = shape.count("num_hidden_layers")
+        checks.append(
+            ("spec.trainer.parallelism.pipeline", sizes.pipeline, layers, "num_hidden_layers")
+        )
+    for field, size, count, name in checks:
+        if count is not None and count % size:
+            yield problem(field, size, f"a divisor of {count}", f"{name} of {shape.source}")
+
+
+def samples_in_micro_batch(job: RLJob) -> Iterator[Problem]:
+    """The longest sample fits the token budget of a micro-batch."""
+    trainer = job.spec.trainer
+    if trainer.micro_batch_size is not None:
+        return
+    prompt = job.spec.data.max_prompt_tokens
+    response = job.spec.rollout.sampling.max_response_tokens
+    context = trainer.parallelism.context
+    budget = trainer.max_tokens_per_gpu or DEFAULT_MAX_TOKENS_PER_GPU
+    if prompt + response > budget * context:
+        given = trainer.max_tokens_per_gpu is not None
+        reason = f"maxPromptTokens {prompt} + maxResponseTokens {response}"
+        yield Problem(
+            ("spec", "trainer", "maxTokensPerGpu"),
+            f"{budget}" if given else f"the default, {budget}",
+            f"at least {-(-(prompt + response) // context)}",
+            f"{reason}, over context {context}" if context > 1 else reason,
+        )
+
+
+RULES = (samples_in_micro_batch,)
+SHAPE_RULES = (response_in_context, shape_divides)
