@@ -20,7 +20,16 @@ FIRST_DELAY, LAST_DELAY = 0.05, 2.0
 
 # Answers of a server that is up but cannot serve now: it loads its data, fails over, is full, or
 # cannot write to its disk.
-_PASSING = ("MISCONF", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "UNBLOCKED")
+_PASSING = (
+    exceptions.ConnectionError,  # includes a server that still loads its data
+    exceptions.TimeoutError,
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
+    exceptions.ClusterDownError,
+    exceptions.TryAgainError,
+    exceptions.NoScriptError,  # restarted between the loading of a script and its call
+)
+_PASSING_PREFIXES = ("MISCONF", "NOREPLICAS", "UNBLOCKED")  # those without a class of their own
 
 log = structlog.get_logger()
 
@@ -89,7 +98,7 @@ class Attempts:
                 f"buffer: {address} is a node of a cluster that keeps this job's keys elsewhere: "
                 f"{error}; give the address of that node, or a server that is no cluster"
             ) from error
-        if not _passes(error):
+        if not (isinstance(error, _PASSING) or str(error).startswith(_PASSING_PREFIXES)):
             raise error
         self._patience.gone(error)
         now = time.monotonic()
@@ -107,14 +116,3 @@ class Attempts:
     def succeeded(self) -> None:
         """The request was answered."""
         self._patience.back()
-
-
-def _passes(error: exceptions.RedisError) -> bool:
-    return isinstance(
-        error,
-        exceptions.ConnectionError  # includes a server that still loads its data
-        | exceptions.TimeoutError
-        | exceptions.ReadOnlyError
-        | exceptions.OutOfMemoryError
-        | exceptions.NoScriptError,  # restarted between the loading of a script and its call
-    ) or str(error).startswith(_PASSING)

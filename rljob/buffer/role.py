@@ -1,0 +1,88 @@
+"""The buffer role: the embedded server from the run's first minute until the others have gone."""
+
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from rljob.buffer import connection
+from rljob.buffer.keys import Keys
+from rljob.buffer.server import Server
+from rljob.buffer.trainer import CLIENT_NAME
+from rljob.buffer.worker import CLIENT_NAME_PREFIX
+from rljob.plan.environment import RoleEnvironment
+
+_LOOK_SECONDS = 0.25  # between two looks at the server and its clients
+# How long the others have to say their last words, once a stop was asked for and once the run is
+# finished. The scheduler kills 10 s after it has asked for a stop.
+_STOP_SECONDS = 8.0
+_FINISH_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+class Watch:
+    """What the role sees of the run and of the other roles."""
+
+    def __init__(self, host: str, port: int, password: str | None, job_key: str) -> None:
+        self._phase_key = Keys(job_key)["state"]
+        options = connection.options("rljob-buffer", password) | {"socket_timeout": 1.0}
+        self._redis: Any = redis.Redis(host=host, port=port, retry=Retry(NoBackoff(), 0), **options)
+
+    def finished(self) -> bool:
+        """True once the trainer has finished the run."""
+        return bool(self._redis.hget(self._phase_key, "phase") == b"finished")
+
+    def clients(self) -> bool:
+        """True while the trainer or a worker is connected."""
+        names = [client["name"] for client in self._redis.client_list()]
+        return any(n == CLIENT_NAME or n.startswith(CLIENT_NAME_PREFIX) for n in names)
+
+
+def main(environment: RoleEnvironment) -> int:
+    """Runs the server until the run ends or a stop is asked for; returns the exit code."""
+    stops: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: stops.append(received))
+    host, password = environment.host, environment.buffer_password
+    port = urlsplit(environment.buffer_url).port or 6379
+    directory = Path(environment.run_dir) / "buffer"
+    server = Server(host, port, directory, password)
+    server.start()
+    log.info("buffer.started", host=host, port=port)
+    try:
+        finished = _until_the_end(server, Watch(host, port, password, environment.job().key), stops)
+    finally:
+        server.stop()
+    if finished:
+        # The next run in this directory must not find this one's end.
+        shutil.rmtree(directory)
+    log.info("buffer.stopped", finished=finished)
+    return 0
+
+
+def _until_the_end(server: Server, watch: Watch, stops: list[int]) -> bool:
+    """Returns when the others have gone, or had their time; True where the run is finished."""
+    finished, deadline = False, float("inf")
+    while True:
+        server.check(_LOOK_SECONDS)
+        now = time.monotonic()
+        try:
+            if not finished and watch.finished():
+                finished, deadline = True, min(deadline, now + _FINISH_SECONDS)
+            if stops:
+                deadline = min(deadline, now + _STOP_SECONDS)
+            if (stops or finished) and not watch.clients():
+                return finished
+        except redis.RedisError as error:
+            # It starts, loads its data, or is frozen; the clients have their own patience.
+            log.debug("buffer.silent", error=str(error))
+        if now >= deadline:
+            return finished
