@@ -1,0 +1,1 @@
+"""From a job to the roles that run it."""

@@ -1,6 +1,5 @@
-"""What a role is told when it starts: one resolved job file and these variables, nothing else."""
+"""What a role is told when it starts: a few environment variables, the same on every platform."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -8,61 +7,109 @@ from pathlib import Path
 from rljob.api import RLJob
 from rljob.errors import UsageError
 
-_PREFIX = "RLJOB_"
+PREFIX = "RLJOB_"
+ROLES = ("buffer", "trainer", "rollout", "router")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class RoleEnvironment:
-    """The environment variables of a role, RLJOB_ROLE and so on: each field is one of them."""
+    """One role's replica; each field is the variable RLJOB_<FIELD>, unset where it is None.
 
-    role: str  # trainer, rollout, buffer or router
-    replica: int = 0
-    job_file: str  # the resolved RLJob as JSON, its paths absolute
+    Args:
+        role: buffer, trainer, rollout or router.
+        replica: number of this process among those of the role, from 0.
+        job_file: the resolved job as JSON; every path in it is absolute.
+        run_dir: the run directory.
+        buffer_url: redis://host:port/database, without a password.
+        engine_api_key: lets a client generate at the engines.
+        metrics_port: of /metrics, /status and /healthz; 0: any that is free.
+        router_port: of the router.
+        host: address under which the other roles reach this one.
+        rendezvous: host:port where the trainer's processes meet.
+        buffer_password: of the buffer; None: it asks for none.
+        engine_admin_key: lets a client update weights and pause engines; None: no key is asked.
+        termination_file: where the reason of a failure is written; None: nowhere.
+        supervisor: pid of the process without which this one must not go on; None: there is none.
+    """
+
+    role: str
+    replica: int
+    job_file: str
     run_dir: str
-    buffer_url: str  # redis://host:port/0
+    buffer_url: str
+    engine_api_key: str
+    metrics_port: int
+    router_port: int
+    host: str
+    rendezvous: str
     buffer_password: str | None = None
-    engine_api_key: str | None = None
     engine_admin_key: str | None = None
-    metrics_port: int = 0  # 0: any free one
-    router_port: int = 0
-    host: str = "127.0.0.1"  # address under which the other roles reach this one
-    rendezvous: str = ""  # host:port at which the trainer's pods meet
-    termination_file: str | None = None  # where the reason of a failure is written
+    termination_file: str | None = None
+    supervisor: int | None = None
 
     def to_env(self) -> dict[str, str]:
-        """The variables; what is None is left out."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        """The variables; those of fields that are None are left out."""
         return {
-            _PREFIX + name.upper(): str(value)
-            for name, value in values.items()
-            if value is not None
+            variable(field.name): str(value)
+            for field in fields(self)
+            if (value := getattr(self, field.name)) is not None
         }
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "RoleEnvironment":
+    def from_env(cls, environ: Mapping[str, str]) -> "RoleEnvironment":
         """Reads the variables.
 
         Raises:
-            UsageError: one is missing or no number where one is wanted.
+            UsageError: a variable is missing, empty, or not what it must be.
         """
-        values: dict[str, str | int] = {}
-        for field in fields(cls):
-            variable = _PREFIX + field.name.upper()
-            if variable not in environ:
-                continue
-            value = environ[variable]
-            if field.type is int:
-                if not value.isdigit():
-                    raise UsageError(f"{variable}: found {value!r}; allowed: a whole number")
-                values[field.name] = int(value)
-            else:
-                values[field.name] = value
-        missing = {"role", "job_file", "run_dir", "buffer_url"} - values.keys()
-        if missing:
-            names = ", ".join(_PREFIX + name.upper() for name in sorted(missing))
-            raise UsageError(f"{names}: not set; a role is started by `rljob run` or the operator")
-        return cls(**values)  # type: ignore[arg-type]  # each value was read by its field's type
+
+        def text(name: str) -> str:
+            value = environ.get(variable(name), "")
+            if not value:
+                raise UsageError(f"{variable(name)}: found nothing, allowed a text")
+            return value
+
+        def number(name: str) -> int:
+            value = text(name)
+            if not value.isdecimal():
+                raise UsageError(f"{variable(name)}: found {value!r}, allowed a whole number")
+            return int(value)
+
+        def optional(name: str) -> str | None:
+            return environ.get(variable(name)) or None
+
+        role = text("role")
+        if role not in ROLES:
+            raise UsageError(f"{variable('role')}: found {role!r}, allowed {', '.join(ROLES)}")
+        return cls(
+            role=role,
+            replica=number("replica"),
+            job_file=text("job_file"),
+            run_dir=text("run_dir"),
+            buffer_url=text("buffer_url"),
+            engine_api_key=text("engine_api_key"),
+            metrics_port=number("metrics_port"),
+            router_port=number("router_port"),
+            host=text("host"),
+            rendezvous=text("rendezvous"),
+            buffer_password=optional("buffer_password"),
+            engine_admin_key=optional("engine_admin_key"),
+            termination_file=optional("termination_file"),
+            supervisor=number("supervisor") if optional("supervisor") else None,
+        )
 
     def job(self) -> RLJob:
-        """The resolved job."""
-        return RLJob.model_validate_json(Path(self.job_file).read_bytes())
+        """The resolved job.
+
+        Raises:
+            UsageError: the job file can't be read.
+        """
+        try:
+            return RLJob.model_validate_json(Path(self.job_file).read_bytes())
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{variable('job_file')}: {self.job_file}: {error}") from error
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + field.upper()

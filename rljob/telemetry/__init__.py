@@ -1,0 +1,1 @@
+"""What every role tells: logs, metrics, status, and the reason of its end."""

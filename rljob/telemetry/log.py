@@ -1,32 +1,67 @@
-"""Structured logs: one line per event, to standard output, prefixed by the role.
+"""Logs: one event, one line, the role in front.
 
-2026-11-23T06:00:01Z trainer[0] info rollout.done rollout=3 reward=0.61
+`2026-11-23T06:00:01Z trainer[0] info rollout.done rollout=3 reward=0.61`
 """
 
 import logging
 import sys
+import traceback
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+_logfmt = structlog.processors.LogfmtRenderer(bool_as_flag=False)
+
 
 def configure(role: str, replica: int) -> None:
-    """Sets up structlog for this process."""
-    prefix = f"{role}[{replica}]"
-    values = structlog.processors.LogfmtRenderer()
+    """Sends every event of this process to stdout, those of the standard library from warnings on.
 
-    def render(logger: WrappedLogger, method: str, event: EventDict) -> str:
-        head = (event.pop("timestamp"), prefix, event.pop("level"), event.pop("event"))
-        return " ".join([*map(str, head), str(values(logger, method, event))]).rstrip()
-
+    Values are logfmt: quoted where they have blanks, and a line break is written as `\\n`.
+    """
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True),
             structlog.processors.format_exc_info,
-            render,
+            _Line(f"{role}[{replica}]"),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        # A module's logger exists before the role is known.
         cache_logger_on_first_use=False,
     )
+    logging.basicConfig(handlers=[_Handler()], level=logging.WARNING, force=True)
+
+
+class _Line:
+    """Renders an event: time, role, level, name, then key=value."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+        time, level, name = (_one_line(event.pop(key)) for key in ("timestamp", "level", "event"))
+        values = {key.replace(" ", "_"): _value(value) for key, value in event.items()}
+        pairs = str(_logfmt(logger, method, values))
+        return " ".join(part for part in (time, self._prefix, level, name, pairs) if part)
+
+
+def _value(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value).replace("\r", "\\r")  # the renderer sees to line feeds and quotes
+
+
+def _one_line(value: object) -> str:
+    return str(value).replace("\r", "\\r").replace("\n", "\\n")
+
+
+class _Handler(logging.Handler):
+    """Hands the standard library's records on, so that they look like all others."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        values = {"logger": record.name, "message": record.getMessage()}
+        if record.exc_info:
+            values["exception"] = "".join(traceback.format_exception(*record.exc_info))
+        level = max(logging.DEBUG, min(record.levelno // 10 * 10, logging.CRITICAL))
+        structlog.get_logger().log(level, "library.message", **values)

@@ -1,11 +1,17 @@
-"""The metrics of a rollout batch: one list for TensorBoard, Prometheus and the report."""
+"""The numbers of a rollout batch: their names in TensorBoard, Prometheus, files and the report."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Metric:
-    """`name` is TensorBoard's; `unit` is empty where the number has none."""
+    """One number per rollout batch.
+
+    Args:
+        name: as in TensorBoard and metrics.jsonl, e.g. "reward/mean".
+        help: what it is, in a sentence.
+        unit: of the value; empty where it is a plain number.
+    """
 
     name: str
     help: str
@@ -13,39 +19,47 @@ class Metric:
 
     @property
     def prometheus_name(self) -> str:
-        """rljob_reward_mean for reward/mean."""
+        """`reward/mean` is `rljob_reward_mean`."""
         return "rljob_" + self.name.replace("/", "_")
 
 
-METRICS = (
-    Metric("reward/mean", "Mean reward of the batch's samples."),
-    Metric("reward/std", "Standard deviation of the batch's rewards."),
-    Metric("response/length_mean", "Mean response length.", "tokens"),
+METRICS: tuple[Metric, ...] = (
+    Metric("reward/mean", "Mean reward of the samples trained on."),
+    Metric("reward/std", "Standard deviation of their rewards."),
+    Metric("response/length_mean", "Mean length of a response.", "tokens"),
     Metric("response/length_max", "Longest response.", "tokens"),
-    Metric("response/truncated_share", "Share of responses cut at the longest length."),
-    Metric("loss/total", "Loss that was differentiated, mean over the batch's steps."),
-    Metric("loss/policy", "Clipped policy loss."),
-    Metric("loss/kl", "KL term of the loss, before its coefficient."),
-    Metric("loss/entropy", "Mean entropy of the policy.", "nats"),
+    Metric("response/truncated_share", "Share of responses cut at their longest length.", "share"),
+    Metric("loss/total", "Loss that was minimized."),
+    Metric("loss/policy", "Its policy-gradient part."),
+    Metric("loss/kl", "Divergence from the reference, as the loss takes it, unweighted.", "nats"),
+    Metric("loss/entropy", "Mean entropy of the policy over response tokens.", "nats"),
     Metric("train/gradient_norm", "Norm of the gradient before clipping."),
-    Metric("train/learning_rate", "Learning rate."),
-    Metric("train/skipped", "Share of optimizer steps skipped for a gradient that is not finite."),
-    Metric("train/clip_share", "Share of tokens whose ratio was clipped."),
-    Metric("kl/reference_mean", "Mean KL estimate to the reference.", "nats"),
-    Metric("mismatch/logprob_mean", "Mean |log-probability of trainer - of engine|.", "nats"),
-    Metric("mismatch/logprob_max", "Largest |log-probability of trainer - of engine|.", "nats"),
-    Metric("staleness/mean", "Mean age of the consumed tokens.", "versions"),
-    Metric("staleness/max", "Largest age of a consumed token.", "versions"),
-    Metric("weights/version", "Published weight version."),
-    Metric("throughput/samples_per_second", "Samples trained on per second.", "1/s"),
-    Metric("throughput/tokens_per_second", "Response tokens trained on per second.", "1/s"),
-    Metric("groups/dropped", "Groups dropped since the run began."),
-    Metric("time/total", "Wall time since the batch before.", "s"),
-    Metric("time/wait", "Waiting for samples.", "s"),
-    Metric("time/generate", "From the batch's first lease to its last completion.", "s"),
-    Metric("time/logprob", "Log-probabilities of the policy and the reference.", "s"),
-    Metric("time/train", "Optimizer steps.", "s"),
-    Metric("time/publish", "Publishing weights to the engines.", "s"),
-    Metric("time/save", "Saving the checkpoint before this batch.", "s"),
-    Metric("time/evaluate", "Evaluation.", "s"),
+    Metric("train/learning_rate", "Learning rate of the last optimizer step."),
+    Metric("train/clip_share", "Share of tokens whose importance ratio was clipped.", "share"),
+    Metric("kl/reference_mean", "Mean divergence from the reference policy per token.", "nats"),
+    Metric(
+        "mismatch/logprob_mean",
+        "Mean difference of the trainer's and the engine's log-probabilities, absolute.",
+        "nats",
+    ),
+    Metric("mismatch/logprob_max", "Largest of these differences.", "nats"),
+    Metric("staleness/mean", "Mean age of the trained tokens.", "versions"),
+    Metric("staleness/max", "Age of the oldest trained token.", "versions"),
+    Metric("weights/version", "Weight version published last."),
+    Metric("throughput/samples_per_second", "Samples trained on per second.", "samples/s"),
+    Metric("throughput/tokens_per_second", "Response tokens trained on per second.", "tokens/s"),
+    Metric("groups/dropped", "Groups dropped since the start of the run.", "groups"),
+    Metric("time/total", "Wall time of the rollout batch.", "s"),
+    Metric("time/wait", "Time in which the trainer waited for samples.", "s"),
+    Metric("time/generate", "Time in which the batch's groups were generated.", "s"),
+    Metric("time/logprob", "Time for log-probabilities before the update.", "s"),
+    Metric("time/train", "Time for optimizer steps.", "s"),
+    Metric("time/publish", "Time for bringing weights to the engines.", "s"),
+    Metric("time/save", "Time for checkpoints.", "s"),
+    Metric("time/evaluate", "Time for evaluations.", "s"),
 )
+
+
+def evaluation_metric(name: str) -> Metric:
+    """The metric of an evaluation data set."""
+    return Metric(f"eval/{name}/reward", f"Mean reward of the evaluation {name}.")

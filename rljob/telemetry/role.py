@@ -1,8 +1,6 @@
-"""The frame of every role's process: logs, environment, exit code, reason of a failure."""
+"""The frame of every role's process: logs, environment, exit code, the reason of a failure."""
 
-import ctypes
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -12,41 +10,60 @@ from typing import NoReturn
 import structlog
 
 from rljob.errors import EXIT_USAGE, UsageError
-from rljob.plan.environment import RoleEnvironment
-from rljob.telemetry import log
+from rljob.plan.environment import PREFIX, RoleEnvironment, variable
+from rljob.telemetry import lifeline, log
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+_LONGEST_REASON = 4096  # bytes that Kubernetes keeps of a termination message
 
 
-def run_role(role: str, main: Callable[[RoleEnvironment], int]) -> NoReturn:
-    """Runs `main` and ends the process with its exit code.
+def run_role(name: str, main: Callable[[RoleEnvironment], int | None]) -> NoReturn:
+    """Runs a role to its end and exits the process.
 
-    A `UsageError` ends it with 64 and one log line; its message goes to the termination file.
+    The exit code is what `main` returns (None: 0), `EXIT_USAGE` for a `UsageError`, 1 for any
+    other exception. The reason of a failure is written to the termination file.
+
+    Args:
+        name: role in the logs; the environment's own is used once it has been read.
+        main: does the work.
     """
-    _die_with_parent()
-    log.configure(role, int(os.environ.get("RLJOB_REPLICA", "0")))
-    logger = structlog.get_logger()
+    # One stream keeps the order of events, tracebacks and what libraries print.
+    sys.stdout.flush()
+    os.dup2(1, 2)
+    log.configure(name, _replica())
     try:
-        code = main(RoleEnvironment.from_env())
+        environment = RoleEnvironment.from_env(os.environ)
+        if environment.supervisor is not None:
+            lifeline.follow(environment.supervisor)
+        code = main(environment) or 0
     except UsageError as error:
-        logger.error("role.failed", reason=str(error))  # noqa: TRY400  (a message, not a bug)
-        _say_why(str(error))
+        structlog.get_logger().error("role.failed", message=str(error))
+        write_reason(str(error))
         code = EXIT_USAGE
-    except Exception as error:  # noqa: BLE001  (the process's last frame)
+    except Exception as error:  # noqa: BLE001 - the frame of the process: told, and turned to a code
         traceback.print_exc()
-        _say_why(f"{type(error).__name__}: {error}")
+        structlog.get_logger().error("role.failed", message=f"{type(error).__name__}: {error}")
+        write_reason(f"{type(error).__name__}: {error}")
         code = 1
     sys.stdout.flush()
     sys.exit(code)
 
 
-def _say_why(reason: str) -> None:
-    path = os.environ.get("RLJOB_TERMINATION_FILE")
-    if path:
-        Path(path).write_text(reason + "\n")
+def write_reason(message: str) -> None:
+    """Leaves the reason of a failure where the supervisor of this process looks for it.
+
+    The first reason stays: what fails later in the same replica mostly fails because of it.
+    """
+    path = os.environ.get(variable("termination_file"))
+    if not path:
+        return
+    try:
+        with Path(path).open("ab") as file:  # on Kubernetes the file is there, and empty
+            if file.tell() == 0:
+                file.write(message.encode()[:_LONGEST_REASON])
+    except OSError as error:
+        structlog.get_logger().warning("role.reason_lost", path=path, error=str(error))
 
 
-def _die_with_parent() -> None:
-    """A role must not outlive the one who started it, even if that one is killed."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _replica() -> int:
+    value = os.environ.get(f"{PREFIX}REPLICA", "")
+    return int(value) if value.isdecimal() else 0

@@ -1,62 +1,56 @@
-"""The HTTP endpoints of a role: /metrics for Prometheus, /status for people and programs."""
+"""What a role tells over HTTP: /metrics for Prometheus, /status for people, /healthz for probes."""
 
 import json
 import threading
-from collections.abc import Callable
-from http.server import ThreadingHTTPServer
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import MetricsHandler
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from rljob.errors import UsageError
 
 
 class StatusServer:
-    """Serves /metrics, /status and /healthz from a thread of its own."""
+    """Answers from a thread of its own; `status` is called there."""
 
     def __init__(
         self,
         host: str,
         port: int,
         registry: CollectorRegistry,
-        status: Callable[[], dict[str, Any]],
+        status: Callable[[], Mapping[str, Any]],
     ) -> None:
-        """Takes the port; 0 takes any free one.
+        """Takes the port; `start` begins to answer.
+
+        Args:
+            host: address to listen on.
+            port: 0: any that is free, see `port`.
+            registry: metrics of /metrics.
+            status: JSON values of /status.
 
         Raises:
-            UsageError: the port is taken.
+            UsageError: the port can't be had.
         """
-
-        class Handler(MetricsHandler.factory(registry)):  # type: ignore[misc]  # made at run time
-            def do_GET(self) -> None:
-                if self.path == "/status":
-                    self._reply("application/json", json.dumps(status()).encode())
-                elif self.path == "/healthz":
-                    self._reply("text/plain", b"ok\n")
-                elif self.path == "/metrics":
-                    super().do_GET()
-                else:
-                    self.send_error(404)
-
-            def _reply(self, content_type: str, body: bytes) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", content_type)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
+        handler = type(
+            "Handler", (_Handler,), {"registry": registry, "status": staticmethod(status)}
+        )
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
-        except OSError as error:
+            self._server = _Server((host, port), handler)
+        except (OSError, OverflowError) as error:
             raise UsageError(
-                f"metrics port {port} on {host}: {error.strerror}; allowed: a free port"
+                f"metrics port {port} of {host} can't be used: "
+                f"{getattr(error, 'strerror', None) or error}; free it or choose another one"
             ) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="status-server", daemon=True
+        )
 
     @property
     def port(self) -> int:
-        """The port taken."""
+        """The port that it listens on."""
         return int(self._server.server_address[1])
 
     def start(self) -> None:
@@ -64,6 +58,40 @@ class StatusServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stops answering and gives the port back."""
-        self._server.shutdown()
+        """Stops answering and frees the port."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+
+class _Handler(BaseHTTPRequestHandler):
+    registry: CollectorRegistry
+    status: Callable[[], Mapping[str, Any]]
+    timeout = 10  # seconds for a client to say what it wants
+
+    def do_GET(self) -> None:
+        match self.path.partition("?")[0]:
+            case "/metrics":
+                self._answer(CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self.registry))
+            case "/status":
+                body = json.dumps(self.status(), default=str).encode()
+                self._answer("application/json", body)
+            case "/healthz":
+                self._answer("text/plain; charset=utf-8", b"ok\n")
+            case _:
+                self.send_error(HTTPStatus.NOT_FOUND)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing: a scrape is no event."""
+
+    def _answer(self, content_type: str, body: bytes) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)

@@ -1,0 +1,57 @@
+"""Processes that must not outlive the one that started the run."""
+
+import ctypes
+import os
+import select
+import signal
+import sys
+import threading
+
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
+_PR_SET_CHILD_SUBREAPER = 36
+_STOP_SECONDS = 10.0  # to end in order once the supervisor is gone
+
+
+def follow(supervisor: int) -> None:
+    """Ends this process in order once `supervisor` is gone, and by force 10 s later.
+
+    The force reaches the whole process group where this process leads it: helpers that a role has
+    started go with it. Linux only; elsewhere nothing is done.
+
+    Args:
+        supervisor: pid of a parent or an ancestor.
+    """
+    if sys.platform != "linux":
+        return
+    # The kernel tells at once where the supervisor is the parent; the thread below sees to the
+    # rest: a supervisor that had gone before this line, and a process that does not listen.
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    try:
+        handle: int | None = os.pidfd_open(supervisor)
+    except ProcessLookupError:
+        handle = None
+    threading.Thread(target=_watch, args=(handle,), name="lifeline", daemon=True).start()
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of its descendants whose own parent has died. Linux only."""
+    if sys.platform == "linux":
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def _watch(handle: int | None) -> None:
+    if handle is not None:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)  # readable once the process has ended
+        poll.poll()
+        os.close(handle)
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(_STOP_SECONDS)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
