@@ -10,7 +10,7 @@ GROUP_RELATIVE = ("grpo", "gspo", "cispo", "rloo", "reinforce++-baseline")
 
 
 def one_kl_penalty(job: RLJob) -> Iterator[Problem]:
-    """The divergence is penalised in the loss or in the reward, not twice."""
+    """At most one of `kl.lossCoefficient` and `kl.rewardCoefficient` is not 0."""
     kl = job.spec.algorithm.kl
     if kl.loss_coefficient and kl.reward_coefficient:
         yield problem(
@@ -22,14 +22,14 @@ def one_kl_penalty(job: RLJob) -> Iterator[Problem]:
 
 
 def dual_clip_above_one(job: RLJob) -> Iterator[Problem]:
-    """The dual clip bounds the ratio of negative advantages from above, beyond 1."""
+    """`clip.dual` is above 1."""
     dual = job.spec.algorithm.clip.dual
     if dual is not None and dual <= 1:
         yield problem("spec.algorithm.clip.dual", dual, "a number above 1, or null")
 
 
 def group_has_others(job: RLJob) -> Iterator[Problem]:
-    """A group of one has no baseline: every advantage would be 0."""
+    """Group-relative estimators and nonzero-std need `samplesPerPrompt` of at least 2."""
     algorithm = job.spec.algorithm
     if algorithm.samples_per_prompt > 1:
         return

@@ -8,7 +8,7 @@ from rljob.api.rules.rollout import repeated
 
 
 def prompts_come_from_somewhere(job: RLJob) -> Iterator[Problem]:
-    """Files, or a source of the user's own."""
+    """`data.prompts` lists a file, unless `data.source` is given."""
     if not job.spec.data.prompts and job.spec.data.source is None:
         yield problem(
             "spec.data.prompts",
@@ -19,7 +19,7 @@ def prompts_come_from_somewhere(job: RLJob) -> Iterator[Problem]:
 
 
 def keys_differ(job: RLJob) -> Iterator[Problem]:
-    """Prompt, label and metadata are different values of a line."""
+    """`data.inputKey`, `labelKey` and `metadataKey` are different keys."""
     data = job.spec.data
     if data.label_key == data.input_key:
         yield problem(
@@ -35,13 +35,13 @@ def keys_differ(job: RLJob) -> Iterator[Problem]:
 
 
 def evaluations_differ(job: RLJob) -> Iterator[Problem]:
-    """Metrics are named after the evaluation."""
+    """Names of `evaluation` are unique: metrics are named after them."""
     names = [evaluation.name for evaluation in job.spec.evaluation]
     yield from repeated(("spec", "evaluation"), names, "name")
 
 
 def greedy_once(job: RLJob) -> Iterator[Problem]:
-    """At temperature 0 all responses to a prompt are the same."""
+    """An evaluation at temperature 0 has `samplesPerPrompt` 1: all samples would be the same."""
     for index, evaluation in enumerate(job.spec.evaluation):
         if evaluation.sampling.temperature == 0 and evaluation.samples_per_prompt > 1:
             yield problem(

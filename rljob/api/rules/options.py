@@ -11,17 +11,17 @@ OPTIMIZER = ("spec", "trainer", "optimizer")
 
 
 def megatron(job: RLJob) -> Iterator[Problem]:
-    """Names and types of spec.trainer.megatron."""
+    """`trainer.megatron` has options of the pinned megatron-core that rljob does not set."""
     yield from check_options("megatron", ("spec", "trainer", "megatron"), job.spec.trainer.megatron)
 
 
 def optimizer(job: RLJob) -> Iterator[Problem]:
-    """Names and types of spec.trainer.optimizer."""
+    """`trainer.optimizer` likewise, of its optimizer and learning-rate schedule."""
     yield from check_options("optimizer", OPTIMIZER, job.spec.trainer.optimizer)
 
 
 def sglang(job: RLJob) -> Iterator[Problem]:
-    """Names and types of spec.rollout.sglang."""
+    """`rollout.sglang` likewise, of the pinned SGLang's server."""
     yield from check_options("sglang", ("spec", "rollout", "sglang"), job.spec.rollout.sglang)
 
 
@@ -33,7 +33,7 @@ def _sound(job: RLJob) -> dict[str, Any]:
 
 
 def optimizer_values(job: RLJob) -> Iterator[Problem]:
-    """Ranges that megatron-core only asserts, or does not check at all."""
+    """Rates, decays, betas and steps of `trainer.optimizer` are in their ranges."""
     given = _sound(job)
     for name, low, high in (
         ("min_lr", 0, None),
@@ -60,7 +60,7 @@ def optimizer_values(job: RLJob) -> Iterator[Problem]:
 
 
 def learning_rate_schedule(job: RLJob) -> Iterator[Problem]:
-    """min_lr <= lr, warm-up before decay, and what the styles need."""
+    """`min_lr` and `init_lr` are at most `lr`; the warm-up ends before the decay."""
     given = _sound(job)
     lr = given.get("lr")
     for name in ("min_lr", "init_lr"):
@@ -79,7 +79,7 @@ def learning_rate_schedule(job: RLJob) -> Iterator[Problem]:
 
 
 def weight_decay_schedule(job: RLJob) -> Iterator[Problem]:
-    """A weight decay that grows has a style and a number of steps."""
+    """`start_wd` is at most `end_wd`, and equal to it where `wd_incr_style` is constant."""
     given = _sound(job)
     if "start_wd" not in given and "end_wd" not in given:
         return

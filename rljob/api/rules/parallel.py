@@ -18,7 +18,7 @@ def data_parallel_size(job: RLJob) -> int | None:
 
 
 def sizes_fill_the_gpus(job: RLJob) -> Iterator[Problem]:
-    """tensor x pipeline x context divides the processes; what remains is data parallel."""
+    """`tensor` x `pipeline` x `context` divides `replicas` x `gpusPerReplica` of the trainer."""
     trainer = job.spec.trainer
     if data_parallel_size(job) is None:
         sizes = {size: getattr(trainer.parallelism, size) for size in SIZES}
@@ -33,7 +33,7 @@ def sizes_fill_the_gpus(job: RLJob) -> Iterator[Problem]:
 
 
 def experts_fill_the_gpus(job: RLJob) -> Iterator[Problem]:
-    """Experts are spread over what tensor and pipeline parallelism leave (parallel_state.py)."""
+    """`expert` divides the data-parallel size x `context` (megatron-core's parallel_state.py)."""
     sizes = job.spec.trainer.parallelism
     replicas = data_parallel_size(job)
     if replicas is not None and replicas * sizes.context % sizes.expert:
@@ -46,14 +46,14 @@ def experts_fill_the_gpus(job: RLJob) -> Iterator[Problem]:
 
 
 def sequence_needs_tensor(job: RLJob) -> Iterator[Problem]:
-    """Sequence parallelism splits activations over the tensor-parallel ranks."""
+    """`sequence` needs `tensor` above 1."""
     sizes = job.spec.trainer.parallelism
     if sizes.sequence and sizes.tensor == 1:
         yield problem("spec.trainer.parallelism.sequence", True, "false", "tensor is 1")
 
 
 def one_way_to_micro_batches(job: RLJob) -> Iterator[Problem]:
-    """A micro-batch has a token budget or a number of samples."""
+    """At most one of `maxTokensPerGpu` and `microBatchSize` is given."""
     trainer = job.spec.trainer
     if trainer.max_tokens_per_gpu is not None and trainer.micro_batch_size is not None:
         yield problem(
@@ -65,7 +65,7 @@ def one_way_to_micro_batches(job: RLJob) -> Iterator[Problem]:
 
 
 def global_batch_divides(job: RLJob) -> Iterator[Problem]:
-    """Every data-parallel rank gets the same number of samples, in whole micro-batches."""
+    """`globalBatchSize` is a multiple of the data-parallel size x `microBatchSize`."""
     replicas = data_parallel_size(job)
     micro = job.spec.trainer.micro_batch_size or 1
     samples = job.spec.schedule.global_batch_size
@@ -80,7 +80,7 @@ def global_batch_divides(job: RLJob) -> Iterator[Problem]:
 
 
 def engines_fit_the_shared_gpus(job: RLJob) -> Iterator[Problem]:
-    """Colocated engines live inside the trainer's pods, on its GPUs."""
+    """Colocated engines fit into the trainer's pods."""
     trainer, rollout = job.spec.trainer, job.spec.rollout
     if not job.spec.colocate:
         return

@@ -10,7 +10,7 @@ from rljob.errors import EXIT_USAGE
 
 
 def one_buffer(job: RLJob) -> Iterator[Problem]:
-    """An external server has its own disk."""
+    """`buffer.persistence` is of the embedded server, so not together with `buffer.external`."""
     if job.spec.buffer.persistence and job.spec.buffer.external:
         yield problem(
             "spec.buffer.persistence",
@@ -21,7 +21,7 @@ def one_buffer(job: RLJob) -> Iterator[Problem]:
 
 
 def one_address(job: RLJob) -> Iterator[Problem]:
-    """An external server is named once."""
+    """`buffer.external` has exactly one of `url` and `urlSecretRef`."""
     external = job.spec.buffer.external
     if external is None:
         return
@@ -35,7 +35,7 @@ def one_address(job: RLJob) -> Iterator[Problem]:
 
 
 def no_password_in_a_manifest(job: RLJob) -> Iterator[Problem]:
-    """A manifest is read by many; the message does not repeat the secret either."""
+    """`buffer.external.url` holds no password: a manifest is read by many."""
     external = job.spec.buffer.external
     if external is None or external.url is None:
         return
@@ -57,7 +57,7 @@ def no_password_in_a_manifest(job: RLJob) -> Iterator[Problem]:
 
 
 def volumes_differ(job: RLJob) -> Iterator[Problem]:
-    """Names and mount paths are unique in a pod."""
+    """Names and mount paths of `storage.volumes` are unique."""
     volumes = job.spec.storage.volumes
     place = ("spec", "storage", "volumes")
     yield from repeated(place, [volume.name for volume in volumes], "name")
@@ -65,7 +65,7 @@ def volumes_differ(job: RLJob) -> Iterator[Problem]:
 
 
 def failure_rules_make_sense(job: RLJob) -> Iterator[Problem]:
-    """A rule speaks of failures, and a restart cures no mistake of the user."""
+    """`runPolicy.failure` has exit codes from 1 to 255; 64 is a mistake in the job: only FailJob."""
     for index, rule in enumerate(job.spec.run_policy.failure):
         for position, code in enumerate(rule.exit_codes):
             path = ("spec", "runPolicy", "failure", index, "exitCodes", position)
@@ -81,7 +81,7 @@ def failure_rules_make_sense(job: RLJob) -> Iterator[Problem]:
 
 
 def one_model(job: RLJob) -> Iterator[Problem]:
-    """A preset is an architecture."""
+    """`model.preset` and `model.architecture` exclude each other."""
     if job.spec.model.preset is not None and job.spec.model.architecture is not None:
         yield problem(
             "spec.model.architecture",

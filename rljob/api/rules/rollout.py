@@ -19,20 +19,20 @@ def repeated(path: Path, values: list[Any], key: str | None = None) -> Iterator[
 
 
 def top_k_is_all_or_some(job: RLJob) -> Iterator[Problem]:
-    """0 would keep no token."""
+    """`sampling.topK` is -1 or at least 1."""
     if job.spec.rollout.sampling.top_k == 0:
         yield problem("spec.rollout.sampling.topK", 0, "-1 (all) or at least 1")
 
 
 def stops_differ(job: RLJob) -> Iterator[Problem]:
-    """A stop given twice is a slip of the pen for another."""
+    """`sampling.stop` and `sampling.stopTokenIds` name each stop once."""
     place = ("spec", "rollout", "sampling")
     yield from repeated((*place, "stop"), job.spec.rollout.sampling.stop)
     yield from repeated((*place, "stopTokenIds"), job.spec.rollout.sampling.stop_token_ids)
 
 
 def responses_can_end(job: RLJob) -> Iterator[Problem]:
-    """ignoreEos fixes the length; a stop would end the response all the same."""
+    """`sampling.ignoreEos` fixes the length, so not together with stops."""
     sampling = job.spec.rollout.sampling
     if sampling.ignore_eos and (sampling.stop or sampling.stop_token_ids):
         yield problem(
@@ -44,7 +44,7 @@ def responses_can_end(job: RLJob) -> Iterator[Problem]:
 
 
 def autoscaling_bounds(job: RLJob) -> Iterator[Problem]:
-    """minReplicas <= replicas <= maxReplicas."""
+    """`minReplicas` <= `rollout.replicas` <= `maxReplicas` where autoscaling is on."""
     rollout = job.spec.rollout
     low, high = rollout.autoscaling.min_replicas, rollout.autoscaling.max_replicas
     if high is not None and low > high:
@@ -62,7 +62,7 @@ def autoscaling_bounds(job: RLJob) -> Iterator[Problem]:
 
 
 def colocated_engines_stay(job: RLJob) -> Iterator[Problem]:
-    """There are as many engines as the trainer's GPUs hold."""
+    """`autoscaling.mode` is Off with `colocate`."""
     mode = job.spec.rollout.autoscaling.mode
     if job.spec.colocate and mode != "Off":
         yield problem(
@@ -74,7 +74,7 @@ def colocated_engines_stay(job: RLJob) -> Iterator[Problem]:
 
 
 def transport_reaches_the_engines(job: RLJob) -> Iterator[Problem]:
-    """Memory handles work on the same GPU only, and NCCL between different GPUs only."""
+    """`weights.transport` ipc needs `colocate`; broadcast can't be with it."""
     transport = job.spec.weights.transport
     if transport == "ipc" and not job.spec.colocate:
         yield problem(
@@ -93,7 +93,7 @@ def transport_reaches_the_engines(job: RLJob) -> Iterator[Problem]:
 
 
 def partial_needs_tokens(job: RLJob) -> Iterator[Problem]:
-    """An aborted generation starts again, so it has no tokens to keep."""
+    """`partial` is not with `pauseMode` abort, which keeps no tokens."""
     if job.spec.rollout.partial and job.spec.weights.pause_mode == "abort":
         yield problem(
             "spec.weights.pauseMode",

@@ -7,7 +7,7 @@ from rljob.api.rljob import RLJob
 
 
 def batch_equation(job: RLJob) -> Iterator[Problem]:
-    """rolloutBatchSize x samplesPerPrompt = globalBatchSize x stepsPerRollout."""
+    """`rolloutBatchSize` x `samplesPerPrompt` = `globalBatchSize` x `stepsPerRollout`."""
     schedule = job.spec.schedule
     prompts, steps = schedule.rollout_batch_size, schedule.steps_per_rollout
     per_prompt = job.spec.algorithm.samples_per_prompt
@@ -27,7 +27,7 @@ def batch_equation(job: RLJob) -> Iterator[Problem]:
 
 
 def over_sampling_fills(job: RLJob) -> Iterator[Problem]:
-    """Over-sampling is at least the rollout batch."""
+    """`overSamplingBatchSize` is at least `rolloutBatchSize`."""
     wanted = job.spec.schedule.rollout_batch_size
     size = job.spec.schedule.over_sampling_batch_size
     if size is not None and size < wanted:
@@ -40,7 +40,7 @@ def over_sampling_fills(job: RLJob) -> Iterator[Problem]:
 
 
 def over_sampling_has_a_use(job: RLJob) -> Iterator[Problem]:
-    """More prompts than the batch needs make sense only where some are dropped or interrupted."""
+    """`overSamplingBatchSize` above `rolloutBatchSize` needs a filter or `partial`."""
     wanted = job.spec.schedule.rollout_batch_size
     size = job.spec.schedule.over_sampling_batch_size
     rollout = job.spec.rollout
@@ -57,7 +57,7 @@ def over_sampling_has_a_use(job: RLJob) -> Iterator[Problem]:
 
 
 def colocated_is_synchronous(job: RLJob) -> Iterator[Problem]:
-    """Engines and trainer that take turns can't run at the same time."""
+    """`maxStaleness` is 0 with `colocate`: engines and trainer take turns."""
     if job.spec.colocate and job.spec.schedule.max_staleness:
         yield problem(
             "spec.schedule.maxStaleness",
@@ -68,7 +68,7 @@ def colocated_is_synchronous(job: RLJob) -> Iterator[Problem]:
 
 
 def publishes_at_all(job: RLJob) -> Iterator[Problem]:
-    """A run must publish at least one update."""
+    """`updateWeightsInterval` is at most `rollouts`: the engines get at least one update."""
     schedule = job.spec.schedule
     if schedule.update_weights_interval > schedule.rollouts:
         yield problem(
@@ -80,7 +80,7 @@ def publishes_at_all(job: RLJob) -> Iterator[Problem]:
 
 
 def evaluates_what_it_published(job: RLJob) -> Iterator[Problem]:
-    """An evaluation runs on the engines, so it can only judge published weights."""
+    """`evalInterval` is a multiple of `updateWeightsInterval`, and needs an `evaluation`."""
     interval = job.spec.schedule.eval_interval
     publish = job.spec.schedule.update_weights_interval
     if interval is None:

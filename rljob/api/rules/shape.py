@@ -61,7 +61,7 @@ def shape_of(job: RLJob, directory: Path) -> Shape | Problem | None:
 
 
 def response_in_context(job: RLJob, shape: Shape) -> Iterator[Problem]:
-    """Prompt and response together fit the model's positions, and the engine's context."""
+    """`maxPromptTokens` + `maxResponseTokens` fits the model's `max_position_embeddings`."""
     positions, source = shape.positions, f"max_position_embeddings of {shape.source}"
     chosen = job.spec.rollout.sglang.get("context_length")
     if isinstance(chosen, int) and positions is not None and chosen > positions:
@@ -97,7 +97,7 @@ def response_in_context(job: RLJob, shape: Shape) -> Iterator[Problem]:
 
 
 def shape_divides(job: RLJob, shape: Shape) -> Iterator[Problem]:
-    """Heads, layers and experts are dealt out evenly."""
+    """`tensor` divides the attention heads, `pipeline` the layers, `expert` the experts."""
     trainer = job.spec.trainer
     heads = shape.count("num_attention_heads")
     uneven = trainer.megatron.keys() & {
@@ -124,7 +124,7 @@ def shape_divides(job: RLJob, shape: Shape) -> Iterator[Problem]:
 
 
 def samples_in_micro_batch(job: RLJob) -> Iterator[Problem]:
-    """The longest sample fits the token budget of a micro-batch."""
+    """`maxPromptTokens` + `maxResponseTokens` fits into `maxTokensPerGpu` x `context`."""
     trainer = job.spec.trainer
     if trainer.micro_batch_size is not None:
         return

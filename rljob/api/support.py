@@ -1,0 +1,99 @@
+"""What a manifest can say and `rljob run` of this version does not do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rljob.api.problem import Path, Problem, problem, show
+from rljob.api.rljob import RLJob
+
+NOT_HERE = "`rljob run` of this version does nothing else"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a local run can do with one field.
+
+    Args:
+        field: path with dots.
+        read: the field's value in a job.
+        holds: whether a local run does what the value asks for.
+        allowed: the values for which it does, in words.
+    """
+
+    field: str
+    read: Callable[[RLJob], Any]
+    holds: Callable[[Any], bool]
+    allowed: str
+
+
+def _only(field: str, read: Callable[[RLJob], Any], *values: Any) -> Limit:
+    words = " or ".join(value if isinstance(value, str) else show(value) for value in values)
+    return Limit(field, read, lambda value: value in values, words)
+
+
+LIMITS = (
+    _only("spec.suspend", lambda job: job.spec.suspend, False),
+    _only("spec.colocate", lambda job: job.spec.colocate, False),
+    _only("spec.model.preset", lambda job: job.spec.model.preset, None),
+    _only("spec.model.architecture", lambda job: job.spec.model.architecture, None),
+    _only("spec.data.source", lambda job: job.spec.data.source, None),
+    _only("spec.algorithm.estimator", lambda job: job.spec.algorithm.estimator, "grpo"),
+    _only(
+        "spec.algorithm.kl.rewardCoefficient",
+        lambda job: job.spec.algorithm.kl.reward_coefficient,
+        0,
+    ),
+    _only(
+        "spec.algorithm.mismatch.correction",
+        lambda job: job.spec.algorithm.mismatch.correction,
+        "none",
+        "tis",
+    ),
+    _only("spec.trainer.replicas", lambda job: job.spec.trainer.replicas, 1),
+    _only(
+        "spec.trainer.parallelism.pipeline", lambda job: job.spec.trainer.parallelism.pipeline, 1
+    ),
+    _only("spec.trainer.parallelism.context", lambda job: job.spec.trainer.parallelism.context, 1),
+    _only("spec.trainer.parallelism.expert", lambda job: job.spec.trainer.parallelism.expert, 1),
+    _only("spec.trainer.recompute", lambda job: job.spec.trainer.recompute, "none"),
+    _only("spec.trainer.dataWorkers", lambda job: job.spec.trainer.data_workers, 0),
+    _only("spec.rollout.autoscaling.mode", lambda job: job.spec.rollout.autoscaling.mode, "Off"),
+    _only("spec.rollout.generate", lambda job: job.spec.rollout.generate, None),
+    _only("spec.rollout.reward.url", lambda job: job.spec.rollout.reward.url, None),
+    _only("spec.rollout.bufferFilter", lambda job: job.spec.rollout.buffer_filter, None),
+    _only("spec.rollout.partial", lambda job: job.spec.rollout.partial, False),
+    _only("spec.weights.transport", lambda job: job.spec.weights.transport, "broadcast"),
+    _only("spec.tracking.wandb", lambda job: job.spec.tracking.wandb, None),
+    Limit(
+        "spec.buffer.external.urlSecretRef",
+        lambda job: (
+            job.spec.buffer.external is not None
+            and job.spec.buffer.external.url_secret_ref is not None
+        ),
+        lambda given: not given,
+        "null; give spec.buffer.external.url",
+    ),
+)
+
+
+def unsupported(job: RLJob) -> list[Problem]:
+    """A problem for each thing that the job asks for and a local run can't do."""
+    problems = [
+        problem(limit.field, limit.read(job), limit.allowed, NOT_HERE)
+        for limit in LIMITS
+        if not limit.holds(limit.read(job))
+    ]
+    size = job.spec.schedule.over_sampling_batch_size
+    wanted = job.spec.schedule.rollout_batch_size
+    if size not in (None, wanted):
+        problems.append(
+            problem(
+                "spec.schedule.overSamplingBatchSize", size, f"{wanted}, rolloutBatchSize", NOT_HERE
+            )
+        )
+    for index, evaluation in enumerate(job.spec.evaluation):
+        if evaluation.reward is not None and evaluation.reward.url is not None:
+            path: Path = ("spec", "evaluation", index, "reward", "url")
+            problems.append(problem(path, evaluation.reward.url, "null", NOT_HERE))
+    return problems
