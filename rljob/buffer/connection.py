@@ -49,6 +49,11 @@ def options(name: str, password: str | None) -> dict[str, Any]:
     } | ({} if password is None else {"password": password})
 
 
+def block_milliseconds(seconds: float) -> int | None:
+    """BLOCK of a read that waits for at most `seconds`; BLOCK 0 would wait for ever."""
+    return max(1, int(seconds * 1000)) if seconds > 0 else None
+
+
 class Patience:
     """Retries of one client: how long, and one log line when the server goes and comes back."""
 

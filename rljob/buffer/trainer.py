@@ -203,7 +203,7 @@ class TrainerBuffer:
 
         Always from the start of the stream: what has been acknowledged is no longer in it.
         """
-        block = max(1, int(block_seconds * 1000))  # 0 would block for ever
+        block = connection.block_milliseconds(block_seconds)
         reply = self._retry(
             lambda: self._redis.xread({self._keys["samples"]: "0"}, count=_CHUNK, block=block)
         )

@@ -154,7 +154,7 @@ class WorkerBuffer:
         await self._redis.aclose()
 
     async def _read_wake(self, block_seconds: float) -> Any:
-        block = max(1, int(block_seconds * 1000))  # 0 would block for ever
+        block = connection.block_milliseconds(block_seconds)
         return await self._retry(
             lambda: self._redis.xread({self._keys["wake"]: self._seen}, block=block)
         )
