@@ -1,14 +1,19 @@
 """Processes that must not outlive the one that started the run."""
 
 import ctypes
+import fcntl
 import os
 import select
 import signal
 import sys
 import threading
+import time
+from pathlib import Path
 
+LOCK_FILE = "lock"  # in the run directory; its exclusive lock is the right to start roles
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 _PR_SET_CHILD_SUBREAPER = 36
+_LOCK_SECONDS = 1.0
 _STOP_SECONDS = 10.0  # to end in order once the supervisor is gone
 
 
@@ -31,6 +36,33 @@ def follow(supervisor: int) -> None:
     except ProcessLookupError:
         handle = None
     threading.Thread(target=_watch, args=(handle,), name="lifeline", daemon=True).start()
+
+
+def hold(run_dir: Path) -> None:
+    """Keeps other runs out of a run directory for as long as this process lives.
+
+    Raises:
+        BlockingIOError: another run has the directory already; this process came too late.
+    """
+    descriptor = os.open(run_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    # The lock goes with the open file, which stays open to the end of the process.
+    lock(descriptor, fcntl.LOCK_SH)
+
+
+def lock(descriptor: int, operation: int) -> None:
+    """Takes a lock on an open file (LOCK_SH or LOCK_EX), also where someone only tests it.
+
+    Raises:
+        BlockingIOError: it could not be had within a second.
+    """
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_LOCK_SECONDS / 20)
 
 
 def adopt_orphans() -> None:

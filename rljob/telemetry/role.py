@@ -34,6 +34,7 @@ def run_role(name: str, main: Callable[[RoleEnvironment], int | None]) -> NoRetu
         environment = RoleEnvironment.from_env(os.environ)
         if environment.supervisor is not None:
             lifeline.follow(environment.supervisor)
+            lifeline.hold(Path(environment.run_dir))
         code = main(environment) or 0
     except UsageError as error:
         structlog.get_logger().error("role.failed", message=str(error))

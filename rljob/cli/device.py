@@ -1,0 +1,52 @@
+"""The GPUs and cores of this machine, divided among the roles."""
+
+import os
+import subprocess
+
+from rljob.api import RLJob
+from rljob.errors import UsageError
+
+CUDA_VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
+_NVIDIA_SMI_SECONDS = 20
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    chosen = os.environ.get(CUDA_VISIBLE_DEVICES)
+    if chosen is not None:
+        names = [name.strip() for name in chosen.split(",")]
+        return [name for name in names if name and name != "-1"]
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],  # noqa: S607 - on PATH
+            capture_output=True,
+            text=True,
+            timeout=_NVIDIA_SMI_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return listing.stdout.split()
+
+
+def check_gpus(job: RLJob, gpus: list[str]) -> None:
+    """Raises UsageError where the machine has GPUs, but fewer than the job's roles need."""
+    trainer, rollout = job.spec.trainer, job.spec.rollout
+    needed = trainer.replicas * trainer.gpus_per_replica
+    needed += rollout.replicas * rollout.gpus_per_replica
+    if gpus and len(gpus) < needed:
+        raise UsageError(
+            f"the job needs {needed} GPUs (spec.trainer: {trainer.replicas} x "
+            f"{trainer.gpus_per_replica}, spec.rollout: {rollout.replicas} x "
+            f"{rollout.gpus_per_replica}), this machine has {len(gpus)}; lower gpusPerReplica or "
+            f"replicas, or run on the CPU with {CUDA_VISIBLE_DEVICES}= (empty)"
+        )
+
+
+def threads(job: RLJob) -> int | None:
+    """Threads of each computing process, so that they share the cores; None: the user's choice."""
+    if "OMP_NUM_THREADS" in os.environ:
+        return None
+    trainer, rollout = job.spec.trainer, job.spec.rollout
+    processes = trainer.replicas * trainer.gpus_per_replica + rollout.replicas
+    return max(1, len(os.sched_getaffinity(0)) // processes)
