@@ -112,10 +112,12 @@ class EngineClient:
 
     def __init__(self, url: str, api_key: str | None) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        # No time limit on generation: the process is watched instead.
-        limits = httpx.Limits(max_connections=None)
         self._client = httpx.AsyncClient(
-            base_url=url, headers=headers, timeout=httpx.Timeout(None, connect=10.0), limits=limits
+            base_url=url,
+            headers=headers,
+            # No time limit on generation: the process is watched instead.
+            timeout=httpx.Timeout(None, connect=10.0),
+            limits=httpx.Limits(max_connections=None),
         )
 
     async def generate(self, groups: Sequence[Group]) -> list[list[Output]]:

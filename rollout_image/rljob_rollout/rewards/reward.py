@@ -21,7 +21,7 @@ class RewardInput:
 
 
 class RewardFailed(Exception):  # noqa: N818  (an outcome of a sample, not a bug)
-    """A sample could not be judged. `usage`: no retry can help, the user has to change something."""
+    """A sample could not be judged; with `usage` no retry can help, only the user."""
 
     def __init__(self, reason: str, *, usage: bool = False) -> None:
         super().__init__(reason)
