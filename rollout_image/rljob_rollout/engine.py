@@ -67,7 +67,8 @@ class EngineProcess:
                 start_new_session=True,
             )
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(self._arguments).encode())
+        order = {"supervisor": os.getpid(), "arguments": self._arguments}
+        self._process.stdin.write(json.dumps(order).encode())
         self._process.stdin.close()
         async with httpx.AsyncClient(base_url=self.url, timeout=5.0) as client:
             while not await _is_healthy(client):

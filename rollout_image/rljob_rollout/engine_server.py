@@ -1,25 +1,34 @@
-"""The engine's process: an SGLang server whose arguments, keys among them, come by stdin."""
+"""The engine's process: an SGLang server with the arguments that come on standard input.
 
-import ctypes
+Keys are among them: they must not stand on a command line, which every user of the machine can
+read. Run as `python -m rljob_rollout.engine_server`, one JSON object on standard input:
+`{"supervisor": pid, "arguments": {name of an argument of sglang.srt.server_args.ServerArgs: value}}`.
+"""
+
 import json
-import signal
+import os
 import sys
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+from rljob.telemetry import lifeline
 
 
 def main() -> None:
-    """Serves until it is ended. SGLang's own processes end with this one."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    arguments = json.load(sys.stdin)
+    """Serves until it is told to stop or `supervisor` is gone."""
+    order = json.load(sys.stdin)
+    lifeline.follow(order["supervisor"])
 
+    # sglang takes seconds to import, and its schedulers import this module again.
     from sglang.launch_server import run_server
+    from sglang.srt.plugins import load_plugins
     from sglang.srt.server_args import ServerArgs
+    from sglang.srt.utils import kill_process_tree
 
-    run_server(ServerArgs(**arguments))
+    load_plugins()
+    try:
+        run_server(ServerArgs(**order["arguments"]))
+    finally:
+        kill_process_tree(os.getpid(), include_parent=False)
 
 
-# SGLang starts its schedulers by spawning, which imports this module again.
 if __name__ == "__main__":
     main()

@@ -1,39 +1,25 @@
 """Stands in for SGLang's compiled kernels on a machine without a GPU.
 
-The real package cannot be imported without the CUDA driver. SGLang imports these names at its
-start; on the torch-native path of a CPU engine only the first is called. Nothing is registered
-with torch, so SGLang finds no CPU kernels and takes that path.
+The package of this name on PyPI needs libcuda to be imported. SGLang imports the names below from
+it on a CPU and, as nothing is registered with torch, never calls them: it takes torch's own
+operations. The folder above is put on PYTHONPATH of a CPU engine and of nothing else.
 """
 
-from typing import Any
+from typing import NoReturn
 
-import torch
-
+# What SGLang compares with the version that it needs.
 __version__ = "0.4.10"
 
 
-def assign_req_to_token_pool_cpu(
-    pool_indices: torch.Tensor,
-    req_to_token: torch.Tensor,
-    starts: torch.Tensor,
-    ends: torch.Tensor,
-    locations: torch.Tensor,
-    _pool_length: int,
-) -> None:
-    """Writes each request's new cache locations into its row of the token pool."""
-    offset = 0
-    spans = zip(pool_indices.tolist(), starts.tolist(), ends.tolist(), strict=True)
-    for row, start, end in spans:
-        count = end - start
-        req_to_token[row, start:end] = locations[offset : offset + count].to(req_to_token.dtype)
-        offset += count
+def _refuse(*_: object, **__: object) -> NoReturn:
+    raise NotImplementedError("a compiled kernel of SGLang was called on a CPU engine")
 
 
-def __getattr__(name: str) -> Any:
-    if name.endswith("_cpu"):
-
-        def missing(*_args: Any, **_kwargs: Any) -> None:
-            raise RuntimeError(f"sgl_kernel.{name} needs SGLang's compiled kernels")
-
-        return missing
-    raise AttributeError(name)
+assign_draft_cache_locs_contiguous_cpu = _refuse
+assign_extend_cache_locs_cpu = _refuse
+assign_req_to_token_pool_cpu = _refuse
+build_tree_kernel_efficient_cpu = _refuse
+copy_all_layer_kv_cache_cpu = _refuse
+fill_accept_out_cache_loc_cpu = _refuse
+fill_bonus_tokens_cpu = _refuse
+verify_tree_greedy_cpu = _refuse
