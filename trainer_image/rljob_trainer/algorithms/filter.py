@@ -1,0 +1,70 @@
+"""Dynamic sampling: which completed groups are worth training on."""
+
+import importlib
+from collections.abc import Callable, Sequence
+
+from rljob.buffer.records import Sample
+from rljob.errors import UsageError
+
+GroupFilter = Callable[[Sequence[Sample]], bool]
+"""True: the group is trained on; False: it is dropped and replaced."""
+
+_FIELD = "spec.algorithm.filter"
+
+
+def nonzero_std(samples: Sequence[Sample]) -> bool:
+    """Refuses groups whose rewards are all the same: they have no advantages, so no gradient.
+
+    DAPO's dynamic sampling (arXiv 2503.14476, section 3.2).
+    """
+    return any(sample.reward != samples[0].reward for sample in samples)
+
+
+def load_filter(spec: str | None) -> GroupFilter | None:
+    """The filter that a job names.
+
+    Args:
+        spec: "nonzero-std", or "module:function" where the function takes the list of a group's
+            samples and returns a bool; None: no filter.
+
+    Raises:
+        UsageError: the module or the function can't be had; later, from the filter itself: the
+            function raised, or returned something else than a bool.
+    """
+    if spec is None:
+        return None
+    if spec == "nonzero-std":
+        return nonzero_std
+    return _checked(spec, _imported(spec))
+
+
+def _imported(spec: str) -> Callable[[list[Sample]], object]:
+    module, _, name = spec.partition(":")
+    allowed = 'allowed: nonzero-std, or "module:function" on PYTHONPATH'
+    try:
+        found: object = getattr(importlib.import_module(module), name)
+    except Exception as error:  # a module can raise anything while it is imported
+        raise UsageError(
+            f"{_FIELD}: cannot load {spec!r}: {type(error).__name__}: {error}; {allowed}"
+        ) from error
+    if not callable(found):
+        raise UsageError(f"{_FIELD}: {spec!r} is a {type(found).__name__}, no function; {allowed}")
+    return found
+
+
+def _checked(spec: str, function: Callable[[list[Sample]], object]) -> GroupFilter:
+    def accepts(samples: Sequence[Sample]) -> bool:
+        try:
+            answer = function(list(samples))
+        except Exception as error:  # whatever user code raises
+            raise UsageError(
+                f"{_FIELD}: {spec} raised {type(error).__name__}: {error} on a group of "
+                f"{len(samples)} samples"
+            ) from error
+        if not isinstance(answer, bool):
+            raise UsageError(
+                f"{_FIELD}: {spec} returned {answer!r}, a {type(answer).__name__}; allowed: bool"
+            )
+        return answer
+
+    return accepts

@@ -1,0 +1,69 @@
+"""How the samples of a batch are spread over data-parallel ranks and micro-batches.
+
+Pure arithmetic on lengths: every rank computes the same partition without asking the others.
+"""
+
+from collections.abc import Sequence
+
+
+def rank_shares(lengths: Sequence[int], ranks: int) -> list[list[int]]:
+    """Numbers of the samples of each data-parallel rank, the longest first.
+
+    Counts differ by at most one, and tokens by at most the longest sample: the `ranks` longest
+    samples go to one rank each, then the next `ranks`, always the longest of them to the rank
+    with the fewest tokens so far.
+
+    Args:
+        lengths: tokens of each sample.
+        ranks: data-parallel size.
+    """
+    shares: list[list[int]] = [[] for _ in range(ranks)]
+    tokens = [0] * ranks
+    order = _longest_first(range(len(lengths)), lengths)
+    for begin in range(0, len(order), ranks):
+        least_first = sorted(range(ranks), key=tokens.__getitem__)
+        for sample, rank in zip(order[begin : begin + ranks], least_first, strict=False):
+            shares[rank].append(sample)
+            tokens[rank] += lengths[sample]
+    return shares
+
+
+def micro_batches_by_tokens(
+    samples: Sequence[int], lengths: Sequence[int], budget: int
+) -> list[list[int]]:
+    """Splits samples so that no micro-batch costs more than `budget` tokens.
+
+    A micro-batch is padded to its longest sample, so it costs count x longest. Samples of like
+    length go together; one that is above the budget by itself gets a micro-batch of its own.
+
+    Args:
+        samples: numbers of samples, e.g. a rank's share.
+        lengths: tokens of each sample, by number.
+        budget: tokens.
+    """
+    parts: list[list[int]] = []
+    for sample in _longest_first(samples, lengths):
+        # The first of a part is its longest.
+        if parts and (len(parts[-1]) + 1) * lengths[parts[-1][0]] <= budget:
+            parts[-1].append(sample)
+        else:
+            parts.append([sample])
+    return parts
+
+
+def micro_batches_of_size(
+    samples: Sequence[int], lengths: Sequence[int], size: int
+) -> list[list[int]]:
+    """Splits samples into micro-batches of `size`, the last maybe smaller; like lengths together.
+
+    Args:
+        samples: numbers of samples, e.g. a rank's share.
+        lengths: tokens of each sample, by number.
+        size: samples of a micro-batch.
+    """
+    order = _longest_first(samples, lengths)
+    return [order[begin : begin + size] for begin in range(0, len(order), size)]
+
+
+def _longest_first(samples: Sequence[int], lengths: Sequence[int]) -> list[int]:
+    return sorted(samples, key=lambda sample: (-lengths[sample], sample))
