@@ -1,18 +1,16 @@
 """YAML documents as plain values that know their lines and columns."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.composer import Composer
 from ruamel.yaml.constructor import SafeConstructor
-from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from rljob.api.problem import Path, Problem, show
+from rljob.api.problem import NOTHING, Path, Problem, show
 
 MOST_VALUES = 100_000  # aliases can make a short text grow without bound
 DEEPEST = 64  # levels of nesting; a pod template needs about 12
@@ -48,6 +46,12 @@ class Document:
         mark = Mark(problem.line, problem.column) if problem.line else self.mark(problem.path)
         return problem.at(file, mark.line, mark.column)
 
+    def given(self, problem: Problem) -> Problem:
+        """A rule's problem, told as one of the default where the field is not written."""
+        if problem.path in self.marks or problem.found == NOTHING:
+            return problem
+        return replace(problem, found=f"{problem.found}, the default")
+
 
 class TooLargeError(Exception):
     """The document holds more values than any manifest can need."""
@@ -59,23 +63,17 @@ def read(text: str) -> Iterator[Document]:
     Never raises for what the text says: every mistake is among the `problems` of a document.
     """
     yaml = YAML(typ="safe", pure=True)
-    constructor, parser = yaml.get_constructor_parser(text)
-    composer: Composer = yaml.composer
+    # An anchor may be used again: the later one holds from there, as YAML says.
+    yaml.composer.warn_double_anchors = False
     try:
-        with warnings.catch_warnings():
-            # An anchor may be used again: the later one holds from there, as YAML says.
-            warnings.simplefilter("ignore", ReusedAnchorWarning)
-            while composer.check_node():
-                node = composer.get_node()
-                document = _Converter(constructor).document(node)
-                if document.value is not None or document.problems:
-                    yield document
+        for node in yaml.compose_all(text):
+            document = _Converter(yaml.constructor).document(node)
+            if document.value is not None or document.problems:
+                yield document
     except YAMLError as error:
         yield Document(problems=[_syntax_problem(error, text)])
     except RecursionError:
         yield Document(problems=[Problem((), message="the values are nested too deeply")])
-    finally:
-        parser.dispose()
 
 
 def _syntax_problem(error: YAMLError, text: str) -> Problem:
@@ -173,9 +171,9 @@ class _Converter:
     def _key(self, node: Node, path: Path) -> str | None:
         if isinstance(node, ScalarNode) and node.tag == TAG + "str":
             return str(node.value)
-        key = show(node.value) if isinstance(node, ScalarNode) else "a collection"
+        key = str(node.value) if isinstance(node, ScalarNode) else "a collection"
         self._complain(
-            (*path, key.strip('"')), node, f"found the key {key}, allowed a text (put it in quotes)"
+            (*path, key), node, f"found the key {key}, allowed a text (put it in quotes)"
         )
         return None
 

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from rljob.api.base import Part
-from rljob.api.problem import Path, Problem, show
+from rljob.api.problem import NOTHING, Path, Problem, show
 from rljob.api.rljob import RLJob
 from rljob.api.vocabulary import names_at, nearest, places_of, schema_at, words
 
@@ -53,7 +53,7 @@ def _problems(error: ValidationError, value: dict[str, Any]) -> list[Problem]:
         if detail["type"] == "extra_forbidden":
             found[path] = _unknown(path)
         elif detail["type"] == "missing":
-            found[path] = Problem(path, "nothing", _allowed(path), "the field is required")
+            found[path] = Problem(path, NOTHING, _allowed(path), "the field is required")
         else:
             found[path] = Problem(path, show(detail["input"]), _allowed(path))
     return list(found.values())

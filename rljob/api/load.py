@@ -44,7 +44,7 @@ def loads(text: str, file: FilePath) -> tuple[list[RLJob], list[Problem]]:
         elif job is not None:
             jobs.append(job)
     if empty:
-        problems.append(Problem((), message=f"is empty, allowed a {KIND}", file=str(file)))
+        problems.append(Problem((), message=f"is empty, allowed an {KIND}", file=str(file)))
     return jobs, problems
 
 
@@ -65,7 +65,7 @@ def load_job(file: FilePath) -> RLJob:
 def _job(document: Document, directory: FilePath) -> tuple[RLJob | None, list[Problem]]:
     value = document.value
     if not isinstance(value, dict):
-        return None, document.problems or [Problem((), show(value), f"a mapping, a {KIND}")]
+        return None, document.problems or [Problem((), show(value), f"a mapping, an {KIND}")]
     other = _other_kind(value)
     if other:
         return None, other
@@ -74,7 +74,8 @@ def _job(document: Document, directory: FilePath) -> tuple[RLJob | None, list[Pr
         {key: part for key, part in value.items() if key != "status"},
         {problem.path for problem in document.problems},
     )
-    problems += document.problems + check(job, directory)
+    problems += document.problems
+    problems += [document.given(problem) for problem in check(job, directory)]
     return (None if problems else job), problems
 
 

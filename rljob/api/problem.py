@@ -1,10 +1,13 @@
 """One mistake in a manifest: where it is, what was found, what is allowed."""
 
 import json
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
 Path = tuple[str | int, ...]  # keys and list indices from the document's root
+NOTHING = "nothing"  # found, where a field is missing
+PLAIN_KEY = re.compile(r"[\w./-]+")
 LONGEST_TEXT = 60  # characters of a value that a message repeats
 
 
@@ -60,6 +63,8 @@ def field_name(path: Path) -> str:
     for part in path:
         if isinstance(part, int):
             name += f"[{part}]"
+        elif not PLAIN_KEY.fullmatch(part):
+            name += f"[{json.dumps(part)}]"
         else:
             name += f".{part}" if name else part
     return name

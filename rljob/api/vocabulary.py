@@ -61,8 +61,11 @@ def names_at(path: Path) -> list[str]:
 
 
 def places_of(name: str) -> list[str]:
-    """Every field of the spec that has this name, with dots, list items as `[]`."""
-    return [field for field, key in _fields("spec", root()["properties"]["spec"]) if key == name]
+    """Every field of the spec with the name that is meant, with dots, list items as `[]`."""
+    fields = list(_fields("spec", root()["properties"]["spec"]))
+    # Among so many names only a close one is no accident.
+    match = nearest(name, [key for _, key in fields], cutoff=0.85)
+    return [field for field, key in fields if key == match]
 
 
 def _fields(prefix: str, schema: Schema) -> Iterator[tuple[str, str]]:
@@ -74,10 +77,10 @@ def _fields(prefix: str, schema: Schema) -> Iterator[tuple[str, str]]:
             yield from _fields(f"{prefix}.{key}[]", item)
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.7) -> str | None:
     """The known name that a mistyped one most likely means."""
     plain = {_plain(candidate): candidate for candidate in known}
-    match = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.7)
+    match = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=cutoff)
     return plain[match[0]] if match else None
 
 

@@ -77,7 +77,7 @@ def check_options(section: Section, path: Path, given: dict[str, Any]) -> Iterat
         elif name not in known:
             yield _unknown(here, name, section)
         elif not known[name].types:
-            yield Problem(here, message=f"takes an object of {PACKAGES[section]}, not a value")
+            yield Problem(here, message="takes a Python object, which a manifest can't hold")
         elif not known[name].takes(value):
             yield Problem(here, show(value), known[name].words)
 

@@ -44,7 +44,7 @@ def check(job: RLJob, directory: Path) -> list[Problem]:
     for found in _verdict(lambda: iter([shape.shape_of(job, directory)])):
         if isinstance(found, Problem):
             problems.append(found)
-        elif found is not None:
+        else:
             for rule in shape.SHAPE_RULES:
                 problems += _verdict(partial(rule, job, found))
     return problems

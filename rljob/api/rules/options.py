@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rljob.api.passthrough.table import check_options, options
-from rljob.api.problem import Problem, problem
+from rljob.api.problem import NOTHING, Problem, problem
 from rljob.api.rljob import RLJob
 
 OPTIMIZER = ("spec", "trainer", "optimizer")
@@ -75,7 +75,7 @@ def learning_rate_schedule(job: RLJob) -> Iterator[Problem]:
     if given.get("lr_decay_style") == "WSD":
         for name in ("wsd_decay_steps", "lr_wsd_decay_style"):
             if given.get(name) is None:
-                yield Problem((*OPTIMIZER, name), "nothing", "a value", "lr_decay_style is WSD")
+                yield Problem((*OPTIMIZER, name), NOTHING, "a value", "lr_decay_style is WSD")
 
 
 def weight_decay_schedule(job: RLJob) -> Iterator[Problem]:

@@ -91,6 +91,7 @@ def engines_fit_the_shared_gpus(job: RLJob) -> Iterator[Problem]:
             f"a divisor of {trainer.gpus_per_replica}",
             "spec.colocate: an engine lives on the GPUs of one trainer pod",
         )
+        return
     shared = trainer.replicas * trainer.gpus_per_replica
     if rollout.replicas * rollout.gpus_per_replica > shared:
         yield problem(

@@ -65,7 +65,7 @@ def volumes_differ(job: RLJob) -> Iterator[Problem]:
 
 
 def failure_rules_make_sense(job: RLJob) -> Iterator[Problem]:
-    """`runPolicy.failure` has exit codes from 1 to 255; 64 is a mistake in the job: only FailJob."""
+    """`runPolicy.failure` has exit codes from 1 to 255; 64 only with FailJob."""
     for index, rule in enumerate(job.spec.run_policy.failure):
         for position, code in enumerate(rule.exit_codes):
             path = ("spec", "runPolicy", "failure", index, "exitCodes", position)

@@ -38,11 +38,12 @@ class Shape:
         return int(positions * factor)
 
 
-def shape_of(job: RLJob, directory: Path) -> Shape | Problem | None:
+def shape_of(job: RLJob, directory: Path) -> Shape | Problem:
     """The architecture by hand, or of a checkpoint that lies on this machine.
 
     Returns:
-        None where it can't be known here; a problem where the checkpoint's config is broken.
+        An empty shape where it can't be known here; a problem where the checkpoint's config is
+        broken.
     """
     model = job.spec.model
     if model.architecture is not None:
@@ -51,7 +52,7 @@ def shape_of(job: RLJob, directory: Path) -> Shape | Problem | None:
     try:
         config = json.loads(file.read_bytes())
     except OSError:
-        return None  # on the cluster, or no Hugging Face checkpoint
+        return Shape({}, "")  # on the cluster, or no Hugging Face checkpoint
     except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
@@ -133,11 +134,10 @@ def samples_in_micro_batch(job: RLJob) -> Iterator[Problem]:
     context = trainer.parallelism.context
     budget = trainer.max_tokens_per_gpu or DEFAULT_MAX_TOKENS_PER_GPU
     if prompt + response > budget * context:
-        given = trainer.max_tokens_per_gpu is not None
         reason = f"maxPromptTokens {prompt} + maxResponseTokens {response}"
         yield Problem(
             ("spec", "trainer", "maxTokensPerGpu"),
-            f"{budget}" if given else f"the default, {budget}",
+            str(budget),
             f"at least {-(-(prompt + response) // context)}",
             f"{reason}, over context {context}" if context > 1 else reason,
         )
