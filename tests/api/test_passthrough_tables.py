@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rljob.api.passthrough.owned import FIELDS
-from rljob.api.passthrough.table import PACKAGES, options
+from rljob.api.passthrough.table import PACKAGES, Section, options
 from tests.api import passthrough_tables
 
 
@@ -28,8 +28,8 @@ def test_sglang_table_has_not_drifted() -> None:
 
 
 @pytest.mark.parametrize("section", PACKAGES)
-def test_what_rljob_sets_is_an_option(section: str) -> None:
-    assert FIELDS[section].keys() - options(section).keys() == set()  # type: ignore[arg-type]
+def test_what_rljob_sets_is_an_option(section: Section) -> None:
+    assert FIELDS[section].keys() - options(section).keys() == set()
 
 
 def test_versions_are_the_pinned_ones() -> None:
