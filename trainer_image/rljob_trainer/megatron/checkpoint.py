@@ -14,6 +14,7 @@ from megatron.core.dist_checkpointing.strategies.torch import (
     _replace_state_dict_keys_with_sharded_keys,
     mcore_to_pyt_state_dict,
 )
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
 
@@ -65,7 +66,10 @@ class TrainState:
                 sharded_strategy=_Writer("torch_dist", 1),
                 content_metadata=metadata,
             )
-        except Exception as error:
+        except CheckpointException as error:  # a failure on any rank, raised on all
+            rank, (cause, _) = next(iter(error.failures.items()))
+            raise OSError(f"checkpoint {directory}: not written by rank {rank}: {cause}") from error
+        except (OSError, RuntimeError) as error:  # torch turns some of the first into the second
             raise OSError(f"checkpoint {directory}: not written: {error}") from error
 
     def load(self, directory: Path) -> None:
@@ -77,6 +81,7 @@ class TrainState:
         state = dist_checkpointing.load(wanted, str(directory))
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
+        self._scheduler.num_steps = 0  # it adds the checkpoint's
         self._scheduler.load_state_dict(state["scheduler"])
         self._restore_steps(state["step"])
         if "random" in state:

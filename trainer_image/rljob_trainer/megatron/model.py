@@ -49,7 +49,10 @@ def build_model(
     parallel: Parallel,
     dtype: torch.dtype,
 ) -> Any:
-    """A GPTModel with weights not yet set (norms: ones), on the process's device.
+    """A GPTModel with random weights, on the process's device.
+
+    megatron-core marks parameters as split over ranks only where it initializes them, and the
+    gradient norm counts the marked ones: so it does, although a checkpoint follows.
 
     Raises:
         UsageError: the sizes can't be split over the tensor-parallel ranks, or megatron-core
@@ -114,7 +117,6 @@ def _transformer_config(
         "params_dtype": dtype,
         "pipeline_dtype": dtype,
         "bf16": dtype == torch.bfloat16,
-        "perform_initialization": False,  # the weights come from a checkpoint
         "calculate_per_token_loss": True,  # gradients are summed: the loss has its denominators
         "bias_activation_fusion": False,
         "bias_dropout_fusion": False,

@@ -1,69 +1,79 @@
 """The loss of a micro-batch, from the job's algorithm."""
 
-from dataclasses import dataclass
-
-import torch
 from jaxtyping import Float32
 from torch import Tensor
 
 from rljob.api.algorithm import AlgorithmSpec
+from rljob.errors import UsageError
+from rljob_trainer.algorithms.kl import kl_divergence
+from rljob_trainer.algorithms.policy_loss import clipped_policy_loss
+from rljob_trainer.algorithms.reduction import sample_mean
+from rljob_trainer.algorithms.tis import tis_weights
 from rljob_trainer.megatron.padded_batch import PaddedBatch
 
-# What a step reports, in the order of the tensor that `Objective` gives.
-REPORTED = (
-    "loss/total",
-    "loss/policy",
-    "loss/kl",
-    "loss/entropy",
-    "train/clip_share",
-    "kl/reference_mean",
-)
 
-
-@dataclass(frozen=True)
 class Objective:
-    """Policy loss, KL to the reference and entropy bonus.
+    """Policy loss, divergence from the reference and entropy bonus of a global batch.
 
-    Everything is a mean over a sample's tokens, then over the samples of the global batch: a
-    micro-batch gives its samples' part of it, so that parts of all micro-batches and data-parallel
-    ranks are summed.
+    A micro-batch gives its samples' part of each mean over the global batch, so the parts of all
+    micro-batches and data-parallel ranks are summed.
     """
 
-    spec: AlgorithmSpec
-    global_batch_size: int
+    def __init__(self, spec: AlgorithmSpec, global_batch_size: int) -> None:
+        """Takes the loss's part of the algorithm.
+
+        Raises:
+            UsageError: the algorithm wants a correction that is not built.
+        """
+        if spec.mismatch.correction not in ("none", "tis"):
+            raise UsageError(
+                f"spec.algorithm.mismatch.correction: found {spec.mismatch.correction!r}, "
+                "allowed: none, tis"
+            )
+        self._spec = spec
+        self._count = global_batch_size
 
     def __call__(
         self,
         batch: PaddedBatch,
         log_probs: Float32[Tensor, "batch response"],
         entropy: Float32[Tensor, "batch response"],
-    ) -> tuple[Float32[Tensor, ""], Float32[Tensor, " reported"]]:
-        """The loss and the numbers of `REPORTED`."""
+    ) -> tuple[Float32[Tensor, ""], dict[str, Float32[Tensor, ""]]]:
+        """The loss, and the parts of what a step reports."""
+        spec = self._spec
         assert batch.old_log_probs is not None
         assert batch.advantages is not None
-        clip = self.spec.clip
-        ratio = (log_probs - batch.old_log_probs).exp()
-        adv = batch.advantages
-        unclipped = -ratio * adv
-        clipped_loss = -ratio.clamp(1 - clip.low, 1 + clip.high) * adv
-        per_token = torch.maximum(unclipped, clipped_loss)
-        clipped = (clipped_loss > unclipped).float()
-        policy = self._mean(batch, per_token)
-        kl = torch.zeros_like(policy)
+        # What stands in the padding must not overflow on the way to where it is masked.
+        log_probs = log_probs.where(batch.valid, 0)
+        policy, clipped = clipped_policy_loss(
+            log_probs - batch.old_log_probs,
+            batch.advantages,
+            low=spec.clip.low,
+            high=spec.clip.high,
+            dual=spec.clip.dual,
+        )
+        if spec.mismatch.correction == "tis":
+            weights, _ = tis_weights(
+                batch.old_log_probs, batch.rollout_log_probs, cap=spec.mismatch.cap
+            )
+            policy = policy * weights
+        report = {
+            "loss/policy": self._mean(batch, policy),
+            "loss/entropy": self._mean(batch, entropy),
+            "train/clip_share": self._mean(batch, clipped.float()),
+        }
+        loss = report["loss/policy"]
+        if spec.entropy_coefficient:
+            loss = loss - spec.entropy_coefficient * report["loss/entropy"]
         if batch.reference_log_probs is not None:
-            d = batch.reference_log_probs - log_probs
-            kl = self._mean(batch, d.exp() - d - 1)
-        mean_entropy = self._mean(batch, entropy)
-        total = policy
-        if self.spec.kl.loss_coefficient:
-            total = total + self.spec.kl.loss_coefficient * kl
-        if self.spec.entropy_coefficient:
-            total = total - self.spec.entropy_coefficient * mean_entropy
-        report = [total, policy, kl, mean_entropy, self._mean(batch, clipped), kl]
-        return total, torch.stack(report)
+            log_ratio = log_probs - batch.reference_log_probs
+            report["loss/kl"] = self._mean(batch, kl_divergence(log_ratio, spec.kl.estimator))
+            report["kl/reference_mean"] = self._mean(batch, kl_divergence(log_ratio.detach(), "k3"))
+            if spec.kl.loss_coefficient:
+                loss = loss + spec.kl.loss_coefficient * report["loss/kl"]
+        return loss, {"loss/total": loss, **report}
 
     def _mean(
         self, batch: PaddedBatch, values: Float32[Tensor, "batch response"]
     ) -> Float32[Tensor, ""]:
-        per_sample = (values * batch.loss_mask).sum(-1) / batch.loss_mask.sum(-1).clamp(min=1)
-        return per_sample.sum() / self.global_batch_size
+        return sample_mean(values, batch.loss_mask, self._count)

@@ -27,7 +27,7 @@ _OPTIMIZER = {
     "clip_grad": 1.0,
 }
 _OF_SCHEDULE = inspect.signature(OptimizerParamScheduler).parameters.keys()
-_OF_BOTH = {"min_lr"}
+_ONLY_OF_SCHEDULE = _OF_SCHEDULE - {"min_lr"}
 
 
 def optimizer_config(options: dict[str, Any], dtype: torch.dtype) -> Any:
@@ -36,9 +36,7 @@ def optimizer_config(options: dict[str, Any], dtype: torch.dtype) -> Any:
     Raises:
         UsageError: megatron-core refuses an option or its value.
     """
-    given = {
-        name: options[name] for name in options.keys() - _OF_SCHEDULE | _OF_BOTH & options.keys()
-    }
+    given = {name: value for name, value in options.items() if name not in _ONLY_OF_SCHEDULE}
     fixed = {"params_dtype": dtype, "bf16": dtype == torch.bfloat16}
     for name in given.keys() & fixed.keys():
         raise UsageError(f"spec.trainer.optimizer.{name}: set it by spec.model.dtype")

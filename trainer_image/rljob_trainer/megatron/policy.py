@@ -20,6 +20,7 @@ from megatron.core.distributed import (
 from torch import Tensor
 
 from rljob.api import RLJob
+from rljob.api.trainer import DEFAULT_MAX_TOKENS_PER_GPU
 from rljob_trainer.megatron.checkpoint import TrainState
 from rljob_trainer.megatron.conversion import Conversion
 from rljob_trainer.megatron.forward import Forward
@@ -28,6 +29,11 @@ from rljob_trainer.megatron.objective import REPORTED, Objective
 from rljob_trainer.megatron.optimizer import build_optimizer, build_scheduler, optimizer_config
 from rljob_trainer.megatron.padded_batch import PaddedBatch, padded_batch
 from rljob_trainer.megatron.parallel import Parallel
+from rljob_trainer.microbatch import (
+    micro_batches_by_tokens,
+    micro_batches_of_size,
+    rank_shares,
+)
 from rljob_trainer.models.checkpoint import Safetensors, save_checkpoint
 from rljob_trainer.models.config import ConfigReader, read_config
 from rljob_trainer.models.registry import architecture_of
@@ -147,8 +153,13 @@ class Policy:
 
     def _micro_batches(self, trajectories: Sequence[Trajectory]) -> list[list[int]]:
         """Numbers of the trajectories of this data-parallel rank, by micro-batch."""
-        mine = list(range(self._parallel.dp_rank, len(trajectories), self._parallel.dp_size))
-        return [mine]
+        lengths = [trajectory.length for trajectory in trajectories]
+        mine = rank_shares(lengths, self._parallel.dp_size)[self._parallel.dp_rank]
+        trainer = self._spec.trainer
+        if trainer.micro_batch_size is not None:
+            return micro_batches_of_size(mine, lengths, trainer.micro_batch_size)
+        budget = trainer.max_tokens_per_gpu or DEFAULT_MAX_TOKENS_PER_GPU
+        return micro_batches_by_tokens(mine, lengths, budget)
 
 
 def _places(ends: Tensor, lengths: Tensor) -> Tensor:

@@ -82,10 +82,11 @@ class QueryKeyValue:
         return torch.cat(by_group, 1).chunk(size)[rank].flatten(0, 1)
 
     def full(self, shards: Sequence[Tensor], config: ModelConfig) -> Sequence[Tensor]:
-        queries = config.heads // config.groups * config.head_dim
         fused = _cat(shards, 0)
         by_group = fused.view(config.groups, -1, *fused.shape[1:])
-        parts = by_group.split([queries, config.head_dim, config.head_dim], 1)
+        key = config.heads // config.groups * config.head_dim
+        value = key + config.head_dim
+        parts = by_group[:, :key], by_group[:, key:value], by_group[:, value:]
         return [part.flatten(0, 1) for part in parts]
 
 

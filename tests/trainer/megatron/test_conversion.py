@@ -1,0 +1,71 @@
+"""Weights out of the model are bit for bit those of the checkpoint that went in."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rljob_trainer.megatron.parallel import initialize
+from rljob_trainer.megatron.policy import Policy
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from tests.trainer.megatron.cases import make_job, make_trajectories
+from tests.trainer.megatron.ranks import alone
+from tests.trainer.models.tiny import make_checkpoint
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "qwen3": ("qwen3", {}),
+    "qwen3 tied, padded": ("qwen3", {"tie_word_embeddings": True, "vocab_size": 33}),
+    "llama, padded": ("llama", {"vocab_size": 35}),
+    "llama without grouped queries": ("llama", {"num_key_value_heads": 4}),
+}
+
+
+def exported(job: Any, checkpoint: Path) -> Any:
+    policy = Policy(job, initialize(job), checkpoint, trainable=False)
+    return {name: tensor.clone() for name, tensor in policy.export()}
+
+
+def trained_and_saved(job: Any, checkpoint: Path, directory: Path) -> Any:
+    policy = Policy(job, initialize(job), checkpoint)
+    policy.step(make_trajectories())
+    policy.save_huggingface(directory)
+    return policy.log_probs(make_trajectories())
+
+
+def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor), name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_round_trip_on_one_rank(case: str, tmp_path: Path) -> None:
+    family, changes = CASES[case]
+    checkpoint = make_checkpoint(tmp_path, family, **changes)
+    found = alone(exported, make_job(checkpoint), checkpoint)
+    assert_same(found, load_file(checkpoint / "model.safetensors"))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_round_trip_on_two_tensor_parallel_ranks(case: str, tmp_path: Path, two_ranks: Any) -> None:
+    family, changes = CASES[case]
+    checkpoint = make_checkpoint(tmp_path, family, **changes)
+    job = make_job(checkpoint, trainer={"gpusPerReplica": 2, "parallelism": {"tensor": 2}})
+    for found in two_ranks.run(exported, job, checkpoint):
+        assert_same(found, load_file(checkpoint / "model.safetensors"))
+
+
+def test_transformers_reads_what_is_saved(tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "before")
+    after = tmp_path / "after"
+    found = alone(trained_and_saved, make_job(checkpoint), checkpoint, after)
+    model = AutoModelForCausalLM.from_pretrained(after, dtype=torch.float32)
+    for trajectory, of_policy in zip(make_trajectories(), found, strict=True):
+        with torch.no_grad():
+            logits = model(trajectory.tokens[None]).logits[0, :-1]
+        of_tokens = logits.log_softmax(-1).gather(1, trajectory.tokens[1:, None])[:, 0]
+        expected = of_tokens[trajectory.prompt_length - 1 :]
+        torch.testing.assert_close(of_policy, expected, atol=1e-4, rtol=0)

@@ -1,0 +1,65 @@
+"""Log-probabilities against transformers, which defines what a checkpoint means."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rljob_trainer.megatron.parallel import initialize
+from rljob_trainer.megatron.policy import Policy
+from transformers import AutoModelForCausalLM
+
+from tests.trainer.megatron.cases import make_job, make_trajectories
+from tests.trainer.megatron.ranks import alone
+from tests.trainer.models.tiny import LLAMA3_ROPE, make_checkpoint
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "qwen3": ("qwen3", {}),
+    "qwen3 tied": ("qwen3", {"tie_word_embeddings": True}),
+    "qwen3 heads wider than hidden": ("qwen3", {"head_dim": 32}),
+    "qwen3 one query group": ("qwen3", {"num_key_value_heads": 1}),
+    "llama": ("llama", {"rope_parameters": {"rope_type": "default", "rope_theta": 5e5}}),
+    "llama tied": ("llama", {"tie_word_embeddings": True, "num_key_value_heads": 4}),
+    "llama 3.1": ("llama", {"rope_parameters": LLAMA3_ROPE, "rms_norm_eps": 1e-5}),
+}
+
+
+def policy_log_probs(job: Any, checkpoint: Path, trajectories: Any) -> Any:
+    return Policy(job, initialize(job), checkpoint, trainable=False).log_probs(trajectories)
+
+
+def transformers_log_probs(checkpoint: Path, trajectories: Any, temperature: float) -> Any:
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
+    answer = []
+    for trajectory in trajectories:
+        with torch.no_grad():
+            logits = model(trajectory.tokens[None]).logits[0, :-1] / temperature
+        of_tokens = logits.log_softmax(-1).gather(1, trajectory.tokens[1:, None])[:, 0]
+        answer.append(of_tokens[trajectory.prompt_length - 1 :])
+    return answer
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_log_probs_equal_transformers(case: str, tmp_path: Path) -> None:
+    family, changes = CASES[case]
+    checkpoint = make_checkpoint(tmp_path, family, **changes)
+    job = make_job(checkpoint, rollout={"sampling": {"temperature": 0.7}})
+    trajectories = make_trajectories()
+    found = alone(policy_log_probs, job, checkpoint, trajectories)
+    expected = transformers_log_probs(checkpoint, trajectories, 0.7)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+
+
+def test_log_probs_of_two_tensor_parallel_ranks_equal_transformers(
+    tmp_path: Path, two_ranks: Any
+) -> None:
+    # 33 is no multiple of 2: the vocabulary is padded, and the padding must not count.
+    checkpoint = make_checkpoint(tmp_path, vocab_size=33)
+    trainer = {"gpusPerReplica": 2, "parallelism": {"tensor": 2, "sequence": True}}
+    job = make_job(checkpoint, trainer=trainer)
+    trajectories = make_trajectories(vocabulary=33)
+    expected = transformers_log_probs(checkpoint, trajectories, 1.0)
+    for found in two_ranks.run(policy_log_probs, job, checkpoint, trajectories):
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-4, rtol=0)

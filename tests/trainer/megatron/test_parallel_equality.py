@@ -1,0 +1,84 @@
+"""Any layout of ranks computes what one rank computes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rljob_trainer.megatron.parallel import initialize
+from rljob_trainer.megatron.policy import Policy
+
+from tests.trainer.megatron.cases import make_job, make_trajectories
+from tests.trainer.megatron.ranks import alone
+from tests.trainer.models.tiny import make_checkpoint
+
+ALGORITHM = {
+    "entropyCoefficient": 0.05,
+    "kl": {"lossCoefficient": 0.1},
+    "clip": {"low": 0.2, "high": 0.3},
+}
+OPTIMIZER = {"lr": 1e-2, "weight_decay": 0.01}
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "tensor": {"parallelism": {"tensor": 2}},
+    "tensor and sequence": {"parallelism": {"tensor": 2, "sequence": True}},
+    "data": {},
+    "data, distributed optimizer": {"optimizer": {**OPTIMIZER, "use_distributed_optimizer": True}},
+    "data, small micro-batches": {"microBatchSize": 3},
+    "tensor, recompute": {"parallelism": {"tensor": 2}, "recompute": "full"},
+}
+
+
+def three_steps(job: Any, checkpoint: Path) -> Any:
+    policy = Policy(job, initialize(job), checkpoint)
+    reports = [policy.step(make_trajectories(seed=seed)) for seed in range(3)]
+    return reports, {name: tensor.clone() for name, tensor in policy.export()}
+
+
+def make(checkpoint: Path, trainer: dict[str, Any]) -> Any:
+    return make_job(checkpoint, algorithm=ALGORITHM, trainer={"optimizer": OPTIMIZER, **trainer})
+
+
+def assert_alike(found: Any, expected: Any) -> None:
+    reports, weights = found
+    for report, other in zip(reports, expected[0], strict=True):
+        assert report == pytest.approx(other, abs=1e-5, rel=1e-4)
+    for name, tensor in expected[1].items():
+        torch.testing.assert_close(weights[name], tensor, atol=1e-4, rtol=0, msg=name)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("model"), vocab_size=33)
+
+
+@pytest.fixture(scope="module")
+def expected(checkpoint: Path) -> Any:
+    return alone(three_steps, make(checkpoint, {}), checkpoint)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_two_ranks_make_the_steps_of_one(
+    layout: str, checkpoint: Path, expected: Any, two_ranks: Any
+) -> None:
+    job = make(checkpoint, {"gpusPerReplica": 2, **LAYOUTS[layout]})
+    for found in two_ranks.run(three_steps, job, checkpoint):
+        assert_alike(found, expected)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_micro_batches_do_not_matter(size: int, checkpoint: Path, expected: Any) -> None:
+    assert_alike(
+        alone(three_steps, make(checkpoint, {"microBatchSize": size}), checkpoint), expected
+    )
+
+
+def test_a_token_budget_does_not_matter(checkpoint: Path, expected: Any) -> None:
+    assert_alike(
+        alone(three_steps, make(checkpoint, {"maxTokensPerGpu": 25}), checkpoint), expected
+    )
+
+
+def test_a_step_does_something(expected: Any) -> None:
+    first, _, last = expected[0]
+    assert 0.01 < first["train/clip_share"] < 1
+    assert first["loss/total"] != last["loss/total"]

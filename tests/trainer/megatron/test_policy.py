@@ -1,0 +1,145 @@
+"""Steps of the policy: values against transformers' autograd, and what must not happen."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rljob_trainer.megatron.parallel import initialize
+from rljob_trainer.megatron.policy import Policy
+from rljob_trainer.trajectory import Trajectory
+from transformers import AutoModelForCausalLM
+
+from tests.trainer.megatron.cases import make_job, make_trajectories
+from tests.trainer.megatron.ranks import alone
+from tests.trainer.models.tiny import make_checkpoint
+
+LOW, HIGH, KL, ENTROPY = 0.2, 0.3, 0.1, 0.05
+ALGORITHM = {
+    "entropyCoefficient": ENTROPY,
+    "kl": {"lossCoefficient": KL, "estimator": "k3"},
+    "clip": {"low": LOW, "high": HIGH},
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("model"))
+
+
+def steps(job: Any, checkpoint: Path, *batches: Any) -> Any:
+    policy = Policy(job, initialize(job), checkpoint)
+    reports = [policy.step(batch) for batch in batches]
+    return reports, {name: tensor.clone() for name, tensor in policy.export()}
+
+
+def sample_loss(model: Any, trajectory: Trajectory) -> torch.Tensor:
+    """PPO's clipped loss, k3 and entropy of one sample, written out: the mean over its tokens."""
+    logits = model(trajectory.tokens[None]).logits[0, trajectory.prompt_length - 1 : -1]
+    of_all = logits.log_softmax(-1)
+    response = trajectory.tokens[trajectory.prompt_length :]
+    log_probs = of_all[torch.arange(len(response)), response]
+    ratio = torch.exp(log_probs - trajectory.old_log_probs)
+    advantage = trajectory.advantages
+    assert advantage is not None
+    policy = -torch.minimum(ratio * advantage, ratio.clamp(1 - LOW, 1 + HIGH) * advantage)
+    difference = trajectory.reference_log_probs - log_probs
+    kl = difference.exp() - difference - 1
+    entropy = -(of_all.exp() * of_all).sum(-1)
+    loss = policy + KL * kl - ENTROPY * entropy
+    mask = trajectory.loss_mask
+    return torch.sum(loss * mask) / mask.sum()
+
+
+def test_loss_and_gradient_norm_are_those_of_transformers(checkpoint: Path) -> None:
+    trajectories = make_trajectories()
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
+    loss = sum(sample_loss(model, t) for t in trajectories) / len(trajectories)
+    loss.backward()
+    norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
+    job = make_job(checkpoint, algorithm=ALGORITHM)
+    (report,), _ = alone(steps, job, checkpoint, trajectories)
+    assert report["loss/total"] == pytest.approx(loss.item(), rel=1e-5)
+    assert report["train/gradient_norm"] == pytest.approx(norm.item(), rel=1e-4)
+    parts = report["loss/policy"] + KL * report["loss/kl"] - ENTROPY * report["loss/entropy"]
+    assert report["loss/total"] == pytest.approx(parts, rel=1e-5)
+
+
+def log_probs_of_two(job: Any, checkpoint: Path, trajectories: Any) -> Any:
+    parallel = initialize(job)
+    policy, reference = Policy(job, parallel, checkpoint), Policy(job, parallel, checkpoint, False)
+    return policy.log_probs(trajectories), reference.log_probs(trajectories)
+
+
+def test_the_reference_agrees_before_the_first_step(checkpoint: Path) -> None:
+    trajectories = make_trajectories()
+    found = alone(log_probs_of_two, make_job(checkpoint), checkpoint, trajectories)
+    for one, other in zip(*found, strict=True):
+        assert (one - other).abs().max() < 1e-6
+
+
+def own_trajectories(job: Any, checkpoint: Path) -> Any:
+    """A first step from the policy's own log-probabilities, as in a synchronous run."""
+    policy = Policy(job, initialize(job), checkpoint)
+    trajectories = make_trajectories(64)
+    old = policy.log_probs(trajectories)
+    return policy.step([t.replace(old_log_probs=o) for t, o in zip(trajectories, old, strict=True)])
+
+
+def test_the_first_step_is_sane(checkpoint: Path) -> None:
+    report = alone(own_trajectories, make_job(checkpoint), checkpoint)
+    assert report["train/clip_share"] == 0
+    assert 0.05 < report["train/gradient_norm"] < 5
+    assert report["loss/entropy"] > 0
+    # The ratio is 1 everywhere, so the loss is minus the mean advantage.
+    advantages = [t.advantages[0] for t in make_trajectories(64) if t.advantages is not None]
+    assert report["loss/policy"] == pytest.approx(-torch.stack(advantages).mean().item(), abs=1e-5)
+
+
+def test_a_zero_embedding_row_shows_in_the_gradient_norm(tmp_path: Path) -> None:
+    # transformers zeroes the row of the padding token, which RMSNorm then divides by; were such a
+    # token in use, clipping by the norm would hide that nothing else is learned.
+    padded = make_checkpoint(tmp_path, pad_token_id=5)
+    report = alone(own_trajectories, make_job(padded), padded)
+    assert report["train/gradient_norm"] > 20
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing(checkpoint: Path) -> None:
+    good = make_trajectories()
+    bad = [good[0].replace(advantages=good[0].loss_mask * float("nan")), *good[1:]]
+    job = make_job(checkpoint, algorithm=ALGORITHM)
+    reports, weights = alone(steps, job, checkpoint, bad, good)
+    expected, expected_weights = alone(steps, job, checkpoint, good)
+    assert [report["train/skipped"] for report in reports] == [1, 0]
+    assert reports[1:] == expected
+    for name, tensor in expected_weights.items():
+        assert torch.equal(weights[name], tensor)
+
+
+def test_the_learning_rate_follows_its_schedule(checkpoint: Path) -> None:
+    optimizer = {
+        "lr": 1e-2,
+        "min_lr": 1e-3,
+        "lr_warmup_steps": 2,
+        "lr_decay_steps": 5,
+        "lr_decay_style": "linear",
+    }
+    job = make_job(checkpoint, trainer={"optimizer": optimizer})
+    reports, _ = alone(steps, job, checkpoint, *[make_trajectories()] * 7)
+    rates = [report["train/learning_rate"] for report in reports]
+    assert rates == pytest.approx([0, 5e-3, 1e-2, 7e-3, 4e-3, 1e-3, 1e-3])
+
+
+def test_a_frozen_policy_makes_no_step(checkpoint: Path) -> None:
+    job = make_job(checkpoint)
+
+    def step() -> None:
+        Policy(job, initialize(job), checkpoint, trainable=False).step(make_trajectories())
+
+    with pytest.raises(AssertionError, match="frozen"):
+        alone(step)
+
+
+def test_no_trajectories_have_no_log_probs(checkpoint: Path) -> None:
+    _, reference = alone(log_probs_of_two, make_job(checkpoint), checkpoint, [])
+    assert reference == []

@@ -1,0 +1,87 @@
+"""config.json: what is read, and what is refused by name."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rljob_trainer.models.config import ConfigReader, Llama3Scaling, ModelConfig, read_config
+from rljob_trainer.models.registry import architecture_of
+
+from rljob.errors import UsageError
+
+FIELDS: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 33,
+    "max_position_embeddings": 128,
+}
+LLAMA3 = {
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+
+
+def read(**changes: Any) -> ModelConfig:
+    fields = FIELDS | changes
+    return architecture_of(fields, "here").config(ConfigReader(fields, "here"))
+
+
+def test_defaults_are_the_family_s() -> None:
+    llama, qwen3 = read(), read(architectures=["Qwen3ForCausalLM"])
+    assert (llama.head_dim, qwen3.head_dim) == (16, 128)
+    assert llama.groups == 4
+    assert llama.norm_epsilon == 1e-6
+    assert (llama.rope_base, llama.rope_scaling, llama.tied) == (10000.0, None, False)
+
+
+def test_rope_is_read_in_transformers_present_and_older_form() -> None:
+    scaling = Llama3Scaling(8.0, 1.0, 4.0, 8192)
+    present = read(rope_parameters={"rope_type": "llama3", "rope_theta": 5e5, **LLAMA3})
+    older = read(rope_theta=5e5, rope_scaling={"type": "llama3", **LLAMA3})
+    assert present == older
+    assert (older.rope_base, older.rope_scaling) == (5e5, scaling)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architectures": ["GPT2LMHeadModel"]}, r"architectures: found \['GPT2LMHeadModel'\], al"),
+        ({"architectures": None}, "one of LlamaForCausalLM, Qwen3ForCausalLM"),
+        ({"hidden_size": None}, "hidden_size: missing"),
+        ({"vocab_size": "many"}, "vocab_size: found 'many', allowed: a whole number above 0"),
+        ({"num_key_value_heads": 3}, "num_key_value_heads: found 3, allowed: a divisor of the 4"),
+        ({"hidden_act": "gelu"}, "hidden_act: found 'gelu', allowed: 'silu'"),
+        ({"attention_bias": True}, "attention_bias: found True, allowed: False"),
+        ({"rms_norm_eps": -1}, "rms_norm_eps: found -1, allowed: a number above 0"),
+        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings: found 'yes', allowed: true or f"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config"),
+        ({"rope_scaling": {"type": "yarn"}}, "rope_type: found 'yarn', allowed: default, llama3"),
+        ({"rope_scaling": {"type": "llama3"}}, "rope_scaling: factor: missing"),
+        ({"rope_scaling": 8}, "rope_scaling: found 8, allowed: an object"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read(**changes)
+
+
+def test_the_manifest_changes_fields(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(FIELDS))
+    assert read_config(tmp_path, {"vocab_size": 40})["vocab_size"] == 40
+
+
+def test_unreadable_directories_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nowhere: no such directory"):
+        read_config(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match=r"no config\.json"):
+        read_config(tmp_path)
+    for text, message in (("{", "not readable as JSON"), ("[]", "a JSON object is expected")):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(UsageError, match=message):
+            read_config(tmp_path)
