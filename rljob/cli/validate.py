@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from rljob.api.load import load
-from rljob.api.rljob import KIND
 from rljob.errors import EXIT_USAGE
 
 
@@ -14,6 +12,10 @@ def validate(
     files: Annotated[list[Path], typer.Argument(help="Manifests (YAML).", show_default=False)],
 ) -> None:
     """Check manifests without a cluster and without starting anything."""
+    # The models take a second to import, which `rljob --help` must not.
+    from rljob.api.load import load
+    from rljob.api.rljob import KIND
+
     wrong = False
     for file in files:
         jobs, problems = load(file)

@@ -1,0 +1,123 @@
+"""The part of `rljob run` from the start of the roles to the report."""
+
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from rljob.api import RLJob
+from rljob.cli import words
+from rljob.cli.interruption import Interruption
+from rljob.cli.local_app import LocalApp, Replica
+from rljob.cli.log_file import last_lines
+from rljob.cli.progress import Progress, display
+from rljob.cli.run_directory import Attempt, RunDirectory
+from rljob.cli.supervisor import Ending, Supervisor
+from rljob.errors import EXIT_USAGE
+from rljob.report.page import write_report
+from rljob.telemetry.outcome import is_finished, read_summary
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_LAST_LINES = 20
+
+
+class Execution:
+    """Starts the roles, shows how they get on, and ends them, whatever happens."""
+
+    def __init__(
+        self,
+        app: LocalApp,
+        job: RLJob,
+        directory: RunDirectory,
+        attempt: Attempt,
+        console: Console,
+    ) -> None:
+        self._app = app
+        self._job = job
+        self._directory = directory
+        self._attempt = attempt
+        self._display = display(console, job.spec.schedule.rollouts)
+
+    def run(self) -> int:
+        """Returns the exit code."""
+        interruption = Interruption()
+        interruption.listen(at_second=self._app.kill)
+        progress = Progress(
+            self._display, self._directory.path, self._attempt.status_url, self._attempt.began
+        )
+        self._display.say(f"run directory: {self._directory.path}")
+        try:
+            self._app.start()
+            ending = Supervisor(self._app.replicas, interruption, progress.look).watch()
+            self._tell(ending)
+        finally:
+            self._app.stop()
+            progress.close()
+        code = self._conclude(ending)
+        self._display.say(f"report: {write_report(self._directory.path)}")
+        return code
+
+    def _tell(self, ending: Ending) -> None:
+        """What is known before the roles are stopped, which takes a while."""
+        if ending.kind == "interrupted":
+            self._display.say("stopping every role; once more to kill them ...")
+        if ending.replica is None:
+            return
+        if ending.code == EXIT_USAGE and (reason := self._reason(ending.replica)):
+            self._display.say(reason)
+            return
+        self._display.say(f"{ending.replica} {_way(ending.code)}. Its last lines:")
+        replica = ending.replica
+        logs = Path(self._attempt.logs)
+        for line in last_lines(logs, replica.role, replica.number, _LAST_LINES):
+            self._display.say(f"    {line}")
+        self._display.say(f"More: rljob logs {self._directory.path} {replica.role}")
+
+    def _conclude(self, ending: Ending) -> int:
+        if ending.kind == "failed":
+            return EXIT_USAGE if ending.code == EXIT_USAGE else 1
+        if ending.kind == "interrupted":
+            self._display.say(f"stopped; the same command goes on: {_command()}")
+            return EXIT_INTERRUPTED
+        if not is_finished(self._directory.path, self._job.spec.schedule):
+            self._display.say("trainer ended before the run was finished; `rljob logs` tells more")
+            return 1
+        self._display.say(_outcome(read_summary(self._directory.path)))
+        return 0
+
+    def _reason(self, replica: Replica) -> str:
+        path = Path(self._attempt.logs) / f"{replica.role}-{replica.number}"
+        try:
+            return path.read_text(errors="replace").strip()
+        except OSError:
+            return ""
+
+
+def _way(code: int) -> str:
+    """How a process has ended, from its exit code as subprocess has it."""
+    if code == 0:
+        return "ended before the run was finished"
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"failed with exit code {code}"
+
+
+def _outcome(summary: dict[str, object]) -> str:
+    parts = [
+        f"finished {summary.get('rollouts')} rollouts in {words.duration(summary.get('seconds'))}",
+        f"reward {words.number(summary.get('reward_first5'), 3)} -> "
+        f"{words.number(summary.get('reward_last5'), 3)}",
+    ]
+    evaluations = summary.get("evaluations")
+    for name, values in (evaluations if isinstance(evaluations, dict) else {}).items():
+        parts.append(
+            f"{words.text(name)} {words.number(values.get('before'), 3)} -> "
+            f"{words.number(values.get('after'), 3)}"
+        )
+    return ", ".join(parts)
+
+
+def _command() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

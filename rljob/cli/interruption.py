@@ -1,0 +1,28 @@
+"""The user's wish to stop: Ctrl-C, or SIGTERM."""
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+
+class Interruption:
+    """Asked for by the first signal; the second one loses patience."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._at_second: Callable[[], None] | None = None
+
+    def listen(self, at_second: Callable[[], None]) -> None:
+        """Takes the signals over. Main thread only.
+
+        Args:
+            at_second: called at the second and any later signal, inside the handler.
+        """
+        self._at_second = at_second
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self.requested and self._at_second is not None:
+            self._at_second()
+        self.requested = True

@@ -1,0 +1,108 @@
+"""The roles of a job as processes of this machine, run by torchx's local scheduler."""
+
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from torchx.runner import Runner
+from torchx.schedulers.local_scheduler import create_scheduler
+from torchx.specs import AppDef
+
+from rljob.cli.device import CUDA_VISIBLE_DEVICES
+from rljob.cli.orphan import kill_children
+from rljob.telemetry.lifeline import adopt_orphans
+
+_SCHEDULER = "local_cwd"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Process(Protocol):
+    """What is used of subprocess.Popen."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """The exit code, None while it runs."""
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One process of a role."""
+
+    role: str
+    number: int
+    process: Process
+
+    def __str__(self) -> str:
+        return f"{self.role}[{self.number}]"
+
+
+class LocalApp:
+    """Starts all roles of a plan and ends them. Main thread only."""
+
+    def __init__(self, app: AppDef, *, logs: Path, gpus: Sequence[str]) -> None:
+        """Nothing is started yet.
+
+        Args:
+            app: the plan; its GPUs are taken from `gpus` in its order.
+            logs: directory of this start's logs, which is new.
+            gpus: as CUDA_VISIBLE_DEVICES names them.
+        """
+        self._scheduler: Any = None
+        self._runner = Runner(logs.name, {_SCHEDULER: self._create_scheduler})
+        # Orphans of a role are found, and ended, as children of this process.
+        adopt_orphans()
+        self._request = self._runner.dryrun(app, _SCHEDULER, {"log_dir": str(logs.parent)})
+        self._assign_gpus(app, list(gpus))
+        self._handle: str | None = None
+        self.replicas: list[Replica] = []
+
+    def start(self) -> None:
+        """Starts every role."""
+        self._handle = self._runner.schedule(self._request)
+        # torchx tells the state of the app as a whole, and calls it running while any process
+        # runs. Which one has ended, and how, only its processes know.
+        app = self._scheduler._apps[self._request.request.app_id]
+        self.replicas = [
+            Replica(role, replica.replica_id, replica.proc)
+            for role, replicas in app.role_replicas.items()
+            for replica in replicas
+        ]
+
+    def stop(self) -> None:
+        """Asks every role to end, kills after 10 s what has not, and whatever they left behind."""
+        handle, self._handle = self._handle, None
+        try:
+            if handle is not None:
+                self._runner.cancel(handle)
+        finally:
+            self.kill()
+            kill_children()
+
+    def kill(self) -> None:
+        """Kills every role at once; `stop` then returns soon. Safe in a signal handler."""
+        for replica in self.replicas:
+            if replica.process.returncode is None:
+                try:
+                    os.killpg(replica.process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+
+    def _create_scheduler(self, session: str, **_: object) -> Any:
+        """torchx's own, without its signal handlers: they would raise wherever this process is."""
+        handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+        self._scheduler = create_scheduler(session)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        return self._scheduler
+
+    def _assign_gpus(self, app: AppDef, gpus: list[str]) -> None:
+        """Different GPUs for each replica, out of those that this process may use."""
+        for role in app.roles:
+            for parameters in self._request.request.role_params[role.name]:
+                own, gpus = gpus[: role.resource.gpu], gpus[role.resource.gpu :]
+                parameters.env[CUDA_VISIBLE_DEVICES] = ",".join(own)

@@ -1,0 +1,71 @@
+"""The log files of a run's roles, as torchx's local scheduler lays them out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_LONGEST_TAIL = 256 * 1024  # bytes at a file's end in which its last lines are looked for
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """What one replica has written to one of its streams."""
+
+    role: str
+    replica: int
+    path: Path
+
+
+def log_files(logs: Path) -> list[LogFile]:
+    """All files under one start's directory: <app>/<role>/<replica>/std{out,err}.log.
+
+    A role's process sends everything to stdout once it has begun; what came before (Python did not
+    start, a module was not found) is on stderr.
+    """
+    return [
+        LogFile(path.parent.parent.name, int(path.parent.name), path)
+        for name in ("stderr", "stdout")
+        for path in sorted(logs.glob(f"*/*/*/{name}.log"))
+        if path.parent.name.isdecimal()
+    ]
+
+
+def last_lines(logs: Path, role: str, replica: int, count: int) -> list[str]:
+    """The last `count` lines of a replica, of both streams."""
+    lines = [
+        line
+        for file in log_files(logs)
+        if (file.role, file.replica) == (role, replica)
+        for line in _tail(file.path).splitlines()[-count:]
+    ]
+    return lines[-count:]
+
+
+class Tail:
+    """What is added to a growing file, by whole lines."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def lines(self) -> Iterator[str]:
+        """The lines completed since the last call; all again where the file was cut back."""
+        try:
+            with self._path.open("rb") as file:
+                if file.seek(0, 2) < self._offset:
+                    self._offset = 0
+                file.seek(self._offset)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        return
+                    self._offset += len(line)
+                    yield line.decode(errors="replace").rstrip("\r\n")
+        except FileNotFoundError:
+            return
+
+
+def _tail(path: Path) -> str:
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _LONGEST_TAIL))
+        return file.read().decode(errors="replace")

@@ -1,0 +1,39 @@
+"""Processes that a role has started and left behind."""
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+_KILL_SECONDS = 2.0
+
+
+def kill_children() -> None:
+    """Kills every child of this process and, as they become its children, their descendants.
+
+    Only for a process that has adopted its orphans and needs no child any more. Linux only.
+    """
+    deadline = time.monotonic() + _KILL_SECONDS
+    while (children := _children(os.getpid())) and time.monotonic() < deadline:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, os.WNOHANG)
+        time.sleep(_KILL_SECONDS / 100)
+
+
+def _children(parent: int) -> list[int]:
+    return [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/stat")
+        if _parent_of(path) == parent
+    ]
+
+
+def _parent_of(stat: Path) -> int | None:
+    try:
+        # "pid (name) state parent ...", and the name may hold anything.
+        return int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return None

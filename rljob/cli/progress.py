@@ -1,0 +1,172 @@
+"""The progress of a run: a live bar on a terminal, otherwise plain lines."""
+
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from rljob.cli import words
+from rljob.cli.log_file import Tail
+from rljob.cli.trainer_status import StatusPoll
+
+_SHOWN_ANSWERS = 4
+
+Record = dict[str, Any]
+
+
+class Display(Protocol):
+    """Where progress is shown."""
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+
+    def status(self, status: Record | None) -> None:
+        """The trainer's own words, None before it has any."""
+
+    def batch(self, record: Record) -> None:
+        """A batch was trained on."""
+
+    def close(self) -> None:
+        """Nothing more is shown."""
+
+
+class Lines:
+    """One plain line per batch, for files and for machines."""
+
+    def __init__(self, console: Console, rollouts: int) -> None:
+        self._console = console
+        self._rollouts = rollouts
+        self._status: Record | None = None
+        self._phase = ""
+
+    def say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def status(self, status: Record | None) -> None:
+        self._status = status
+        phase = words.phase(status)
+        if phase != self._phase and phase.startswith("starting"):
+            self.say(phase)
+        self._phase = phase
+
+    def batch(self, record: Record) -> None:
+        self.say(words.batch(record, self._rollouts, self._status))
+
+    def close(self) -> None:
+        """Lines stay as they are."""
+
+
+class Bar:
+    """A live bar at the foot of the terminal; lines scroll above it."""
+
+    def __init__(self, console: Console, rollouts: int) -> None:
+        self._console = console
+        self._rollouts = rollouts
+        self._spinner = Spinner("dots", style="cyan")
+        self._live = Live(self._render(None), console=console, refresh_per_second=8)
+        self._live.start()
+
+    def say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def status(self, status: Record | None) -> None:
+        self._live.update(self._render(status))
+
+    def batch(self, record: Record) -> None:
+        """The bar itself tells."""
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def _render(self, status: Record | None) -> RenderableType:
+        known = status or {}
+        done = known.get("rollout") or 0
+        bar = Table.grid(padding=(0, 1), expand=True)
+        bar.add_column(width=1)
+        bar.add_column(no_wrap=True)
+        bar.add_column(ratio=1)
+        bar.add_column(no_wrap=True)
+        bar.add_row(
+            self._spinner,
+            Text(words.phase(status), style="bold"),
+            ProgressBar(total=self._rollouts, completed=done),
+            Text(f"{done}/{self._rollouts}  eta {words.duration(known.get('eta_seconds'))}"),
+        )
+        return Group(bar, self._numbers(known))
+
+    def _numbers(self, status: Record) -> RenderableType:
+        numbers = (
+            ("reward", words.number(status.get("reward"), 3)),
+            ("length", words.number(status.get("response_length"), 1)),
+            ("samples/s", words.number(status.get("samples_per_second"), 1)),
+            ("tokens/s", words.number(status.get("tokens_per_second"), 0)),
+            ("version", words.number(status.get("weight_version"), 0)),
+            ("staleness", words.number(status.get("staleness_max"), 0)),
+            ("engines", words.number(status.get("engines"), 0)),
+            (
+                "waiting/leased/ready",
+                "/".join(
+                    words.number(status.get(name), 0) for name in ("waiting", "leased", "ready")
+                ),
+            ),
+        )
+        line = Text("  ", no_wrap=True, overflow="ellipsis")
+        for name, value in numbers:
+            line.append(f"{name} ", style="dim")
+            line.append(f"{value}  ", style="cyan")
+        return line
+
+
+class Progress:
+    """Brings what the trainer says and writes to a display."""
+
+    def __init__(self, display: Display, run_dir: Path, status_url: str, began: float) -> None:
+        """
+        Args:
+            display: where to.
+            run_dir: where the trainer writes.
+            status_url: where the trainer answers.
+            began: unix seconds; what was written before is of an earlier start.
+        """
+        self._display = display
+        self._began = began
+        self._poll = StatusPoll(status_url)
+        self._metrics = Tail(run_dir / "metrics.jsonl")
+        self._evaluations = Tail(run_dir / "evaluations.jsonl")
+
+    def look(self) -> None:
+        """Shows what is new."""
+        self._display.status(self._poll.latest)
+        for record in self._new(self._metrics):
+            self._display.batch(record)
+        for record in self._new(self._evaluations):
+            for line in words.evaluation(record, _SHOWN_ANSWERS):
+                self._display.say(line)
+
+    def close(self) -> None:
+        """Shows the last of it."""
+        self._poll.close()
+        self.look()
+        self._display.close()
+
+    def _new(self, tail: Tail) -> list[Record]:
+        records = []
+        for line in tail.lines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and record.get("time", 0) >= self._began:
+                records.append(record)
+        return records
+
+
+def display(console: Console, rollouts: int) -> Display:
+    """A bar where a person watches, lines where not."""
+    return Bar(console, rollouts) if console.is_terminal else Lines(console, rollouts)

@@ -1,0 +1,111 @@
+"""`rljob run`: a job from its manifest to its report, on this machine."""
+
+import os
+import secrets
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from rljob.api import RLJob
+from rljob.api.load import load_job
+from rljob.api.support import unsupported
+from rljob.cli.description import describe
+from rljob.cli.device import check_gpus, threads, visible_gpus
+from rljob.cli.execution import Execution
+from rljob.cli.local_app import LocalApp
+from rljob.cli.port import check_free, free_ports
+from rljob.cli.run_directory import Attempt, RunDirectory
+from rljob.errors import UsageError
+from rljob.plan.placement import LocalPlacement, Secrets
+from rljob.plan.plan import plan
+from rljob.plan.resolve import resolve, run_directory
+from rljob.telemetry.outcome import is_finished
+
+_HOST = "127.0.0.1"
+_METRICS_OPTION = "--metrics-port"
+_SECRET_BYTES = 24
+
+
+def run(file: Path, run_dir: Path | None, *, dry_run: bool, metrics_port: int | None) -> int:
+    """Runs a job to its end; returns the exit code.
+
+    Raises:
+        UsageError: the manifest, the machine or the run directory does not allow it.
+    """
+    job, directory = _resolved(file, run_dir)
+    gpus = visible_gpus()
+    check_gpus(job, gpus)
+    if metrics_port is not None:
+        check_free(_HOST, metrics_port, _METRICS_OPTION)
+    began = time.time()
+    name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(began))}-{os.getpid()}"
+    logs = directory.path / "logs" / name
+    placement = _placement(job, directory, logs, metrics_port, gpus=bool(gpus))
+    if dry_run:
+        hidden = "(made at the start)"
+        sys.stdout.write(
+            describe(plan(job, replace(placement, secrets=Secrets(hidden, hidden, hidden))))
+        )
+        return 0
+    directory.lock()
+    directory.check_job(job)
+    if is_finished(directory.path, job.spec.schedule):
+        sys.stdout.write(
+            f"{directory.path} holds a finished run: nothing to do. Raise spec.schedule.rollouts "
+            f"to go on, or choose another directory with --run-dir.\n"
+        )
+        return 0
+    logs.mkdir(parents=True)
+    directory.write_job(job, file)
+    attempt = Attempt(
+        os.getpid(), began, str(logs), f"http://{_HOST}:{placement.metrics_port}/status"
+    )
+    directory.write_attempt(attempt)
+    directory.share()
+    app = LocalApp(plan(job, placement), logs=logs, gpus=gpus)
+    return Execution(app, job, directory, attempt, Console()).run()
+
+
+def _resolved(file: Path, chosen: Path | None) -> tuple[RLJob, RunDirectory]:
+    job = load_job(file)
+    problems = [problem.at(str(file), 0, 0) for problem in unsupported(job)]
+    if problems:
+        raise UsageError("\n".join(str(problem) for problem in problems))
+    path = run_directory(job, chosen, Path.cwd())
+    return resolve(job, file.parent, path), RunDirectory(path)
+
+
+def _placement(
+    job: RLJob, directory: RunDirectory, logs: Path, metrics_port: int | None, *, gpus: bool
+) -> LocalPlacement:
+    chosen = [] if metrics_port is None else [metrics_port]
+    buffer, router, rendezvous, metrics = free_ports(_HOST, 4, besides=chosen)
+    # A server of the user's has a password of the user's.
+    password = (
+        secrets.token_urlsafe(_SECRET_BYTES)
+        if job.spec.buffer.external is None
+        else os.environ.get("RLJOB_BUFFER_PASSWORD")
+    )
+    return LocalPlacement(
+        run_dir=str(directory.path),
+        job_file=str(directory.job_file),
+        reasons_dir=str(logs),
+        host=_HOST,
+        buffer_port=buffer,
+        metrics_port=metrics if metrics_port is None else metrics_port,
+        router_port=router,
+        rendezvous_port=rendezvous,
+        secrets=Secrets(
+            buffer_password=password,
+            engine_api_key=secrets.token_urlsafe(_SECRET_BYTES),
+            engine_admin_key=secrets.token_urlsafe(_SECRET_BYTES),
+        ),
+        python=sys.executable,
+        python_path=os.environ.get("PYTHONPATH", ""),
+        gpus=gpus,
+        threads=threads(job),
+        supervisor=os.getpid(),
+    )

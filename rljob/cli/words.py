@@ -1,0 +1,62 @@
+"""Numbers, times and texts of a run as a person reads them on a terminal."""
+
+from typing import Any
+
+_LONGEST_TEXT = 60
+_NONE = "-"
+
+
+def number(value: Any, digits: int) -> str:
+    """With so many digits after the point; a dash where there is none yet."""
+    return f"{value:,.{digits}f}" if isinstance(value, int | float) else _NONE
+
+
+def duration(seconds: Any) -> str:
+    """`1:02:03` or `2:03`; a dash where it is not known."""
+    if not isinstance(seconds, int | float):
+        return _NONE
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def text(value: Any) -> str:
+    """A model's text on one line: cut, and nothing in it that a terminal would obey."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value)[:_LONGEST_TEXT])
+    return shown + ("…" if len(str(value)) > _LONGEST_TEXT else "")
+
+
+def phase(status: dict[str, Any] | None) -> str:
+    """What the run is doing: the trainer's phase and what it says about it."""
+    if status is None:
+        return "starting"
+    return ": ".join(str(part) for part in (status.get("phase"), status.get("message")) if part)
+
+
+def batch(record: dict[str, Any], rollouts: int, status: dict[str, Any] | None) -> str:
+    """A trained rollout batch in one line."""
+    parts = [
+        f"rollout {record.get('rollout')}/{rollouts}",
+        f"reward={number(record.get('reward/mean'), 3)}",
+        f"length={number(record.get('response/length_mean'), 1)}",
+        f"samples/s={number(record.get('throughput/samples_per_second'), 1)}",
+        f"version={number(record.get('weights/version'), 0)}",
+        f"staleness={number(record.get('staleness/max'), 0)}",
+        f"eta={duration((status or {}).get('eta_seconds'))}",
+    ]
+    return "  ".join(parts)
+
+
+def evaluation(record: dict[str, Any], samples: int) -> list[str]:
+    """An evaluation's result, and a few of its answers."""
+    lines = [
+        f"evaluation {text(record.get('name'))} after rollout {record.get('rollout')}: "
+        f"reward {number(record.get('reward'), 3)} over {record.get('count')} answers"
+    ]
+    for sample in (record.get("samples") or [])[:samples]:
+        said, right = text(sample.get("response")), text(sample.get("label"))
+        lines.append(
+            f"    {text(sample.get('prompt'))} -> {said}   "
+            f"(label {right}, reward {number(sample.get('reward'), 2)})"
+        )
+    return lines

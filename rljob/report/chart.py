@@ -1,0 +1,157 @@
+"""The report's curves, as figures of plotly.js."""
+
+import html
+from dataclasses import dataclass
+from typing import Any
+
+from rljob.report.run import Run, finite
+
+Figure = dict[str, Any]
+
+_COLORS = ("#2563eb", "#ea580c", "#16a34a", "#9333ea", "#dc2626", "#0891b2", "#78716c")
+_INK = "#374151"
+_GRID = "#e5e7eb"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a chart: a metric and what it is called there."""
+
+    metric: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart of curves over the rollout batches."""
+
+    title: str
+    unit: str
+    curves: tuple[Curve, ...]
+    logarithmic: bool = False
+
+
+REWARD = "Reward"
+CHARTS = (
+    Chart(REWARD, "", (Curve("reward/mean", "training, mean"),)),
+    Chart("Loss", "", (Curve("loss/total", "total"), Curve("loss/policy", "policy"))),
+    Chart(
+        "KL divergence from the reference",
+        "nats per token",
+        (Curve("kl/reference_mean", "mean"), Curve("loss/kl", "in the loss")),
+    ),
+    Chart("Entropy", "nats per token", (Curve("loss/entropy", "mean"),)),
+    Chart(
+        "Response length",
+        "tokens",
+        (Curve("response/length_mean", "mean"), Curve("response/length_max", "longest")),
+    ),
+    Chart(
+        "Staleness",
+        "weight versions",
+        (Curve("staleness/mean", "mean"), Curve("staleness/max", "oldest token")),
+    ),
+    Chart("Samples per second", "samples/s", (Curve("throughput/samples_per_second", "trained"),)),
+    Chart("Tokens per second", "tokens/s", (Curve("throughput/tokens_per_second", "trained"),)),
+    Chart(
+        "Gradient norm", "", (Curve("train/gradient_norm", "before clipping"),), logarithmic=True
+    ),
+    Chart(
+        "Trainer against engine",
+        "|difference of log-probabilities|",
+        (Curve("mismatch/logprob_mean", "mean"), Curve("mismatch/logprob_max", "largest")),
+        logarithmic=True,
+    ),
+)
+STAGES = ("wait", "logprob", "train", "publish", "save", "evaluate")
+
+
+def figure(chart: Chart, run: Run) -> Figure | None:
+    """The chart of a run; None where the run has none of its metrics."""
+    known = [
+        curve for curve in chart.curves if any(v is not None for v in run.series(curve.metric))
+    ]
+    if not known:
+        return None
+    traces = [
+        _line(run.batches, run.series(curve.metric), curve.label, _COLORS[n])
+        for n, curve in enumerate(known)
+    ]
+    if chart.title == REWARD:
+        traces += _evaluation_traces(run, first_color=1)
+    axis = {"type": "log", "exponentformat": "power"} if chart.logarithmic else {}
+    return {"data": traces, "layout": _layout(chart.unit, **axis)}
+
+
+def time_figure(run: Run) -> Figure | None:
+    """Where the wall time of each rollout batch has gone, stacked."""
+    total = [value or 0.0 for value in run.series("time/total")]
+    if not any(total):
+        return None
+    parts = {stage: [v or 0.0 for v in run.series(f"time/{stage}")] for stage in STAGES}
+    known = [sum(values) for values in zip(*parts.values(), strict=True)]
+    parts["other"] = [max(0.0, t - k) for t, k in zip(total, known, strict=True)]
+    traces = [
+        {
+            **_line(run.batches, [round(v, 4) for v in values], stage, _COLORS[n]),
+            "stackgroup": "time",
+            "line": {"width": 0.5, "color": _COLORS[n], "shape": "hvh"},
+            "fillcolor": _COLORS[n] + "b3",
+        }
+        for n, (stage, values) in enumerate(parts.items())
+        if any(values)
+    ]
+    return {"data": traces, "layout": _layout("seconds per rollout batch")}
+
+
+def evaluation_figure(run: Run) -> Figure | None:
+    """Every evaluation over the rollout batches."""
+    traces = _evaluation_traces(run, first_color=0)
+    return {"data": traces, "layout": _layout("mean reward")} if traces else None
+
+
+def _evaluation_traces(run: Run, *, first_color: int) -> list[dict[str, Any]]:
+    return [
+        {
+            **_line(
+                [record["rollout"] for record in run.evaluations_of(name)],
+                [finite(record.get("reward")) for record in run.evaluations_of(name)],
+                html.escape(name),  # plotly's texts know some tags
+                _COLORS[(first_color + n) % len(_COLORS)],
+            ),
+            "mode": "lines+markers",
+            "marker": {"size": 7},
+        }
+        for n, name in enumerate(run.evaluation_names)
+    ]
+
+
+def _line(x: list[int], y: list[Any], label: str, color: str) -> dict[str, Any]:
+    # A single point makes no line.
+    mode = "lines" if len(x) > 1 else "markers"
+    return {
+        "type": "scatter",
+        "mode": mode,
+        "name": label,
+        "x": x,
+        "y": y,
+        "line": {"color": color, "width": 2},
+        "marker": {"color": color},
+        "hovertemplate": "%{y:.4~g}",
+    }
+
+
+def _layout(unit: str, **y_axis: Any) -> dict[str, Any]:
+    axis = {"gridcolor": _GRID, "zerolinecolor": _GRID, "automargin": True}
+    return {
+        "height": 300,
+        "margin": {"l": 56, "r": 12, "t": 30, "b": 40},
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": _INK},
+        "paper_bgcolor": "#ffffff",
+        "plot_bgcolor": "#ffffff",
+        "hovermode": "x unified",
+        "showlegend": True,
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "xaxis": {**axis, "title": {"text": "rollout batch"}, "tickformat": "d"},
+        "yaxis": {**axis, "title": {"text": unit}, **y_axis},
+    }

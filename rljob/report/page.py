@@ -1,0 +1,150 @@
+"""The HTML report: one file that needs nothing else, of a run in any state."""
+
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from rljob.report.chart import CHARTS, Figure, evaluation_figure, figure, time_figure
+from rljob.report.run import Record, Run, finite, read_run
+
+FILE_NAME = "report.html"
+_WINDOW = 5  # batches whose rewards make one number of the summary
+_MOMENTS = 8  # points in time of which sample texts are shown
+_RECENT = 10  # batches of which the throughput is averaged
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One fact of the summary."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+def write_report(directory: Path) -> Path:
+    """Writes report.html into a run directory and returns its path."""
+    path = directory / FILE_NAME
+    partial = path.with_suffix(".partial")
+    partial.write_text(render(read_run(directory)), encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def render(run: Run) -> str:
+    """The page. Every text of the run is escaped: models and data write what they like."""
+    environment = Environment(
+        loader=PackageLoader("rljob.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = _number
+    curves = [(chart.title, drawn) for chart in CHARTS if (drawn := figure(chart, run))]
+    figures = [*(drawn for _, drawn in curves), time_figure(run), evaluation_figure(run)]
+    return environment.get_template("page.html.j2").render(
+        run=run,
+        state=_state(run),
+        tiles=_tiles(run),
+        titles=[title for title, _ in curves],
+        has_times=figures[-2] is not None,
+        has_evaluations=figures[-1] is not None,
+        moments=_moments(run),
+        answers={name: _spread(run.evaluations_of(name), 3) for name in run.evaluation_names},
+        figures=_script_data(figures),
+        plotly=Markup(get_plotlyjs()),  # noqa: S704 - the library itself, no text of the run
+        nonce=secrets.token_urlsafe(16),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=version("rljob"),
+    )
+
+
+def _script_data(figures: list[Figure | None]) -> Markup:
+    """JSON inside a script element, where `<` could end the element."""
+    text = json.dumps(figures, allow_nan=False).replace("<", "\\u003c")
+    return Markup(text)  # noqa: S704 - escaped for its place in the line before
+
+
+def _state(run: Run) -> str:
+    # A run that goes on after its end keeps its old summary until its next one.
+    if run.summary and run.summary.get("rollouts") == len(run.metrics):
+        return str(run.summary.get("state", ""))
+    return "not finished" if run.metrics else "no rollout batch yet"
+
+
+def _tiles(run: Run) -> list[Tile]:
+    rewards = [value for value in run.series("reward/mean") if value is not None]
+    tiles = [
+        Tile("Rollout batches", str(len(run.metrics)), f"of {run.rollouts}" if run.rollouts else "")
+    ]
+    if rewards:
+        first, last = _mean(rewards[:_WINDOW]), _mean(rewards[-_WINDOW:])
+        tiles.append(
+            Tile("Reward", f"{_number(first)} → {_number(last)}", f"first and last {_WINDOW}")
+        )
+    for name in run.evaluation_names:
+        records = run.evaluations_of(name)
+        before, after = records[0].get("reward"), records[-1].get("reward")
+        tiles.append(Tile(name, f"{_number(before)} → {_number(after)}", "evaluation"))
+    seconds = finite(run.summary.get("seconds")) or _sum(run, "time/total")
+    if seconds:
+        tiles.append(Tile("Wall time", _duration(seconds)))
+    speeds = [v for v in run.series("throughput/samples_per_second") if v is not None]
+    if speeds:
+        tiles.append(Tile("Samples per second", _number(_mean(speeds[-_RECENT:])), "lately"))
+    ages = [value for value in run.series("staleness/max") if value is not None]
+    if ages:
+        tiles.append(Tile("Greatest staleness", _number(max(ages)), "weight versions"))
+    versions = [value for value in run.series("weights/version") if value is not None]
+    if versions:
+        tiles.append(Tile("Weight version", _number(versions[-1])))
+    return tiles
+
+
+def _moments(run: Run) -> list[tuple[int, list[Record]]]:
+    """Sample texts at a few rollout batches, from the first to the last."""
+    by_rollout: dict[int, list[Record]] = {}
+    for sample in run.samples:
+        by_rollout.setdefault(sample["rollout"], []).append(sample)
+    return [(rollout, by_rollout[rollout]) for rollout in _spread(sorted(by_rollout), _MOMENTS)]
+
+
+def _spread(items: list[T], count: int) -> list[T]:
+    """At most `count` of them, evenly: the first and the last are among them."""
+    if len(items) <= count:
+        return items
+    return [items[round(n * (len(items) - 1) / (count - 1))] for n in range(count)]
+
+
+def _number(value: Any) -> str:
+    number = finite(value)
+    if number is None:
+        return "-"
+    if number == int(number) and abs(number) < 1e6:
+        return f"{int(number)}"
+    return f"{number:.3f}" if 1e-3 <= abs(number) < 1e3 else f"{number:.3g}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _sum(run: Run, name: str) -> float:
+    return sum(value for value in run.series(name) if value is not None)

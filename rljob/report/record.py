@@ -1,0 +1,38 @@
+"""What a run has written, read whatever state the files are in."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class Records:
+    """The records of a JSON Lines file, and how many lines could not be read."""
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    torn: int = 0
+
+
+def read_records(path: Path) -> Records:
+    """Every line that is a JSON object; a file that is not there has none.
+
+    A run that is still going on, or was killed, leaves a torn last line.
+    """
+    found = Records()
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if isinstance(record, dict):
+            found.records.append(record)
+        else:
+            found.torn += 1
+    return found

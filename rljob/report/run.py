@@ -1,0 +1,109 @@
+"""A run as its directory tells it, finished or not."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rljob.report.record import read_records
+from rljob.telemetry.outcome import read_summary
+
+Record = dict[str, Any]
+
+
+@dataclass
+class Run:
+    """What the report shows.
+
+    Args:
+        directory: the run directory.
+        name: of the job.
+        manifest: as the user gave it (YAML).
+        rollouts: rollout batches wanted; 0: not known.
+        summary: summary.json; empty while the run goes on.
+        metrics: one record per trained rollout batch, in order.
+        samples: training samples, in order.
+        evaluations: results, in order.
+        torn: lines that could not be read, of all files.
+    """
+
+    directory: Path
+    name: str = ""
+    manifest: str = ""
+    rollouts: int = 0
+    summary: Record = field(default_factory=dict)
+    metrics: list[Record] = field(default_factory=list)
+    samples: list[Record] = field(default_factory=list)
+    evaluations: list[Record] = field(default_factory=list)
+    torn: int = 0
+
+    def series(self, name: str) -> list[float | None]:
+        """A metric over the rollout batches; None where it is missing or not a finite number."""
+        return [finite(record.get(name)) for record in self.metrics]
+
+    @property
+    def batches(self) -> list[int]:
+        """Numbers of the rollout batches."""
+        return [record["rollout"] for record in self.metrics]
+
+    @property
+    def evaluation_names(self) -> list[str]:
+        """The data sets, in the order in which they were evaluated first."""
+        return list(dict.fromkeys(str(record.get("name")) for record in self.evaluations))
+
+    def evaluations_of(self, name: str) -> list[Record]:
+        """The results of one data set."""
+        return [record for record in self.evaluations if str(record.get("name")) == name]
+
+
+def read_run(directory: Path) -> Run:
+    """Reads a run directory; what is missing or torn is left out."""
+    files = {
+        name: read_records(directory / f"{name}.jsonl")
+        for name in ("metrics", "samples", "evaluations")
+    }
+    job = _job(directory / "job.json")
+    return Run(
+        directory=directory,
+        name=str(job.get("metadata", {}).get("name", directory.name)),
+        manifest=_text(directory / "job.yaml"),
+        rollouts=int(job.get("spec", {}).get("schedule", {}).get("rollouts", 0)),
+        summary=read_summary(directory),
+        metrics=_last_of_each_rollout(files["metrics"].records),
+        samples=_numbered(files["samples"].records),
+        evaluations=_numbered(files["evaluations"].records),
+        torn=sum(file.torn for file in files.values()),
+    )
+
+
+def finite(value: Any) -> float | None:
+    """A number that can be drawn."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _numbered(records: list[Record]) -> list[Record]:
+    return [record for record in records if isinstance(record.get("rollout"), int)]
+
+
+def _last_of_each_rollout(records: list[Record]) -> list[Record]:
+    """A batch that was trained on again after a crash counts as it was the last time."""
+    last = {record["rollout"]: record for record in _numbered(records)}
+    return [last[rollout] for rollout in sorted(last)]
+
+
+def _job(path: Path) -> Record:
+    try:
+        job = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return job if isinstance(job, dict) else {}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
