@@ -28,7 +28,11 @@ class Chart:
     title: str
     unit: str
     curves: tuple[Curve, ...]
-    logarithmic: bool = False
+    axis: tuple[tuple[str, str], ...] = ()  # of plotly's y axis
+
+
+_FROM_ZERO = (("rangemode", "tozero"),)
+_LOGARITHMIC = (("type", "log"), ("exponentformat", "e"))
 
 
 REWARD = "Reward"
@@ -45,22 +49,32 @@ CHARTS = (
         "Response length",
         "tokens",
         (Curve("response/length_mean", "mean"), Curve("response/length_max", "longest")),
+        _FROM_ZERO,
     ),
     Chart(
         "Staleness",
         "weight versions",
         (Curve("staleness/mean", "mean"), Curve("staleness/max", "oldest token")),
+        _FROM_ZERO,
     ),
-    Chart("Samples per second", "samples/s", (Curve("throughput/samples_per_second", "trained"),)),
-    Chart("Tokens per second", "tokens/s", (Curve("throughput/tokens_per_second", "trained"),)),
     Chart(
-        "Gradient norm", "", (Curve("train/gradient_norm", "before clipping"),), logarithmic=True
+        "Samples per second",
+        "samples/s",
+        (Curve("throughput/samples_per_second", "trained"),),
+        _FROM_ZERO,
     ),
+    Chart(
+        "Tokens per second",
+        "tokens/s",
+        (Curve("throughput/tokens_per_second", "trained"),),
+        _FROM_ZERO,
+    ),
+    Chart("Gradient norm", "", (Curve("train/gradient_norm", "before clipping"),), _LOGARITHMIC),
     Chart(
         "Trainer against engine",
         "|difference of log-probabilities|",
         (Curve("mismatch/logprob_mean", "mean"), Curve("mismatch/logprob_max", "largest")),
-        logarithmic=True,
+        _LOGARITHMIC,
     ),
 )
 STAGES = ("wait", "logprob", "train", "publish", "save", "evaluate")
@@ -79,8 +93,7 @@ def figure(chart: Chart, run: Run) -> Figure | None:
     ]
     if chart.title == REWARD:
         traces += _evaluation_traces(run, first_color=1)
-    axis = {"type": "log", "exponentformat": "power"} if chart.logarithmic else {}
-    return {"data": traces, "layout": _layout(chart.unit, **axis)}
+    return {"data": traces, "layout": _layout(chart.unit, **dict(chart.axis))}
 
 
 def time_figure(run: Run) -> Figure | None:

@@ -133,7 +133,9 @@ def _number(value: Any) -> str:
         return "-"
     if number == int(number) and abs(number) < 1e6:
         return f"{int(number)}"
-    return f"{number:.3f}" if 1e-3 <= abs(number) < 1e3 else f"{number:.3g}"
+    if not 1e-3 <= abs(number) < 1e6:
+        return f"{number:.3g}"
+    return f"{number:,.{3 if abs(number) < 10 else 1}f}"
 
 
 def _duration(seconds: float) -> str:
