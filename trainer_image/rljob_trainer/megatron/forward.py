@@ -14,7 +14,7 @@ from rljob_trainer.megatron.parallel import Parallel
 from rljob_trainer.megatron.vocab_parallel import log_probs_and_entropy
 
 # From a micro-batch, its log-probabilities and its entropies to the loss and numbers to report.
-Loss = Callable[[PaddedBatch, Tensor, Tensor], tuple[Tensor, Tensor]]
+Loss = Callable[[PaddedBatch, Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
 
 
 class Forward:
@@ -40,26 +40,26 @@ class Forward:
 
         return self._run(batches, collect, forward_only=True)
 
-    def backward(self, batches: Sequence[PaddedBatch], loss: Loss) -> list[Tensor]:
+    def backward(self, batches: Sequence[PaddedBatch], loss: Loss) -> list[dict[str, Tensor]]:
         """Adds the gradients of the sum of losses; gives each micro-batch's numbers to report."""
         self._model.train()
         # megatron-core would divide gradients by this count of tokens; they are left as they are.
         no_count = torch.zeros((), dtype=torch.int, device=self._parallel.device)
 
-        def score(batch: PaddedBatch, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def score(batch: PaddedBatch, logits: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
             value, report = loss(batch, *self._score(batch, logits))
-            return value, no_count, report.detach()
+            return value, no_count, {name: part.detach() for name, part in report.items()}
 
         return self._run(batches, score, forward_only=False)
 
     def _run(
         self, batches: Sequence[PaddedBatch], consume: Callable[..., Any], *, forward_only: bool
-    ) -> list[Tensor]:
+    ) -> list[Any]:
         def step(batches: Iterator[PaddedBatch], model: Any) -> tuple[Tensor, Callable[..., Any]]:
             batch = next(batches)
             return model(batch.inputs, batch.positions, None), partial(consume, batch)
 
-        results: list[Tensor] = self._schedule(
+        results: list[Any] = self._schedule(
             forward_step_func=step,
             data_iterator=iter(batches),
             model=self._model,

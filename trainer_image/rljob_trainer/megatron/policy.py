@@ -25,7 +25,7 @@ from rljob_trainer.megatron.checkpoint import TrainState
 from rljob_trainer.megatron.conversion import Conversion
 from rljob_trainer.megatron.forward import Forward
 from rljob_trainer.megatron.model import build_model, resolve_dtype
-from rljob_trainer.megatron.objective import REPORTED, Objective
+from rljob_trainer.megatron.objective import Objective
 from rljob_trainer.megatron.optimizer import build_optimizer, build_scheduler, optimizer_config
 from rljob_trainer.megatron.padded_batch import PaddedBatch, padded_batch
 from rljob_trainer.megatron.parallel import Parallel
@@ -86,6 +86,8 @@ class Policy:
 
         At the temperature of the job's sampling.
         """
+        if not trajectories:
+            return []
         lengths = torch.tensor([t.response_length for t in trajectories])
         ends = lengths.cumsum(0)
         flat = torch.zeros(int(ends[-1]), device=self._parallel.device)
@@ -111,10 +113,11 @@ class Policy:
             for part in self._micro_batches(trajectories)
         ]
         self._trainer.zero_gradients()
-        report = torch.stack(self._forward.backward(batches, loss)).sum(0)
+        parts = self._forward.backward(batches, loss)
+        report = torch.stack([torch.stack(list(part.values())) for part in parts]).sum(0)
         if self._parallel.dp_size > 1:
             dist.all_reduce(report, group=self._parallel.dp_group)
-        return dict(zip(REPORTED, report.tolist(), strict=True)) | self._trainer.step()
+        return dict(zip(parts[0], report.tolist(), strict=True)) | self._trainer.step()
 
     def export(self) -> Iterator[tuple[str, Tensor]]:
         """Full weights by their Hugging Face names, in a fixed order. Collective.
