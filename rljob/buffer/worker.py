@@ -19,6 +19,7 @@ from rljob.buffer.records import Completion, Engine, Group, Lease, RunState
 T = TypeVar("T")
 
 CLIENT_NAME_PREFIX = "rljob-rollout-"
+_CONNECTIONS = 16
 _SCRIPTS = ("heartbeat", "retire", "lease", "renew", "release", "complete")
 
 
@@ -42,11 +43,15 @@ class WorkerBuffer:
     ) -> None:
         self._keys = Keys(job_key)
         self._patience = Patience(url, patience_seconds)
-        self._redis: Any = redis.asyncio.Redis.from_url(
+        # Many groups may be completed at the same moment: they wait for a connection.
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
             url,
+            max_connections=_CONNECTIONS,
+            timeout=None,
             retry=Retry(NoBackoff(), 0),
             **connection.options(CLIENT_NAME_PREFIX + worker, password),
         )
+        self._redis: Any = redis.asyncio.Redis(connection_pool=pool)
         self._scripts = {
             name: self._redis.register_script(script.source(name)) for name in _SCRIPTS
         }

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import structlog
 import torch.distributed as dist
-from rljob.buffer.client import TrainerBuffer
-from rljob.plan.environment import RoleEnvironment
-from rljob.telemetry.role import run_role
 
 from rljob.api import RLJob
+from rljob.buffer.client import TrainerBuffer
+from rljob.plan.environment import RoleEnvironment
+from rljob.telemetry.outcome import is_finished
+from rljob.telemetry.role import run_role
 from rljob_trainer.checkpoint import Checkpoints
 from rljob_trainer.collective import Rank0
 from rljob_trainer.conductor import Conductor
@@ -16,7 +17,6 @@ from rljob_trainer.desk import Desk
 from rljob_trainer.incarnation import IncarnationFile
 from rljob_trainer.megatron.parallel import Parallel, initialize
 from rljob_trainer.megatron.policy import Policy
-from rljob_trainer.outcome import is_finished
 from rljob_trainer.stop import StopFlag
 
 log = structlog.get_logger()

@@ -31,7 +31,7 @@ def grpo_advantages(
     """
     advantages = torch.zeros_like(rewards)
     counted = torch.ones_like(groups, dtype=torch.bool) if valid is None else valid
-    for group in groups.unique():
+    for group in torch.unique(groups):
         members = (groups == group) & counted
         found = rewards[members]
         # Compared, as the mean of equal numbers need not be that number.

@@ -10,9 +10,7 @@ KLEstimator = Literal["k1", "k2", "k3"]
 
 
 def kl_divergence(
-    log_probs: Float[Tensor, "*tokens"],
-    reference_log_probs: Float[Tensor, "*tokens"],
-    estimator: KLEstimator,
+    log_ratio: Float[Tensor, "*tokens"], estimator: KLEstimator
 ) -> Float[Tensor, "*tokens"]:
     """KL(policy || reference) in nats, from the one token that the policy sampled.
 
@@ -24,12 +22,15 @@ def kl_divergence(
     * k3 = r - 1 - log r: unbiased, never negative; GRPO's.
 
     Nothing is clamped: where the two are far apart, the numbers say so.
+
+    Args:
+        log_ratio: log-probability under the policy - under the reference, which is -log r.
+        estimator: k1, k2 or k3.
     """
-    log_r = reference_log_probs - log_probs
     match estimator:
         case "k1":
-            return -log_r
+            return log_ratio
         case "k2":
-            return log_r.square() / 2
+            return log_ratio.square() / 2
         case "k3":
-            return torch.expm1(log_r) - log_r
+            return torch.expm1(-log_ratio) + log_ratio

@@ -117,6 +117,7 @@ def _transformer_config(
         "params_dtype": dtype,
         "pipeline_dtype": dtype,
         "bf16": dtype == torch.bfloat16,
+        "use_cpu_initialization": parallel.device.type == "cpu",
         "calculate_per_token_loss": True,  # gradients are summed: the loss has its denominators
         "bias_activation_fusion": False,
         "bias_dropout_fusion": False,

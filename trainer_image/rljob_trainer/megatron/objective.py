@@ -1,5 +1,7 @@
 """The loss of a micro-batch, from the job's algorithm."""
 
+from functools import partial
+
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -19,7 +21,7 @@ class Objective:
     micro-batches and data-parallel ranks are summed.
     """
 
-    def __init__(self, spec: AlgorithmSpec, global_batch_size: int) -> None:
+    def __init__(self, spec: AlgorithmSpec) -> None:
         """Takes the loss's part of the algorithm.
 
         Raises:
@@ -31,16 +33,18 @@ class Objective:
                 "allowed: none, tis"
             )
         self._spec = spec
-        self._count = global_batch_size
 
     def __call__(
         self,
         batch: PaddedBatch,
         log_probs: Float32[Tensor, "batch response"],
         entropy: Float32[Tensor, "batch response"],
+        *,
+        global_batch_size: int,
     ) -> tuple[Float32[Tensor, ""], dict[str, Float32[Tensor, ""]]]:
         """The loss, and the parts of what a step reports."""
         spec = self._spec
+        mean = partial(sample_mean, mask=batch.loss_mask, count=global_batch_size)
         assert batch.old_log_probs is not None
         assert batch.advantages is not None
         # What stands in the padding must not overflow on the way to where it is masked.
@@ -58,22 +62,17 @@ class Objective:
             )
             policy = policy * weights
         report = {
-            "loss/policy": self._mean(batch, policy),
-            "loss/entropy": self._mean(batch, entropy),
-            "train/clip_share": self._mean(batch, clipped.float()),
+            "loss/policy": mean(policy),
+            "loss/entropy": mean(entropy),
+            "train/clip_share": mean(clipped.float()),
         }
         loss = report["loss/policy"]
         if spec.entropy_coefficient:
             loss = loss - spec.entropy_coefficient * report["loss/entropy"]
         if batch.reference_log_probs is not None:
             log_ratio = log_probs - batch.reference_log_probs
-            report["loss/kl"] = self._mean(batch, kl_divergence(log_ratio, spec.kl.estimator))
-            report["kl/reference_mean"] = self._mean(batch, kl_divergence(log_ratio.detach(), "k3"))
+            report["loss/kl"] = mean(kl_divergence(log_ratio, spec.kl.estimator))
+            report["kl/reference_mean"] = mean(kl_divergence(log_ratio.detach(), "k3"))
             if spec.kl.loss_coefficient:
                 loss = loss + spec.kl.loss_coefficient * report["loss/kl"]
         return loss, {"loss/total": loss, **report}
-
-    def _mean(
-        self, batch: PaddedBatch, values: Float32[Tensor, "batch response"]
-    ) -> Float32[Tensor, ""]:
-        return sample_mean(values, batch.loss_mask, self._count)

@@ -6,6 +6,7 @@ Every rank makes the same calls with the same arguments.
 import math
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ class Policy:
         self._checkpoint = checkpoint
         self._conversion = Conversion(model, architecture.table, config, parallel)
         self._conversion.load(weights)
+        self._objective = Objective(spec.algorithm)
         self._trainer = _Trainer(job, model, parallel, dtype) if trainable else None
         if not trainable:
             model.requires_grad_(False)
@@ -107,7 +109,7 @@ class Policy:
         A step whose gradient is not finite changes nothing and reports train/skipped 1.
         """
         assert self._trainer is not None, "a frozen policy makes no steps"
-        loss = Objective(self._spec.algorithm, len(trajectories))
+        loss = partial(self._objective, global_batch_size=len(trajectories))
         batches = [
             self._padded([trajectories[n] for n in part])
             for part in self._micro_batches(trajectories)
