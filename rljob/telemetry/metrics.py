@@ -48,9 +48,6 @@ METRICS: tuple[Metric, ...] = (
         "nats",
     ),
     Metric("mismatch/logprob_max", "Largest of these differences.", "nats"),
-    Metric(
-        "mismatch/tis_capped_share", "Share of tokens whose importance weight was capped.", "share"
-    ),
     Metric("staleness/mean", "Mean age of the trained tokens.", "versions"),
     Metric("staleness/max", "Age of the oldest trained token.", "versions"),
     Metric("weights/version", "Weight version published last."),
