@@ -21,8 +21,9 @@ from rljob.plan.environment import RoleEnvironment
 
 _LOOK_SECONDS = 0.25  # between two looks at the server and its clients
 # How long the others have to say their last words, once a stop was asked for and once the run is
-# finished. The scheduler kills 10 s after it has asked for a stop.
-_STOP_SECONDS = 8.0
+# finished. The scheduler kills 10 s after it has asked for a stop, and the server stops in less
+# than the difference, frozen or not.
+_STOP_SECONDS = 7.0
 _FINISH_SECONDS = 10.0
 
 log = structlog.get_logger()
@@ -74,11 +75,11 @@ def _until_the_end(server: Server, watch: Watch, stops: list[int]) -> bool:
     while True:
         server.check(_LOOK_SECONDS)
         now = time.monotonic()
+        if stops:
+            deadline = min(deadline, now + _STOP_SECONDS)
         try:
             if not finished and watch.finished():
                 finished, deadline = True, min(deadline, now + _FINISH_SECONDS)
-            if stops:
-                deadline = min(deadline, now + _STOP_SECONDS)
             if (stops or finished) and not watch.clients():
                 return finished
         except redis.RedisError as error:

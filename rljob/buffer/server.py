@@ -2,21 +2,17 @@
 
 import collections
 import contextlib
-import ctypes
 import importlib.util
-import signal
 import socket
 import subprocess
-import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from rljob.errors import UsageError
+from rljob.telemetry import lifeline
 
 _LAST_LINES = 20  # of the server's output are kept for the message when it dies
 _STOP_SECONDS = 1.5  # a server that takes longer to stop is killed
-_PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
 def binary() -> Path:
@@ -83,8 +79,9 @@ class Server:
             errors="replace",
             # Ctrl-C goes to a terminal's whole process group; this child is stopped last.
             process_group=0,
-            # This process has no other threads yet, so running Python in the child is safe.
-            preexec_fn=_die_with_parent(),  # noqa: PLW1509
+            # A parent that is killed must not leave a server that holds the port. No other thread
+            # of this process runs Python at this moment, so it is safe in the child.
+            preexec_fn=lifeline.end_with_parent,  # noqa: PLW1509
         )
         self._reader = threading.Thread(target=self._read, name="valkey-output", daemon=True)
         self._reader.start()
@@ -135,11 +132,3 @@ def _check_port(host: str, port: int) -> None:
             f"buffer: port {port} of {host} cannot be used: {error.strerror or error}; stop what "
             "listens there (an earlier run?) or give another port in RLJOB_BUFFER_URL"
         ) from error
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """For a parent that is killed: its server must not stay and hold the port. Linux only."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

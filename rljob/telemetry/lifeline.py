@@ -30,12 +30,18 @@ def follow(supervisor: int) -> None:
         return
     # The kernel tells at once where the supervisor is the parent; the thread below sees to the
     # rest: a supervisor that had gone before this line, and a process that does not listen.
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    end_with_parent()
     try:
         handle: int | None = os.pidfd_open(supervisor)
     except ProcessLookupError:
         handle = None
     threading.Thread(target=_watch, args=(handle,), name="lifeline", daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """Has the kernel ask this process to end when its parent ends. Linux only."""
+    if sys.platform == "linux":
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def hold(run_dir: Path) -> None:

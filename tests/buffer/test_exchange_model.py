@@ -182,9 +182,16 @@ class Exchange(RuleBasedStateMachine):
         self.model.versions[worker] = self.model.version
         self.trainer.set_engine_version(f"{worker}/e", self.model.version)
 
+    def a_millisecond_passes(self):
+        """Streams name entries by it; no trainer and no server restarts within one."""
+        seconds, micros = self.client.time()
+        while self.client.time() < (seconds, micros + 1000):
+            pass
+
     @rule()
     def the_trainer_restarts(self):
         self.trainer.close()
+        self.a_millisecond_passes()
         self.trainer = TrainerBuffer(self.server.url, JOB)
         self.model.incarnation += 1
         assert self.trainer.start(0) == self.model.incarnation
@@ -197,10 +204,7 @@ class Exchange(RuleBasedStateMachine):
     def the_server_loses_all(self):
         self.client.flushall()
         self.client.script_flush()
-        # Entries are named by the millisecond: a real server takes longer than that to restart.
-        seconds, micros = self.client.time()
-        while self.client.time() < (seconds, micros + 1000):
-            pass
+        self.a_millisecond_passes()
         assert self.trainer.lost() is True
         self.trainer.restore()
         self.model.forget_leases()

@@ -54,6 +54,13 @@ def test_an_engine_leases_only_with_the_published_weights(server, make_trainer, 
     assert ids(a.take()) == [3]
 
 
+def test_versions_of_engines_that_are_gone_take_no_room(server, trainer):
+    for version in range(1, 20):
+        trainer.set_version(version, [f"a/{version}"])
+    with server.client() as client:
+        assert client.hgetall(KEYS["versions"]) == {b"a/19": b"19"}
+
+
 def test_an_old_publication_that_comes_late_brings_no_old_version_back(trainer, a):
     trainer.set_version(2, ["a/e"])
     trainer.set_version(1, ["b/e"])
