@@ -1,7 +1,6 @@
 """`python -m rljob_trainer`: the trainer role."""
 
 from rljob.telemetry.role import run_role
-
 from rljob_trainer.launcher import launch
 
 if __name__ == "__main__":

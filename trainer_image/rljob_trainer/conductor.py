@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -44,7 +45,9 @@ class Conductor:
         rank0: Rank0,
         desk: Desk | None,
         checkpoints: Checkpoints,
+        output: Path,
     ) -> None:
+        """`output` is the directory in which the trained model is left, as Hugging Face has it."""
         self._job = job
         self._spec = job.spec
         self._parallel = parallel
@@ -53,6 +56,7 @@ class Conductor:
         self._rank0 = rank0
         self._desk = desk
         self._checkpoints = checkpoints
+        self._output = output
         self._watch = Stopwatch()
         self._saved_at = -1
         self._evaluated_at = -1
@@ -67,6 +71,7 @@ class Conductor:
             self._publish()
             self._evaluate()
             self._train()
+            self._policy.save_huggingface(self._output)
             self._finish("succeeded")
         except StoppedError:
             self._record()

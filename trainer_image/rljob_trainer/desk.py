@@ -7,11 +7,11 @@ from typing import Any
 import structlog
 import torch
 from prometheus_client import CollectorRegistry
+
+from rljob.api import RLJob
 from rljob.buffer.client import TrainerBuffer
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.server import StatusServer
-
-from rljob.api import RLJob
 from rljob_trainer.algorithms.filter import load_filter
 from rljob_trainer.batch import shown_samples
 from rljob_trainer.data.source import JsonlSource

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
-from rljob.buffer.client import TrainerBuffer
 
 from rljob.api import RLJobSpec
+from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.records import Completion, Group
 from rljob.errors import UsageError
 from rljob_trainer.admission import Admission

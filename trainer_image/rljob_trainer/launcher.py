@@ -2,12 +2,12 @@
 
 import sys
 
-from rljob.plan.environment import RoleEnvironment
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from rljob.errors import EXIT_USAGE
+from rljob.plan.environment import RoleEnvironment
 
 
 def launch(environment: RoleEnvironment) -> int:

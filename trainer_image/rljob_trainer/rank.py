@@ -40,6 +40,7 @@ def main(environment: RoleEnvironment) -> int:
 def _conductor(
     job: RLJob, environment: RoleEnvironment, parallel: Parallel, rank0: Rank0, stop: StopFlag
 ) -> Conductor:
+    run_dir = Path(environment.run_dir)
     desk: Desk | None = None
 
     def open_desk() -> None:
@@ -60,7 +61,8 @@ def _conductor(
         reference=reference,
         rank0=rank0,
         desk=desk,
-        checkpoints=Checkpoints(Path(environment.run_dir) / "checkpoints", spec.schedule.keep_last),
+        checkpoints=Checkpoints(run_dir / "checkpoints", spec.schedule.keep_last),
+        output=run_dir / "model",
     )
 
 

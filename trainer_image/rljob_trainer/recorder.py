@@ -9,10 +9,10 @@ from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
-from rljob.telemetry.metrics import METRICS
 from torch.utils.tensorboard import SummaryWriter
 
 from rljob.api import RLJob
+from rljob.telemetry.metrics import METRICS
 from rljob_trainer.evaluation import EvaluationResult
 from rljob_trainer.journal import Journal
 

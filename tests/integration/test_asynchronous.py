@@ -1,0 +1,55 @@
+"""Two engines, generation one version ahead of training, and a buffer that goes away."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.job import Run
+from tests.support.valkey import ValkeyServer
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+
+ROLLOUTS = 10
+BATCH = 8
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ValkeyServer]:
+    """The user's own server."""
+    server = ValkeyServer(tmp_path / "server")
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_two_engines_one_version_ahead_and_the_buffer_gone_twice(
+    new_run: Callable[..., Run], server: ValkeyServer
+) -> None:
+    """The server freezes for 10 s, then comes back without its data: nothing lost, or doubled."""
+    run = new_run(
+        "asynchronous",
+        schedule__rollouts=ROLLOUTS,
+        schedule__maxStaleness=1,
+        rollout__replicas=2,
+        rollout__maxConcurrentGroups=4,  # so that one engine cannot take it all
+        buffer={"external": {"url": server.url}},
+    ).start()
+    run.wait_until(lambda: run.trained() >= 2, "the second batch")
+    server.pause()
+    time.sleep(10)  # the fault's length
+    server.resume()
+    run.wait_until(lambda: run.trained() >= 5, "batches after the pause")
+    server.restart(empty=True)
+    assert run.wait() == 0, run.text()
+
+    consumed = run.consumed()
+    assert len(consumed) == ROLLOUTS * BATCH
+    assert len({(epoch, index) for _, epoch, index in consumed}) == len(consumed)
+    staleness = [e["version"] - e["oldest"] for e in run.events("consume")]
+    assert max(staleness) == 1
+    assert max(record["staleness/max"] for record in run.records("metrics")) == 1
+    assert run.summary()["staleness_max"] == 1
+    logs = "".join(path.read_text() for path in run.directory.rglob("*.log") if path.is_file())
+    assert "members=2" in logs

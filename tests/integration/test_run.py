@@ -1,0 +1,200 @@
+"""A whole job by the command line: real Megatron, SGLang and Valkey; and what it leaves.
+
+One undisturbed run is looked at from all sides. A second one of the same job is interrupted, then
+loses its trainer to SIGKILL, and must have trained on the same prompts in the same order.
+"""
+
+import json
+import os
+import signal
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.support.job import Run, manifest
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+
+ROLLOUTS = 6
+BATCH = 8  # groups
+SAMPLES = 4
+
+
+@dataclass
+class Observed:
+    """A finished run, and what its trainer told while it ran."""
+
+    run: Run
+    status: dict[str, Any]
+    metrics: str
+
+
+def job(task: Path) -> dict[str, Any]:
+    """What both runs have in common: a reference, an evaluation, a checkpoint in the middle."""
+    return {
+        "algorithm__kl": {"lossCoefficient": 0.01},
+        "schedule__rollouts": ROLLOUTS,
+        "schedule__evalInterval": 3,
+        "evaluation": [
+            {
+                "name": "held-out",
+                "prompts": str(task / "held_out.jsonl"),
+                "limit": 16,
+                "sampling": {"temperature": 0.0},
+                "reward": {"type": "reward:all_right"},
+            }
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(task: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
+    """A run of six batches that nobody disturbed."""
+    directory = tmp_path_factory.mktemp("runs") / "undisturbed"
+    run = Run(directory, manifest(task, **job(task), rollout__router={"enabled": True})).start()
+    try:
+        run.wait_until(lambda: run.trained() >= 1, "the first batch")
+        url = json.loads((directory / "run.json").read_text())["status_url"]
+        status = json.loads(read(url))
+        metrics = read(url.replace("/status", "/metrics"))
+        assert run.wait() == 0, run.text()
+        yield Observed(run, status, metrics)
+    finally:
+        run.kill()
+
+
+def read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as reply:
+        body: bytes = reply.read()
+        return body.decode()
+
+
+def test_every_group_is_trained_on_once(undisturbed: Observed) -> None:
+    run = undisturbed.run
+    consumed = run.consumed()
+    assert len(consumed) == ROLLOUTS * BATCH
+    assert len({(epoch, index) for _, epoch, index in consumed}) == len(consumed)
+    assert [rollout for rollout, _, _ in consumed] == [
+        rollout for rollout in range(1, ROLLOUTS + 1) for _ in range(BATCH)
+    ]
+    assert run.events("drop") == []
+
+
+def test_synchronous_tokens_are_never_stale(undisturbed: Observed) -> None:
+    run = undisturbed.run
+    assert all(event["oldest"] == event["version"] for event in run.events("consume"))
+    assert {record["staleness/max"] for record in run.records("metrics")} == {0.0}
+    assert [event["version"] for event in run.events("publish")] == list(range(ROLLOUTS + 1))
+
+
+def test_trainer_and_engine_agree_on_every_token(undisturbed: Observed) -> None:
+    """After each of the seven updates the engine's log-probabilities are the trainer's."""
+    for record in undisturbed.run.records("metrics"):
+        assert 0 < record["mismatch/logprob_max"] < 1e-4
+
+
+def test_first_batch_starts_at_the_reference(undisturbed: Observed) -> None:
+    first, *_, last = undisturbed.run.records("metrics")
+    assert abs(first["kl/reference_mean"]) < 1e-3  # mean over two steps, the first of which at 0
+    assert last["kl/reference_mean"] > 1e-5
+    assert first["loss/entropy"] > 1.0
+    assert 0 < first["train/gradient_norm"] < 50
+
+
+def test_summary_tells_the_outcome(undisturbed: Observed) -> None:
+    summary = undisturbed.run.summary()
+    assert summary["state"] == "succeeded"
+    assert summary["rollouts"] == ROLLOUTS
+    assert summary["weight_versions"] == ROLLOUTS + 1
+    assert summary["staleness_max"] == 0
+    assert set(summary["evaluations"]) == {"held-out"}
+    assert [e["rollout"] for e in undisturbed.run.records("evaluations")] == [0, 3, 6]
+
+
+def test_samples_can_be_read(undisturbed: Observed) -> None:
+    samples = undisturbed.run.records("samples")
+    assert {sample["rollout"] for sample in samples} == set(range(1, ROLLOUTS + 1))
+    for sample in samples:
+        assert "".join(sorted(sample["prompt"].rstrip(">"))) == sample["label"]
+        assert len(sample["response"]) <= 4
+
+
+def test_run_leaves_checkpoint_model_report_and_tensorboard(undisturbed: Observed) -> None:
+    directory = undisturbed.run.directory
+    assert sorted(path.name for path in (directory / "checkpoints").iterdir()) == [
+        "step-000003",
+        "step-000006",
+    ]
+    assert (directory / "model" / "model.safetensors").exists()
+    assert (directory / "model" / "tokenizer.json").exists()
+    assert list((directory / "tensorboard").glob("events.*"))
+    report = (directory / "report.html").read_text()
+    assert "held-out" in report
+    assert "reward" in report
+
+
+def test_trainer_answers_status_and_metrics(undisturbed: Observed) -> None:
+    assert undisturbed.status["rollouts"] == ROLLOUTS
+    assert undisturbed.status["rollout"] >= 1
+    assert undisturbed.status["engines"] == 1
+    assert "rljob_reward_mean " in undisturbed.metrics
+    assert "rljob_weights_version " in undisturbed.metrics
+
+
+def test_secrets_are_in_no_log_and_on_no_command_line(undisturbed: Observed) -> None:
+    run = undisturbed.run
+    texts = [run.text()] + [
+        path.read_text(errors="replace") for path in run.directory.rglob("*.log") if path.is_file()
+    ]
+    assert not any("Bearer" in text or "requirepass" in text for text in texts)
+
+
+def test_finished_run_is_not_run_again(undisturbed: Observed) -> None:
+    assert undisturbed.run.run() == 0
+    assert "finished" in undisturbed.run.text().splitlines()[-1]
+    assert len(undisturbed.run.consumed()) == ROLLOUTS * BATCH
+
+
+def test_interrupted_and_killed_run_is_as_if_undisturbed(
+    undisturbed: Observed, task: Path, new_run: Callable[..., Run]
+) -> None:
+    """Ctrl-C in the first half, SIGKILL of the trainer in the second, resumed both times."""
+    run = new_run("disturbed", **job(task)).start()
+    run.wait_until(lambda: run.trained() >= 1, "the first batch")
+    family = psutil.Process(run.pid).children(recursive=True)
+    run.interrupt()
+    assert run.wait(30) == 130, run.text()
+    wait_for(lambda: not any(alive(process) for process in family), "all roles to end", 10)
+    assert run.summary()["state"] == "stopped"
+
+    run.start()
+    run.wait_until(lambda: run.trained() >= 4, "the fourth batch")
+    killed = kill_trainer(run)
+    assert run.wait(60) == 1, run.text()
+    assert "trainer" in run.text().split("Traceback")[-1]
+    wait_for(lambda: not any(alive(process) for process in killed), "all roles to end", 20)
+
+    assert run.run() == 0, run.text()
+    assert run.summary()["rollouts"] == ROLLOUTS
+    assert run.consumed() == undisturbed.run.consumed()
+    assert [r["rollout"] for r in run.records("metrics")] == list(range(1, ROLLOUTS + 1))
+    assert [e["rollout"] for e in run.records("evaluations")] == [0, 3, 6]
+    assert max(event["incarnation"] for event in run.events("start")) >= 3
+
+
+def kill_trainer(run: Run) -> list[psutil.Process]:
+    """SIGKILL for the trainer's rank; returns all processes of the run."""
+    family = psutil.Process(run.pid).children(recursive=True)
+    (rank,) = [p for p in family if "rljob_trainer.rank" in p.cmdline()]
+    os.kill(rank.pid, signal.SIGKILL)
+    return family
+
+
+def alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

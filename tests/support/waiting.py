@@ -1,0 +1,12 @@
+"""Waiting for a condition, with a limit; never for a time."""
+
+import time
+from collections.abc import Callable
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Returns once the condition holds; fails after `seconds`, saying what did not happen."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.05)  # between two looks, not for the condition to come true
