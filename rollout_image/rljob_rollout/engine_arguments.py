@@ -28,6 +28,9 @@ def engine_arguments(
         "tp_size": spec.rollout.gpus_per_replica if gpu else 1,
         "enable_metrics": True,
         "random_seed": spec.seed,
+        "weight_version": "-1",  # until the trainer has published its weights
+        # A request that is paused in place keeps what old weights cached; no other may use it.
+        "disable_radix_cache": spec.weights.pause_mode == "in_place",
         "log_level": "warning",
         "log_level_http": "warning",
         **spec.rollout.sglang,

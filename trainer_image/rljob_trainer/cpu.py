@@ -35,8 +35,6 @@ def _replace(owner: Any, name: str, value: Any) -> None:
 
 def _replace_device() -> None:
     _replace(torch.cuda, "current_device", lambda: _CPU)
-    _replace(torch.cuda, "synchronize", lambda device=None: None)
-    _replace(torch.cuda, "empty_cache", lambda: None)
     _replace(torch.Tensor, "cuda", lambda tensor, *_args, **_kwargs: tensor)
     # Of torch's factories only these modules' are replaced: torch's own device contexts know
     # factories by identity.

@@ -61,6 +61,7 @@ class Desk:
             self._buffer,
             host=environment.host,
             device=device,
+            ranks_per_engine=spec.rollout.gpus_per_replica if device.type == "cuda" else 1,
             admin_key=environment.engine_admin_key,
             stop=stop,
         )

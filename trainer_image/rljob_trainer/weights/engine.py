@@ -56,14 +56,20 @@ class EngineControl:
 
     def resume(self) -> None:
         """Goes on generating."""
-        self._post("/continue_generation", {})
+        self._post("/continue_generation", {"torch_empty_cache": False})
 
     def begin(self) -> None:
         """Opens an update; until `end` the server takes buckets."""
         self._post("/begin_weight_update", {})
 
-    def receive(self, bucket: Bucket, group: str, version: int, *, flush_cache: bool) -> None:
-        """Takes part in the broadcast of one bucket; returns once it is loaded."""
+    def receive(
+        self, bucket: Bucket, group: str, *, version: int | None, flush_cache: bool
+    ) -> None:
+        """Takes part in the broadcast of one bucket; returns once it is loaded.
+
+        With the last one comes the version, and the prefix cache of the old weights goes.
+        """
+        label = {} if version is None else {"weight_version": str(version)}
         self._post(
             "/update_weights_from_distributed",
             {
@@ -73,7 +79,7 @@ class EngineControl:
                 "group_name": group,
                 "load_format": "flattened_bucket",
                 "flush_cache": flush_cache,
-                "weight_version": str(version),
+                **label,
             },
         )
 
@@ -81,16 +87,23 @@ class EngineControl:
         """Closes an update: the new weights are in use."""
         self._post("/end_weight_update", {})
 
+    def recover(self) -> None:
+        """Closes an update that an earlier group, or trainer, left open; else does nothing."""
+        self._call("/end_weight_update", {})
+
     def close(self) -> None:
         """Closes the connections."""
         self._client.close()
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
-        try:
-            reply = self._client.post(path, json=body)
-        except httpx.HTTPError as error:
-            raise EngineFailedError(self.engine, f"POST {path}: {error!r}") from error
+        reply = self._call(path, body)
         if reply.status_code != httpx.codes.OK:
             raise EngineFailedError(
                 self.engine, f"POST {path}: {reply.status_code} {reply.text[:300]}"
             )
+
+    def _call(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        try:
+            return self._client.post(path, json=body)
+        except httpx.HTTPError as error:
+            raise EngineFailedError(self.engine, f"POST {path}: {error!r}") from error

@@ -1,14 +1,15 @@
 """Publishing: a new weight version into all engines, and the last one into those that come late."""
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 import torch
-from rljob.buffer.client import TrainerBuffer
 
 from rljob.api.weights import WeightsSpec
+from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.records import Engine
 from rljob_trainer.stop import StopFlag
 from rljob_trainer.weights.bucket import Bucket
@@ -16,6 +17,8 @@ from rljob_trainer.weights.engine import EngineControl, EngineFailedError
 from rljob_trainer.weights.update_group import UpdateGroup
 
 log = structlog.get_logger()
+
+_RETRY_SECONDS = 60.0
 
 
 class Publisher:
@@ -33,19 +36,23 @@ class Publisher:
         *,
         host: str,
         device: torch.device,
+        ranks_per_engine: int,
         admin_key: str | None,
         stop: StopFlag,
     ) -> None:
+        """`ranks_per_engine` is the engines' tensor-parallel size."""
         self._spec = spec
         self._buffer = buffer
         self._host = host
         self._device = device
+        self._ranks_per_engine = ranks_per_engine
         self._admin_key = admin_key
         self._stop = stop
         self._executor = ThreadPoolExecutor(max_workers=32, thread_name_prefix="engine")
         self._group: UpdateGroup | None = None
         self._snapshot: list[Bucket] = []  # the published version, for engines that come late
         self._holders: set[str] = set()  # ids of the engines that hold it
+        self._not_before: dict[str, float] = {}  # when an engine that failed is tried again
         self._version = -1
         self.epoch = 0
 
@@ -69,7 +76,7 @@ class Publisher:
                 self._send(group, version)
                 break
             except EngineFailedError as error:
-                log.warning("engine.left_out", engine=error.engine.id, reason=error.reason)
+                self._leave_out(error)
                 left_out.add(error.engine.id)
                 self._drop_group()
         self._holders = {engine.id for engine in group.engines}
@@ -80,8 +87,11 @@ class Publisher:
 
         In a group of their own, so that the others go on generating.
         """
+        if not self._snapshot:
+            return
+        now = time.monotonic()
         for engine in self._buffer.engines():
-            if engine.id in self._holders or not self._snapshot:
+            if engine.id in self._holders or now < self._not_before.get(engine.id, 0.0):
                 continue
             try:
                 group = self._form([engine])
@@ -90,7 +100,7 @@ class Publisher:
                 finally:
                     group.close()
             except EngineFailedError as error:
-                log.warning("engine.left_out", engine=engine.id, reason=error.reason)
+                self._leave_out(error)
                 continue
             self._holders.add(engine.id)
             self._buffer.set_engine_version(engine.id, self._version)
@@ -100,6 +110,11 @@ class Publisher:
         """Dissolves the group."""
         self._drop_group()
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _leave_out(self, error: EngineFailedError) -> None:
+        """Training goes on without it; it is tried again, but not so often as to hold it up."""
+        log.warning("engine.left_out", engine=error.engine.id, reason=error.reason)
+        self._not_before[error.engine.id] = time.monotonic() + _RETRY_SECONDS
 
     def _await_engines(self, left_out: set[str]) -> list[Engine]:
         waiting = False
@@ -124,10 +139,14 @@ class Publisher:
 
     def _form(self, engines: Sequence[Engine]) -> UpdateGroup:
         timeout = self._spec.timeout_seconds
+        members = [EngineControl(engine, self._admin_key, timeout) for engine in engines]
+        for member in members:
+            member.recover()
         return UpdateGroup(
-            [EngineControl(engine, self._admin_key, timeout) for engine in engines],
+            members,
             host=self._host,
             device=self._device,
+            ranks_per_engine=self._ranks_per_engine,
             timeout=timeout,
             executor=self._executor,
         )
@@ -136,9 +155,12 @@ class Publisher:
         """Pauses the members, hands the snapshot over, and lets them go on."""
         self._each(group, lambda member: member.pause(self._spec.pause_mode))
         self._each(group, EngineControl.begin)
-        last = len(self._snapshot) - 1
-        for number, bucket in enumerate(self._snapshot):
-            group.send(bucket, version, flush_cache=number == last)
+        for bucket in self._snapshot[:-1]:
+            group.send(bucket, version=None, flush_cache=False)
+        # Requests that are paused in place hold their cache, which then cannot be flushed; such
+        # an engine shares no prefixes between requests, so none is ever reused.
+        flush_cache = self._spec.pause_mode != "in_place"
+        group.send(self._snapshot[-1], version=version, flush_cache=flush_cache)
         self._each(group, EngineControl.end)
         self._each(group, EngineControl.resume)
 

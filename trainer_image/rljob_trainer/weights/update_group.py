@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import PrefixStore, TCPStore
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 from torch.distributed import ProcessGroup
 from torch.distributed.distributed_c10d import (
     Backend,
@@ -38,6 +38,7 @@ class UpdateGroup:
         *,
         host: str,
         device: torch.device,
+        ranks_per_engine: int,
         timeout: float,
         executor: ThreadPoolExecutor,
     ) -> None:
@@ -50,58 +51,57 @@ class UpdateGroup:
         self._executor = executor
         self._device = device
         self.name = f"rljob-{uuid.uuid4().hex[:12]}"
-        self._backend = "nccl" if device.type == "cuda" else "gloo"
-        world_size = 1 + len(self.members)
+        world_size = 1 + ranks_per_engine * len(self.members)
         port = _free_port(host)
-        limit = timedelta(seconds=timeout)
+        # The store is there before the members are called: one that finds nobody would wait for
+        # half an hour, and generate nothing meanwhile.
+        store = TCPStore(
+            host, port, world_size, True, timedelta(seconds=timeout), wait_for_workers=False
+        )
+        backend = "nccl" if device.type == "cuda" else "gloo"
         joins = {
             executor.submit(
                 member.join,
                 host,
                 port,
-                rank=rank,
+                rank=1 + number * ranks_per_engine,
                 world_size=world_size,
                 group=self.name,
-                backend=self._backend,
+                backend=backend,
             ): member
-            for rank, member in enumerate(self.members, start=1)
+            for number, member in enumerate(self.members)
         }
-        store = TCPStore(
-            host, port, world_size, is_master=True, timeout=limit, wait_for_workers=False
-        )
+        reason = ""
         try:
-            # torch offers no public way to be in a second world of processes; SGLang's own end of
-            # this group is made with the same function.
-            group, _ = _new_process_group_helper(
-                world_size,
-                0,
-                [],
-                Backend(self._backend),
-                PrefixStore(self.name, store),
-                group_name=GroupName(self.name),
-                timeout=limit,
-            )
+            self._group = self._meet(store, world_size, backend, timeout)
         except RuntimeError as error:
-            raise _first_failure(joins, f"did not join in {timeout:.0f} s: {error}") from error
-        assert isinstance(group, ProcessGroup)
-        self._group = group
-        _world.pg_group_ranks[self._group] = {rank: rank for rank in range(world_size)}
+            reason = str(error)
+        if reason:
+            # Members that wait for the one that did not come are freed when the store is gone.
+            del store
+            raise _first_failure(joins, f"did not join in {timeout:g} s: {reason}")
         _raise_first(joins, timeout)
+        self._store = store
 
     @property
     def engines(self) -> list[Engine]:
         """The members."""
         return [member.engine for member in self.members]
 
-    def send(self, bucket: Bucket, version: int, *, flush_cache: bool) -> None:
+    def send(self, bucket: Bucket, *, version: int | None, flush_cache: bool) -> None:
         """Broadcasts a bucket; returns once every member has loaded it.
+
+        Args:
+            bucket: the weights.
+            version: with the last bucket, the version that is then complete.
+            flush_cache: with the last bucket, whether cached prefixes are forgotten.
 
         Raises:
             EngineFailedError: a member refused it, or died or hung in the broadcast.
         """
         replies = {
             self._executor.submit(
-                member.receive, bucket, self.name, version, flush_cache=flush_cache
+                member.receive, bucket, self.name, version=version, flush_cache=flush_cache
             ): member
             for member in self.members
         }
@@ -126,6 +126,24 @@ class UpdateGroup:
         departures = [self._executor.submit(member.leave, self.name) for member in self.members]
         dist.destroy_process_group(self._group)
         wait(departures)
+        for member in self.members:
+            member.close()
+
+    def _meet(self, store: Store, world_size: int, backend: str, timeout: float) -> ProcessGroup:
+        # torch offers no public way to be in a second world of processes; SGLang's own end of
+        # this group is made with the same function.
+        group, _ = _new_process_group_helper(
+            world_size,
+            0,
+            [],
+            Backend(backend),
+            PrefixStore(self.name, store),
+            group_name=GroupName(self.name),
+            timeout=timedelta(seconds=timeout),
+        )
+        assert isinstance(group, ProcessGroup)
+        _world.pg_group_ranks[group] = {rank: rank for rank in range(world_size)}
+        return group
 
 
 def _raise_first(calls: dict[Future[None], EngineControl], timeout: float | None) -> None:
