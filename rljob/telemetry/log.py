@@ -4,7 +4,6 @@
 """
 
 import logging
-import sys
 import traceback
 
 import structlog
@@ -26,7 +25,7 @@ def configure(role: str, replica: int) -> None:
             _Line(f"{role}[{replica}]"),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(),
         # A module's logger exists before the role is known.
         cache_logger_on_first_use=False,
     )
@@ -49,7 +48,8 @@ class _Line:
 def _value(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
-    return str(value).replace("\r", "\\r")  # the renderer sees to line feeds and quotes
+    # The renderer sees to line feeds and quotes.
+    return str(value).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _one_line(value: object) -> str:
