@@ -72,7 +72,10 @@ def read_run(directory: Path) -> Run:
         summary=read_summary(directory),
         metrics=_last_of_each_rollout(files["metrics"].records),
         samples=_numbered(files["samples"].records),
-        evaluations=_numbered(files["evaluations"].records),
+        evaluations=[
+            record | {"samples": _objects(record.get("samples"))}
+            for record in _numbered(files["evaluations"].records)
+        ],
         torn=sum(file.torn for file in files.values()),
     )
 
@@ -86,6 +89,10 @@ def finite(value: Any) -> float | None:
 
 def _numbered(records: list[Record]) -> list[Record]:
     return [record for record in records if isinstance(record.get("rollout"), int)]
+
+
+def _objects(values: Any) -> list[Record]:
+    return [v for v in values if isinstance(v, dict)] if isinstance(values, list) else []
 
 
 def _last_of_each_rollout(records: list[Record]) -> list[Record]:

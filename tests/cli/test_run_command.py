@@ -1,0 +1,153 @@
+"""`rljob run` before anything is started: what it refuses, and what needs no start."""
+
+import fcntl
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from rljob.cli.change import forbidden_changes
+from rljob.cli.main import main
+from rljob.cli.run_directory import Attempt, RunDirectory
+from rljob.plan.resolve import resolve
+from tests.support.run_dir import MANIFEST, job, write_run_dir
+
+
+@pytest.fixture
+def rljob(monkeypatch, capsys, tmp_path):
+    """Runs the command in a directory with a manifest; returns exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (tmp_path / "job.yaml").write_text(MANIFEST)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["rljob", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr()
+        return int(ended.value.code or 0), told.out, told.err
+
+    return call
+
+
+def test_a_dry_run_prints_the_roles_and_leaves_nothing(rljob, tmp_path):
+    code, out, _ = rljob("run", "job.yaml", "--dry-run", "--metrics-port", "12345")
+    assert code == 0
+    for said in ("role: buffer", "role: trainer", "rljob_rollout.router", "'12345'"):
+        assert said in out
+    assert out.count("RLJOB_ENGINE_API_KEY: (made at the start)") == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["job.yaml"]
+
+
+def test_a_wrong_manifest_is_refused_with_its_line(rljob, tmp_path):
+    (tmp_path / "job.yaml").write_text(
+        MANIFEST.replace("globalBatchSize: 128", "globalBatchSize: 0")
+    )
+    code, _, err = rljob("run", "job.yaml")
+    assert code == 64
+    assert "job.yaml:10:50: " in err
+    assert "spec.schedule.globalBatchSize" in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_a_local_run_can_not_do_is_refused(rljob, tmp_path):
+    (tmp_path / "job.yaml").write_text(MANIFEST.replace("  seed: 1", "  seed: 1\n  suspend: true"))
+    code, _, err = rljob("run", "job.yaml", "--dry-run")
+    assert code == 64
+    assert err.startswith("job.yaml: spec.suspend: found true, allowed false")
+
+
+def test_a_metrics_port_that_is_taken_is_named(rljob):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, _, err = rljob("run", "job.yaml", "--metrics-port", str(port))
+    assert code == 64
+    assert f"--metrics-port: port {port} of 127.0.0.1" in err
+
+
+def test_more_gpus_than_the_machine_has_are_refused(rljob, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    code, _, err = rljob("run", "job.yaml", "--dry-run")
+    assert code == 64
+    assert "needs 2 GPUs" in err
+    assert "has 1" in err
+
+
+def test_a_finished_run_says_so(rljob, tmp_path):
+    run_dir = write_run_dir(tmp_path / "kept")
+    resolved = resolve(job(), tmp_path, run_dir)
+    (run_dir / "job.json").write_text(resolved.model_dump_json(by_alias=True))
+    before = sorted(path.name for path in run_dir.iterdir())
+    code, out, _ = rljob("run", "job.yaml", "--run-dir", "kept")
+    assert code == 0
+    assert "holds a finished run" in out
+    assert sorted(path.name for path in run_dir.iterdir()) == sorted([*before, "lock"])
+
+
+def test_another_job_in_the_same_directory_is_refused(rljob, tmp_path):
+    run_dir = write_run_dir(tmp_path / "kept", finished=False)
+    code, _, err = rljob("run", "job.yaml", "--run-dir", "kept")
+    assert code == 64
+    # The directory's job was not resolved against this manifest.
+    assert (
+        f'spec.model.checkpoint: the run has "build/model", found "{tmp_path}/build/model"' in err
+    )
+    assert not (run_dir / "run.json").exists()
+
+
+def test_a_directory_in_use_is_refused_with_its_user(rljob, tmp_path):
+    run_dir = write_run_dir(tmp_path / "kept", finished=False)
+    attempt = Attempt(os.getpid(), 0.0, str(run_dir), "http://127.0.0.1:1/status")
+    (run_dir / "run.json").write_text(json.dumps(asdict(attempt)))
+    with (run_dir / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        code, _, err = rljob("run", "job.yaml", "--run-dir", "kept")
+    assert code == 64
+    assert f"is in use by `rljob run` with pid {os.getpid()}" in err
+
+
+def test_a_directory_that_can_not_be_made_is_named(rljob):
+    code, _, err = rljob("run", "job.yaml", "--run-dir", "job.yaml/inside")
+    assert code == 64
+    assert "job.yaml/inside" in err
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"rollouts": 200}, {"saveInterval": 5}, {"evalInterval": None}, {"targetReward": 0.9}],
+)
+def test_a_run_may_go_on_with_these_changed(changes):
+    assert forbidden_changes(job(), job(**changes)) == []
+
+
+def test_changes_that_make_another_run_are_named():
+    other = job(rolloutBatchSize=8, globalBatchSize=64, rollouts=100)
+    assert forbidden_changes(job(), other) == [
+        "spec.schedule.rolloutBatchSize: the run has 16, found 8",
+        "spec.schedule.globalBatchSize: the run has 128, found 64",
+    ]
+
+
+def test_every_fixed_field_exists():
+    from rljob.api.vocabulary import schema_at
+    from rljob.cli.change import FIXED
+
+    assert [name for name in FIXED if schema_at(tuple(name.split("."))) is None] == []
+
+
+def test_the_lock_is_free_again_when_its_holder_has_gone(tmp_path):
+    directory = RunDirectory(Path(tmp_path))
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        assert directory.in_use()
+    assert not directory.in_use()
+    directory.lock()
+    directory.share()
+    assert RunDirectory(Path(tmp_path)).in_use()
