@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rljob_trainer.trajectory import Trajectory
 
 from rljob.api import RLJob
+from rljob_trainer.trajectory import Trajectory
 
 
 def make_job(checkpoint: Path, **spec: Any) -> RLJob:

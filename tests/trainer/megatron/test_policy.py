@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
+
+from rljob.errors import UsageError
 from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.megatron.policy import Policy
 from rljob_trainer.trajectory import Trajectory
-from transformers import AutoModelForCausalLM
-
 from tests.trainer.megatron.cases import make_job, make_trajectories
 from tests.trainer.megatron.ranks import alone
 from tests.trainer.models.tiny import make_checkpoint
@@ -143,3 +144,51 @@ def test_a_frozen_policy_makes_no_step(checkpoint: Path) -> None:
 def test_no_trajectories_have_no_log_probs(checkpoint: Path) -> None:
     _, reference = alone(log_probs_of_two, make_job(checkpoint), checkpoint, [])
     assert reference == []
+
+
+def in_bfloat16(job: Any, checkpoint: Path) -> Any:
+    policy = Policy(job, initialize(job), checkpoint)
+    before = policy.log_probs(make_trajectories())
+    dtypes = {tensor.dtype for _, tensor in policy.export()}
+    return before, dtypes, policy.step(make_trajectories())
+
+
+def test_bfloat16_is_float32_to_rounding(checkpoint: Path) -> None:
+    model = {"checkpoint": str(checkpoint), "dtype": "bfloat16"}
+    job = make_job(checkpoint, model=model, algorithm=ALGORITHM)
+    log_probs, dtypes, report = alone(in_bfloat16, job, checkpoint)
+    assert dtypes == {torch.bfloat16}
+    job = make_job(checkpoint, algorithm=ALGORITHM)
+    exact, _, exact_report = alone(in_bfloat16, job, checkpoint)
+    differences = [(a - b).abs().mean() for a, b in zip(log_probs, exact, strict=True)]
+    assert torch.stack(differences).mean() < 0.1
+    assert report["loss/total"] == pytest.approx(exact_report["loss/total"], abs=0.05)
+    norm = exact_report["train/gradient_norm"]
+    assert report["train/gradient_norm"] == pytest.approx(norm, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"trainer": {"megatron": {"sequence_parallel": True}}}, "trainer.parallelism.sequence"),
+        ({"trainer": {"megatron": {"num_layers": "two"}}}, "megatron-core refuses it"),
+        ({"trainer": {"optimizer": {"bf16": True}}}, "set it by spec.model.dtype"),
+        ({"trainer": {"optimizer": {"lr_warmup_steps": 90}}}, "schedule contradicts itself"),
+        ({"trainer": {"parallelism": {"pipeline": 2}}}, "parallelism.pipeline: found 2"),
+        ({"trainer": {"parallelism": {"tensor": 2}}}, "a divisor of the trainer's 1 processes"),
+        ({"algorithm": {"mismatch": {"correction": "icepop"}}}, "found 'icepop'"),
+    ],
+)
+def test_options_that_cannot_be_followed_are_refused(
+    spec: dict[str, Any], message: str, checkpoint: Path
+) -> None:
+    job = make_job(checkpoint, **spec)
+    with pytest.raises(UsageError, match=message):
+        alone(log_probs_of_two, job, checkpoint, [])
+
+
+def test_ranks_must_divide_the_heads(tmp_path: Path, two_ranks: Any) -> None:
+    checkpoint = make_checkpoint(tmp_path, num_key_value_heads=1)
+    job = make_job(checkpoint, trainer={"gpusPerReplica": 2, "parallelism": {"tensor": 2}})
+    with pytest.raises(AssertionError, match=r"UsageError.*num_key_value_heads, 1"):
+        two_ranks.run(log_probs_of_two, job, checkpoint, [])

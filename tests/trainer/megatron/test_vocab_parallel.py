@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from rljob_trainer.megatron.vocab_parallel import log_probs_and_entropy
 
+from rljob_trainer.megatron.vocab_parallel import log_probs_and_entropy
 from tests.trainer.megatron.ranks import alone
 
 VOCABULARY, TEMPERATURE = 7, 0.6

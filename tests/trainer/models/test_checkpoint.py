@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from rljob_trainer.models import checkpoint as module
-from rljob_trainer.models.checkpoint import Safetensors, save_checkpoint
-from rljob_trainer.models.config import ConfigReader, read_config
-from rljob_trainer.models.registry import architecture_of
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from rljob.errors import UsageError
+from rljob_trainer.models import checkpoint as module
+from rljob_trainer.models.checkpoint import Safetensors, save_checkpoint
+from rljob_trainer.models.config import ConfigReader, read_config
+from rljob_trainer.models.registry import architecture_of
 from tests.trainer.models.tiny import make_checkpoint
 
 Tensors = dict[str, torch.Tensor]

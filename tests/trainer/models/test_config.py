@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rljob_trainer.models.config import ConfigReader, Llama3Scaling, ModelConfig, read_config
-from rljob_trainer.models.registry import architecture_of
 
 from rljob.errors import UsageError
+from rljob_trainer.models.config import ConfigReader, Llama3Scaling, ModelConfig, read_config
+from rljob_trainer.models.registry import architecture_of
 
 FIELDS: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],

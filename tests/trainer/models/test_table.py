@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from rljob_trainer.models.config import ModelConfig
 from rljob_trainer.models.decoder import DOWN, EMBEDDING, FINAL_NORM, GATE_UP, OUTPUT, QKV
 from rljob_trainer.models.llama import LLAMA

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from megatron.core.utils import unwrap_model
 from torch import Tensor, nn
 
 from rljob_trainer.megatron.parallel import Parallel
@@ -20,7 +21,7 @@ class Conversion:
         """Finds each entry's parameter in the model, which must have no other."""
         self._config = config
         self._parallel = parallel
-        parameters: dict[str, nn.Parameter] = dict(model.named_parameters())
+        parameters: dict[str, nn.Parameter] = dict(unwrap_model(model).named_parameters())
         self._entries = [
             (entry, parameters.pop(_name(entry, parameters))) for entry in table.entries(config)
         ]
