@@ -1,0 +1,87 @@
+# Everything runs from .venv, which the first target asked for makes: nothing but make and Python
+# is needed. `make` alone tells what there is.
+
+PYTHON ?= python3
+SEED ?= 1
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+READY := $(VENV)/ready
+TIMES := $(VENV)/times
+DEMO := examples/sort_digits
+RUN := runs/demo
+
+.DELETE_ON_ERROR:
+.PHONY: help setup test lint demo bench lock clean
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+setup: $(READY) ## Make .venv from requirements/cpu.txt, with PYTHON (default python3)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: $(PYTHON) is $$($(PYTHON) --version 2>&1); Python 3.11 or later is needed:" \
+			"name one with make setup PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' || { \
+		echo "make: $(PYTHON) comes without venv or ensurepip; install them (on Debian and" \
+			"Ubuntu: apt install python3-venv) or name another PYTHON" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(UV): requirements/uv.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(READY): $(UV) requirements/cpu.txt pyproject.toml
+	$(UV) pip install --python $(BIN)/python --no-deps --require-hashes -r requirements/cpu.txt
+	$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# $(call stage,name,command): runs the command, and notes how long it took.
+define stage
+@echo "== $(1)"; began=$$(date +%s); $(2); status=$$?; \
+	echo "$(1): $$(($$(date +%s) - began)) s" >> $(TIMES); exit $$status
+endef
+
+# Small tensors: a second thread costs more than it brings. Nothing is fetched from a model hub.
+test lint: export OMP_NUM_THREADS := 1
+test lint: export HF_HUB_OFFLINE := 1
+
+test: lint ## Lint, then all tests: first those without an engine
+	$(call stage,tests without engines,$(BIN)/pytest -q -m "not engine")
+	$(call stage,tests with engines,$(BIN)/pytest -q -m engine)
+	@echo "== time"; cat $(TIMES)
+
+lint: $(READY) ## Style, format, types, and who imports whom
+	@rm -f $(TIMES)
+	$(call stage,style,$(BIN)/ruff check)
+	$(call stage,format,$(BIN)/ruff format --check)
+	$(call stage,types,$(BIN)/mypy)
+	$(call stage,imports,$(BIN)/lint-imports)
+
+demo: $(READY) ## Train the sorting demo with SEED (default 1) into runs/demo; resumes what was stopped
+	@if grep -qs '"state": "succeeded"' $(RUN)/summary.json; then rm -rf $(RUN); fi
+	@if [ ! -e $(RUN) ]; then $(BIN)/python $(DEMO)/prepare.py --seed $(SEED); fi
+	$(BIN)/rljob run $(DEMO)/job.yaml --run-dir $(RUN) --seed $(SEED)
+
+bench: $(READY) ## Run all benchmarks; each prints a line of JSON
+	@set -e; for benchmark in benchmarks/*.py; do \
+		echo "== $$benchmark"; $(BIN)/python $$benchmark; \
+	done
+
+# Versions stay as they are where they fit; `make lock UPGRADE=--upgrade` takes the newest.
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	--override requirements/overrides.txt
+
+lock: $(UV) ## Write the files of requirements/ anew from pyproject.toml
+	$(COMPILE) $(UPGRADE) pyproject.toml --override requirements/overrides-cpu.txt \
+		--extra operator --extra trainer --extra rollout --extra dev -o requirements/cpu.txt
+	set -e; for extra in operator trainer rollout; do \
+		$(COMPILE) $(UPGRADE) pyproject.toml --extra $$extra -c requirements/cpu.txt \
+			-o requirements/$$extra.txt; \
+	done
+
+clean: ## Remove caches and what the demo prepares; .venv and runs stay
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache $(DEMO)/build
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
