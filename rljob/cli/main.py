@@ -38,11 +38,12 @@ def run(
         int | None,
         typer.Option(min=1, max=65535, help="Port of the trainer's /metrics and /status."),
     ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the manifest's seed.")] = None,
 ) -> None:
     """Run a job on this machine; the same command goes on with a run that was stopped."""
     from rljob.cli.run import run as run_job
 
-    raise typer.Exit(run_job(file, run_dir, dry_run=dry_run, metrics_port=metrics_port))
+    raise typer.Exit(run_job(file, run_dir, dry_run=dry_run, metrics_port=metrics_port, seed=seed))
 
 
 @app.command()

@@ -29,13 +29,20 @@ _METRICS_OPTION = "--metrics-port"
 _SECRET_BYTES = 24
 
 
-def run(file: Path, run_dir: Path | None, *, dry_run: bool, metrics_port: int | None) -> int:
+def run(
+    file: Path,
+    run_dir: Path | None,
+    *,
+    dry_run: bool,
+    metrics_port: int | None,
+    seed: int | None,
+) -> int:
     """Runs a job to its end; returns the exit code.
 
     Raises:
         UsageError: the manifest, the machine or the run directory does not allow it.
     """
-    job, directory = _resolved(file, run_dir)
+    job, directory = _resolved(file, run_dir, seed)
     gpus = visible_gpus()
     check_gpus(job, gpus)
     if metrics_port is not None:
@@ -69,8 +76,11 @@ def run(file: Path, run_dir: Path | None, *, dry_run: bool, metrics_port: int | 
     return Execution(app, job, directory, attempt, Console()).run()
 
 
-def _resolved(file: Path, chosen: Path | None) -> tuple[RLJob, RunDirectory]:
+def _resolved(file: Path, chosen: Path | None, seed: int | None) -> tuple[RLJob, RunDirectory]:
     job = load_job(file)
+    if seed is not None:
+        spec = job.spec.model_copy(update={"seed": seed})
+        job = job.model_copy(update={"spec": spec})
     problems = [problem.at(str(file), 0, 0) for problem in unsupported(job)]
     if problems:
         raise UsageError("\n".join(str(problem) for problem in problems))
