@@ -52,6 +52,7 @@ class Execution:
             self._app.start()
             ending = Supervisor(self._app.replicas, interruption, progress.look).watch()
             self._tell(ending)
+            progress.stopping()
         finally:
             self._app.stop()
             progress.close()

@@ -143,16 +143,23 @@ class Progress:
     def look(self) -> None:
         """Shows what is new."""
         self._display.status(self._poll.latest)
+        self._show_new()
+
+    def _show_new(self) -> None:
         for record in self._new(self._metrics):
             self._display.batch(record)
         for record in self._new(self._evaluations):
             for line in words.evaluation(record, _SHOWN_ANSWERS):
                 self._display.say(line)
 
+    def stopping(self) -> None:
+        """Shows that the roles are being stopped."""
+        self._display.status({**(self._poll.latest or {}), "phase": "stopping", "message": ""})
+
     def close(self) -> None:
         """Shows the last of it."""
         self._poll.close()
-        self.look()
+        self._show_new()
         self._display.close()
 
     def _new(self, tail: Tail) -> list[Record]:
