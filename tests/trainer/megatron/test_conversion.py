@@ -8,8 +8,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from rljob_trainer.megatron.conversion import Conversion
+from rljob_trainer.megatron.model import build_model
 from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.megatron.policy import Policy
+from rljob_trainer.models.checkpoint import Safetensors
+from rljob_trainer.models.config import ConfigReader, read_config
+from rljob_trainer.models.qwen3 import QWEN3
 from tests.trainer.megatron.cases import make_job, make_trajectories
 from tests.trainer.megatron.ranks import alone
 from tests.trainer.models.tiny import make_checkpoint
@@ -69,3 +74,24 @@ def test_transformers_reads_what_is_saved(tmp_path: Path) -> None:
         of_tokens = logits.log_softmax(-1).gather(1, trajectory.tokens[1:, None])[:, 0]
         expected = of_tokens[trajectory.prompt_length - 1 :]
         torch.testing.assert_close(of_policy, expected, atol=1e-4, rtol=0)
+
+
+def renamed_parameters(job: Any, checkpoint: Path) -> Any:
+    """Exports from parameters named as Transformer Engine's layers, which need a GPU, name them."""
+    parallel = initialize(job)
+    fields = read_config(checkpoint)
+    config = QWEN3.config(ConfigReader(fields, "config.json"))
+    model = build_model(QWEN3, config, job.spec.trainer, parallel, torch.float32)
+    for layer in model.decoder.layers:
+        layer.self_attention.linear_qkv.layer_norm_weight = layer.input_layernorm.weight
+        layer.mlp.linear_fc1.layer_norm_weight = layer.pre_mlp_layernorm.weight
+        del layer.input_layernorm, layer.pre_mlp_layernorm
+    conversion = Conversion(model, QWEN3.table, config, parallel)
+    conversion.load(Safetensors(checkpoint))
+    return {name: tensor.clone() for name, tensor in conversion.export()}
+
+
+def test_norms_fused_into_linear_layers_are_found(tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path)
+    found = alone(renamed_parameters, make_job(checkpoint), checkpoint)
+    assert_same(found, load_file(checkpoint / "model.safetensors"))

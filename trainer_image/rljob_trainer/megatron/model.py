@@ -115,15 +115,9 @@ def _transformer_config(
         "tensor_model_parallel_size": parallel.tp_size,
         "sequence_parallel": spec.parallelism.sequence and parallel.tp_size > 1,
         "params_dtype": dtype,
-        "pipeline_dtype": dtype,
         "bf16": dtype == torch.bfloat16,
         "use_cpu_initialization": parallel.device.type == "cpu",
         "calculate_per_token_loss": True,  # gradients are summed: the loss has its denominators
-        "bias_activation_fusion": False,
-        "bias_dropout_fusion": False,
-        "masked_softmax_fusion": False,
-        "gradient_accumulation_fusion": False,  # needs apex
-        "persist_layer_norm": parallel.device.type == "cuda",
         **_recompute(spec.recompute),
     }
     for name in spec.megatron.keys() & _ELSEWHERE.keys():
