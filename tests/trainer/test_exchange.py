@@ -1,0 +1,210 @@
+"""The trainer's end of the buffer against a real server, with a worker that answers at once."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.sort_digits.prepare import write_prompts, write_tokenizer
+from rljob.api import RLJob
+from rljob.buffer.client import TrainerBuffer, WorkerBuffer
+from rljob.buffer.records import Completion, Engine, Group, Lease
+from rljob.errors import UsageError
+from rljob_trainer.algorithms.filter import load_filter
+from rljob_trainer.data.source import JsonlSource
+from rljob_trainer.data.tokenizer import PromptTokenizer
+from rljob_trainer.exchange import Exchange
+from rljob_trainer.journal import Journal
+from rljob_trainer.ledger import Ledger
+from rljob_trainer.stop import StopFlag
+from tests.support.job import manifest
+from tests.support.valkey import ValkeyServer
+from tests.trainer.test_admission import a_completion
+
+ENGINE = Engine("rollout-0/1", "rollout-0", "http://127.0.0.1:1")
+Answer = Callable[[Group], Completion]
+
+
+class Worker:
+    """Completes every group with what `answer` makes of it, from a thread of its own."""
+
+    def __init__(self, server: ValkeyServer, key: str, answer: Answer) -> None:
+        self._server, self._key, self._answer = server, key, answer
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._work()))
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    async def _work(self) -> None:
+        buffer = WorkerBuffer(self._server.url, self._key, worker="rollout-0", lease_seconds=5)
+        while not self._stop.is_set():
+            await buffer.heartbeat(ENGINE, 10)
+            leases: list[Lease] = await buffer.lease(ENGINE.id, 4)
+            for lease in leases:
+                answer = replace(
+                    self._answer(lease.group),
+                    group=lease.group.id,
+                    incarnation=lease.group.incarnation,
+                )
+                await buffer.complete(lease, answer)
+            if not leases:
+                await buffer.wait(0.2)
+        await buffer.close()
+
+
+class Bench:
+    """An exchange, its server and its worker."""
+
+    def __init__(self, directory: Path, server: ValkeyServer) -> None:
+        write_prompts(directory)
+        model = directory / "model"
+        model.mkdir()
+        write_tokenizer(model)
+        self._directory, self._server = directory, server
+        self._workers: list[Worker] = []
+        self._buffers: list[TrainerBuffer] = []
+        self.ledger_file = directory / "ledger.jsonl"
+
+    def exchange(self, answer: Answer, **changes: Any) -> Exchange:
+        job = RLJob.model_validate(manifest(self._directory, **changes))
+        buffer = TrainerBuffer(self._server.url, job.key)
+        self._buffers.append(buffer)
+        tokenizer = PromptTokenizer(self._directory / "model", chat=False)
+        spec = job.spec
+        exchange = Exchange(
+            spec,
+            buffer=buffer,
+            source=JsonlSource(spec.data, spec.data.prompts, tokenizer, spec.seed),
+            ledger=Ledger(Journal(self.ledger_file)),
+            group_filter=load_filter(spec.algorithm.filter),
+            stop=StopFlag(),
+            while_waiting=lambda: None,
+        )
+        exchange.start(0, 0, None)
+        exchange.ledger.publish(0)
+        self._workers.append(Worker(self._server, job.key, answer))
+        buffer.set_version(0, [ENGINE.id])
+        return exchange
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.close()
+        for buffer in self._buffers:
+            buffer.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ValkeyServer]:
+    server = ValkeyServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, server: ValkeyServer) -> Iterator[Bench]:
+    bench = Bench(tmp_path, server)
+    yield bench
+    bench.close()
+
+
+def rewarded(*rewards: float) -> Completion:
+    completion = a_completion(0, 0)
+    sample = completion.samples[0]
+    samples = tuple(replace(sample, index=n, reward=r) for n, r in enumerate(rewards))
+    return replace(completion, samples=samples)
+
+
+def failed(reason: str, *, usage: bool = False) -> Completion:
+    return replace(a_completion(0, 0), samples=(), failure=reason, failure_is_usage=usage)
+
+
+def test_batches_are_the_groups_in_order(bench: Bench) -> None:
+    exchange = bench.exchange(lambda _: rewarded(0.0, 1.0))
+    first = exchange.collect()
+    exchange.consume(first, 1)
+    exchange.ledger.publish(1)
+    second = exchange.collect()
+    ids = [entry.group.id for entry in first + second]
+    assert ids == list(range(1, 17))
+
+
+def test_refused_groups_are_dropped_and_replaced(bench: Bench) -> None:
+    exchange = bench.exchange(
+        lambda group: rewarded(1.0, 1.0) if group.id % 3 == 0 else rewarded(0.0, 1.0),
+        algorithm__filter="nonzero-std",
+    )
+    batch = exchange.collect()
+    assert [entry.group.id for entry in batch] == [1, 2, 4, 5, 7, 8, 10, 11]
+    assert exchange.ledger.dropped >= 3
+    assert '"event":"drop","group":3,"reason":"filter nonzero-std"' in bench.ledger_file.read_text()
+
+
+def test_filter_that_refuses_everything_ends_the_run(bench: Bench) -> None:
+    exchange = bench.exchange(lambda _: rewarded(1.0, 1.0), algorithm__filter="nonzero-std")
+    exchange._source = OneEpoch(exchange._source)  # type: ignore[assignment]
+    with pytest.raises(UsageError, match=r"spec\.algorithm\.filter: nonzero-std refused"):
+        exchange.collect()
+
+
+class OneEpoch:
+    """A source that calls itself short: an epoch without a group that passes is the limit."""
+
+    def __init__(self, source: JsonlSource) -> None:
+        self.draw = source.draw
+
+    def __len__(self) -> int:
+        return 20
+
+
+def test_failed_groups_are_dropped_with_their_reason(bench: Bench) -> None:
+    exchange = bench.exchange(
+        lambda group: failed("reward.py raised") if group.id == 2 else rewarded(0.0, 1.0)
+    )
+    batch = exchange.collect()
+    assert [entry.group.id for entry in batch] == [1, 3, 4, 5, 6, 7, 8, 9]
+    assert '"group":2,"reason":"reward.py raised"' in bench.ledger_file.read_text()
+
+
+def test_a_reward_that_always_fails_ends_the_run(bench: Bench) -> None:
+    exchange = bench.exchange(lambda _: failed("my:reward returned nan"))
+    with pytest.raises(UsageError, match="8 groups in a row failed; the last: my:reward returned"):
+        exchange.collect()
+
+
+def test_the_users_mistake_ends_the_run_at_once(bench: Bench) -> None:
+    exchange = bench.exchange(lambda _: failed("data.jsonl:7: the label is a list", usage=True))
+    with pytest.raises(UsageError, match=r"data\.jsonl:7: the label is a list"):
+        exchange.collect()
+
+
+def test_server_that_lost_everything_is_filled_again(bench: Bench, server: ValkeyServer) -> None:
+    answering = threading.Event()
+
+    def answer(_: Group) -> Completion:
+        answering.wait(30)
+        return rewarded(0.0, 1.0)
+
+    exchange = bench.exchange(answer)
+    exchange.admit()
+    server.restart(empty=True)
+    answering.set()
+    batch = exchange.collect()
+    assert [entry.group.id for entry in batch] == list(range(1, 9))
+
+
+def test_evaluation_runs_beside_training(bench: Bench) -> None:
+    exchange = bench.exchange(lambda group: rewarded(float(group.id)))
+    exchange.admit()
+    template = next(iter(exchange.ledger.waiting()))
+    asked = [replace(template, id=exchange.ledger.draw_id(), kind="evaluation") for _ in range(3)]
+    completions = exchange.evaluate(asked)
+    assert [c.group for c in completions] == [group.id for group in asked]
+    assert [entry.group.id for entry in exchange.collect()] == list(range(1, 9))
