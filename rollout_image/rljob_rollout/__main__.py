@@ -1,21 +1,23 @@
-"""`python -m rljob_rollout`: the rollout role."""
+"""Entry point of the rollout role."""
 
 import asyncio
+import signal
+import sys
 
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.role import run_role
-from rljob_rollout.worker import Worker
 
 
-def main(environment: RoleEnvironment) -> int:
-    """Works for the job of the environment until its end; returns the exit code."""
+def main(environment: RoleEnvironment) -> None:
+    """Works for the job of the environment until its end."""
+    # Until the worker listens itself: nothing is begun yet that would have to be given back.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    from rljob_rollout.worker import Worker
 
     async def work() -> None:
         await Worker(environment).run()
 
     asyncio.run(work())
-    return 0
 
 
-if __name__ == "__main__":
-    run_role("rollout", main)
+run_role("rollout", main)

@@ -1,193 +1,154 @@
-"""One SGLang engine: its process, and requests to it."""
+"""One SGLang engine: its process, from start to end."""
 
 import asyncio
-import json
+import collections
+import contextlib
 import os
+import random
 import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import httpx
 import structlog
-import torch
-
-from rljob.buffer.records import Group, VersionSpan
 
 log = structlog.get_logger()
 
-_STARTUP_SECONDS = 900.0  # a large model is read from a network disk
+_STARTUP_SECONDS = 900.0  # a large model comes from a network disk
+_LOOK_SECONDS = 0.2
 _LAST_LINES = 20
-_CPU_PACKAGES = Path(__file__).parent / "cpu"
+_CHUNK_BYTES = 1 << 16
+# Below the ports that Linux gives to outgoing connections: one of those could take the port in
+# the half minute before the engine listens.
+_PORTS = range(20000, 30000)
 
 
 class EngineDiedError(RuntimeError):
-    """The engine's process ended, or never became healthy; with its last lines."""
-
-
-@dataclass(frozen=True)
-class Output:
-    """What an engine made of one prompt; one token, log-probability and version per position."""
-
-    tokens: list[int]
-    logprobs: list[float]
-    versions: tuple[VersionSpan, ...]
-    finish: str  # stop, length or abort
+    """The engine's process ended, or was not ready in time; the message has its last lines."""
 
 
 class EngineProcess:
-    """Starts, watches and ends the server. It is in a session of its own, and ended as a whole."""
+    """Starts, watches and stops `rljob_rollout.engine_server` in a process group of its own."""
 
-    def __init__(self, arguments: dict[str, Any], log_file: Path) -> None:
-        self._arguments = arguments
+    def __init__(self, host: str, log_file: Path, secrets: Sequence[str]) -> None:
+        """Chooses a port; nothing runs yet.
+
+        Args:
+            host: on which it listens.
+            log_file: what it prints is added to it.
+            secrets: texts that are blotted out there: sglang prints its arguments.
+        """
+        self._port = free_port(host)
+        self.url = f"http://{host}:{self._port}"
         self._log_file = log_file
-        self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"http://{arguments['host']}:{arguments['port']}"
+        self._secrets = [secret.encode() for secret in secrets]
+        self._lines: collections.deque[bytes] = collections.deque(maxlen=_LAST_LINES)
+        self._process: asyncio.subprocess.Process | None = None
+        self._copy: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Returns once the server is healthy.
+        """Starts the process."""
+        self._log_file.parent.mkdir(parents=True, exist_ok=True)
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "rljob_rollout.engine_server",
+            str(self._port),
+            str(os.getpid()),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            # Signals to the worker's group are for the worker, which stops the engine in order.
+            process_group=0,
+        )
+        assert self._process.stdout is not None
+        self._copy = asyncio.create_task(self._copy_output(self._process.stdout))
+        log.info("engine.started", url=self.url, pid=self._process.pid, log=str(self._log_file))
+
+    async def wait_until_ready(self) -> None:
+        """Returns once the engine generates.
 
         Raises:
-            EngineDiedError: it ended, or took longer than a quarter of an hour.
+            EngineDiedError: it ended, or took too long.
         """
         began = time.monotonic()
-        self._log_file.parent.mkdir(parents=True, exist_ok=True)
-        with self._log_file.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "rljob_rollout.engine_server"],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                env=_environment(),
-                start_new_session=True,
-            )
-        assert self._process.stdin is not None
-        order = {"supervisor": os.getpid(), "arguments": self._arguments}
-        self._process.stdin.write(json.dumps(order).encode())
-        self._process.stdin.close()
-        async with httpx.AsyncClient(base_url=self.url, timeout=5.0) as client:
+        async with httpx.AsyncClient(base_url=self.url, timeout=30.0, trust_env=False) as client:
             while not await _is_healthy(client):
-                self._check()
+                if self._ended():
+                    await self.watch()
                 if time.monotonic() - began > _STARTUP_SECONDS:
                     raise EngineDiedError(
-                        f"not healthy after {_STARTUP_SECONDS:.0f} s{self._last_lines()}"
+                        f"engine: not ready after {_STARTUP_SECONDS:.0f} s{self._last_lines()}"
                     )
-                await asyncio.sleep(0.2)
-        log.info("engine.started", url=self.url, seconds=round(time.monotonic() - began, 1))
+                await asyncio.sleep(_LOOK_SECONDS)
+        log.info("engine.ready", url=self.url, seconds=round(time.monotonic() - began, 1))
 
     async def watch(self) -> None:
-        """Raises EngineDiedError when the process ends."""
-        while True:
-            self._check()
-            await asyncio.sleep(0.5)
-
-    def stop(self) -> None:
-        """Ends the server and all its processes at once: it holds nothing worth a farewell."""
-        if self._process is None:
-            return
-        # Its own children end by themselves when it is gone, but not always at once.
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            log.debug("engine.gone")
-        self._process.wait()
-
-    def _check(self) -> None:
-        assert self._process is not None
-        code = self._process.poll()
-        if code is not None:
-            raise EngineDiedError(f"ended with exit code {code}{self._last_lines()}")
-
-    def _last_lines(self) -> str:
-        lines = self._log_file.read_text(errors="replace").splitlines()[-_LAST_LINES:]
-        return f"; its last lines ({self._log_file}):\n" + "\n".join(lines)
-
-
-class EngineClient:
-    """Generation requests to a healthy engine."""
-
-    def __init__(self, url: str, api_key: str | None) -> None:
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx.AsyncClient(
-            base_url=url,
-            headers=headers,
-            # No time limit on generation: the process is watched instead.
-            timeout=httpx.Timeout(None, connect=10.0),
-            limits=httpx.Limits(max_connections=None),
-        )
-
-    async def generate(self, groups: Sequence[Group]) -> list[list[Output]]:
-        """All samples of all groups, in one request: far cheaper than one request a sample.
+        """Waits for the process to end, which it must not do by itself.
 
         Raises:
-            httpx.HTTPError: the engine refused, or died.
+            EngineDiedError: it has ended.
         """
-        items = [group for group in groups for _ in range(group.samples)]
-        reply = await self._client.post(
-            "/generate",
-            json={
-                "input_ids": [group.prompt_tokens.tolist() for group in items],
-                "sampling_params": [_sampling(group.sampling) for group in items],
-                "return_logprob": True,
-            },
-        )
-        reply.raise_for_status()
-        outputs = iter([_output(item) for item in reply.json()])
-        return [[next(outputs) for _ in range(group.samples)] for group in groups]
+        assert self._process is not None and self._copy is not None
+        code = await self._process.wait()
+        # The rest of what it printed; a child of its own may still hold the pipe.
+        await asyncio.wait([self._copy], timeout=1.0)
+        raise EngineDiedError(f"engine: ended with exit code {code}{self._last_lines()}")
 
-    async def close(self) -> None:
-        """Closes the connections."""
-        await self._client.aclose()
+    async def stop(self) -> None:
+        """Ends the process and all its children at once: nothing in them is worth a farewell."""
+        if self._process is None or self._copy is None:
+            return
+        with contextlib.suppress(ProcessLookupError):  # none of the group is left
+            os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+        await self._copy
+
+    def _ended(self) -> bool:
+        return self._process is not None and self._process.returncode is not None
+
+    async def _copy_output(self, output: asyncio.StreamReader) -> None:
+        rest = b""
+        with self._log_file.open("ab") as file:
+            while chunk := await output.read(_CHUNK_BYTES):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    self._write(line, file.write)
+                file.flush()
+            if rest:
+                self._write(rest, file.write)
+
+    def _write(self, line: bytes, write: Callable[[bytes], object]) -> None:
+        for secret in self._secrets:
+            line = line.replace(secret, b"***")
+        self._lines.append(line)
+        write(line + b"\n")
+
+    def _last_lines(self) -> str:
+        lines = b"\n".join(self._lines).decode(errors="replace")
+        return f"; its last lines, of {self._log_file}:\n{lines}"
 
 
 def free_port(host: str) -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port on which nobody listens now.
 
-
-def _sampling(sampling: dict[str, Any]) -> dict[str, Any]:
-    """SamplingSpec's fields by SGLang's names."""
-    values = dict(sampling)
-    values["max_new_tokens"] = values.pop("max_response_tokens")
-    return {name: value for name, value in values.items() if value != []}
-
-
-def _output(item: dict[str, Any]) -> Output:
-    meta = item["meta_info"]
-    tokens = item["output_ids"]
-    spans = meta.get("weight_versions") or [
-        {"version": meta["weight_version"], "start": 0, "end": len(tokens)}
-    ]
-    return Output(
-        tokens=tokens,
-        logprobs=[entry[0] for entry in meta["output_token_logprobs"]],
-        versions=tuple(
-            VersionSpan(int(span["version"]), span["start"], span["end"]) for span in spans
-        ),
-        finish=meta["finish_reason"]["type"],
-    )
-
-
-def _environment() -> dict[str, str]:
-    environment = dict(os.environ)
-    if not torch.cuda.is_available():
-        environment["SGLANG_USE_CPU_ENGINE"] = "1"
-        path = [str(_CPU_PACKAGES), environment.get("PYTHONPATH", "")]
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
-    return environment
+    Raises:
+        OSError: none is free, or the host is not this machine's.
+    """
+    family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket(family, kind) as probe, contextlib.suppress(OSError):
+            probe.bind((address[0], port))
+            return port
+    raise OSError(f"no port of {host} from {_PORTS.start} to {_PORTS.stop} is free")
 
 
 async def _is_healthy(client: httpx.AsyncClient) -> bool:
     try:
         reply = await client.get("/health")
-    except httpx.HTTPError:
+    except httpx.TransportError:
         return False
     return reply.status_code == httpx.codes.OK

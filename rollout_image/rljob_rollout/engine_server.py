@@ -1,34 +1,60 @@
-"""The engine's process: an SGLang server with the arguments that come on standard input.
+"""The engine's process: an SGLang server for the job of the environment.
 
-Keys are among them: they must not stand on a command line, which every user of the machine can
-read. Run as `python -m rljob_rollout.engine_server`, one JSON object on standard input:
-`{"supervisor": pid, "arguments": {name of an argument of sglang.srt.server_args.ServerArgs: value}}`.
+Run as `python -m rljob_rollout.engine_server PORT SUPERVISOR`. Everything else, the keys above
+all, is read from the environment of the role: every user of a machine can read command lines.
 """
 
-import json
 import os
 import sys
+from pathlib import Path
 
+from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry import lifeline
+from rljob_rollout.engine_arguments import engine_arguments
+
+_CPU_PACKAGES = Path(__file__).parent / "cpu"
 
 
-def main() -> None:
-    """Serves until it is told to stop or `supervisor` is gone."""
-    order = json.load(sys.stdin)
-    lifeline.follow(order["supervisor"])
+def main(port: int, supervisor: int) -> None:
+    """Serves at the role's host until the process is told to stop or `supervisor` is gone."""
+    lifeline.follow(supervisor)
+    environment = RoleEnvironment.from_env(os.environ)
+    # Else /health generates a token, and so fails while weights are updated.
+    os.environ["SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION"] = "false"
 
-    # sglang takes seconds to import, and its schedulers import this module again.
+    # These take seconds, and sglang's own processes import this module again.
+    import torch
+
+    gpu = torch.cuda.is_available()
+    if not gpu:
+        _prepare_cpu()
+
     from sglang.launch_server import run_server
     from sglang.srt.plugins import load_plugins
     from sglang.srt.server_args import ServerArgs
     from sglang.srt.utils import kill_process_tree
 
     load_plugins()
+    arguments = engine_arguments(environment.job().spec, replica=environment.replica, gpu=gpu)
+    arguments |= {
+        "host": environment.host,
+        "port": port,
+        "api_key": environment.engine_api_key,
+        "admin_api_key": environment.engine_admin_key,
+    }
     try:
-        run_server(ServerArgs(**order["arguments"]))
+        run_server(ServerArgs(**arguments))
     finally:
         kill_process_tree(os.getpid(), include_parent=False)
 
 
+def _prepare_cpu() -> None:
+    """Makes sglang, here and in its own processes, choose the CPU and our stand-in package."""
+    os.environ["SGLANG_USE_CPU_ENGINE"] = "1"
+    paths = [str(_CPU_PACKAGES), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    sys.path.insert(0, str(_CPU_PACKAGES))
+
+
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,52 +1,52 @@
-"""The worker: leases groups, has them generated and scored, completes them."""
+"""The worker: leases groups, has its engine generate them, scores and completes them."""
 
 import asyncio
-import contextlib
-import itertools
 import secrets
 import signal
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import httpx
 import structlog
+from redis.exceptions import RedisError
 
 from rljob.buffer.client import WorkerBuffer
-from rljob.buffer.records import Completion, Engine, Lease, Sample
+from rljob.buffer.connection import BufferUnavailable
+from rljob.buffer.records import Engine, Lease
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.server import StatusServer
-from rljob_rollout.engine import EngineClient, EngineProcess, Output, free_port
-from rljob_rollout.engine_arguments import engine_arguments
-from rljob_rollout.rewards import RewardFailed
-from rljob_rollout.scoring import Scoring
+from rljob_rollout import thread
+from rljob_rollout.engine import EngineDiedError, EngineProcess
+from rljob_rollout.generation import EngineClient
+from rljob_rollout.hand import Hand
+from rljob_rollout.scoring import Scorer
+from rljob_rollout.serving import Serving, portions
+from rljob_rollout.tokenizer import ResponseTokenizer
 from rljob_rollout.worker_metrics import WorkerMetrics
 
 log = structlog.get_logger()
 
-# Groups of one request. More makes small models faster, but ties a group's completion to the
-# slowest of its request.
-_GROUPS_PER_REQUEST = 16
 _HEARTBEAT_SECONDS = 3.0
 _ENGINE_TTL_SECONDS = 15.0
-_LOOK_SECONDS = 5.0  # a lapsed lease of another worker waits no longer than this
+_RENEW_SECONDS = 5.0  # at most; how soon groups of a trainer that was replaced are let go
+_LOOK_SECONDS = 5.0  # how long a lapsed lease of another worker may lie
+_FAREWELL_SECONDS = 3.0
 
 
 class Worker:
     """One rollout replica. It owns nothing that cannot be lost: the trainer has the truth."""
 
     def __init__(self, environment: RoleEnvironment) -> None:
-        """Checks rewards and tokenizer; the engine is not started yet.
+        """Loads the rewards; the engine is not started yet.
 
         Raises:
-            UsageError: a reward hook, the tokenizer or the metrics port is not as it must be.
+            UsageError: a reward does not import, or the metrics port can't be had.
         """
         job = environment.job()
-        spec = job.spec
-        self._spec = spec.rollout
+        self._spec = job.spec
         self._name = f"rollout-{environment.replica}"
-        self._scoring = Scoring(spec)
+        self._api_key = environment.engine_api_key
+        self._scorer = Scorer(job.spec)
         self._metrics = WorkerMetrics()
         self._server = StatusServer(
             environment.host,
@@ -55,187 +55,162 @@ class Worker:
             self._metrics.status,
         )
         self._process = EngineProcess(
-            engine_arguments(
-                spec,
-                host=environment.host,
-                port=free_port(environment.host),
-                api_key=environment.engine_api_key,
-                admin_key=environment.engine_admin_key,
-            ),
+            environment.host,
             Path(environment.run_dir) / "logs" / f"engine-{environment.replica}.log",
+            [key for key in (self._api_key, environment.engine_admin_key) if key],
         )
-        # A new id at each start: the weights of a restarted engine are not those of the old one.
+        # New at each start: the weights of a restarted engine are not those of the old one.
         self._engine = Engine(
             id=f"{self._name}/{secrets.token_hex(4)}", worker=self._name, url=self._process.url
         )
-        self._client = EngineClient(self._process.url, environment.engine_api_key)
         self._buffer = WorkerBuffer(
             environment.buffer_url,
             job.key,
             environment.buffer_password,
             worker=self._name,
-            lease_seconds=spec.rollout.lease_seconds,
+            lease_seconds=job.spec.rollout.lease_seconds,
         )
-        self._leases: dict[int, Lease] = {}  # by group
-        self._requests: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._hand = Hand(job.spec.rollout.max_concurrent_groups)
+        self._requests: dict[asyncio.Task[None], Sequence[Lease]] = {}
 
     async def run(self) -> None:
-        """Works until the run is finished or a stop is asked for.
+        """Works until the run is finished, or SIGTERM or SIGINT asks for a stop.
 
         Raises:
+            UsageError: the checkpoint has no tokenizer.
             EngineDiedError: the engine ended.
+            BufferUnavailable: the buffer was not reachable for too long.
         """
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         self._server.start()
+        log.info("worker.started", metrics_port=self._server.port, engine=self._engine.id)
+        work = asyncio.create_task(self._work())
+        stopped = asyncio.create_task(stop.wait())
         try:
-            await _first(stop.wait(), self._work())
+            await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
         finally:
+            for task in (work, stopped):
+                task.cancel()
+            await asyncio.gather(work, stopped, return_exceptions=True)
             await self._leave()
 
     async def _work(self) -> None:
         await self._process.start()
-        await _first(
-            self._lease_until_finished(),
-            self._process.watch(),
-            self._stay_registered(),
-            self._renew_leases(),
+        # Its imports take as long as half an engine's start.
+        checkpoint = Path(self._spec.model.checkpoint)
+        tokenizer = await thread.start(lambda: ResponseTokenizer(checkpoint), "tokenizer")
+        await self._process.wait_until_ready()
+        self._metrics.engine("ready")
+        client = EngineClient(
+            self._engine.url,
+            self._api_key,
+            tokenizer.end_tokens,
+            seeded=bool(self._spec.rollout.sglang.get("enable_deterministic_inference")),
         )
+        serving = Serving(
+            worker=self._name,
+            buffer=self._buffer,
+            hand=self._hand,
+            client=client,
+            tokenizer=tokenizer,
+            scorer=self._scorer,
+            metrics=self._metrics,
+        )
+        try:
+            await self._serve_all(serving)
+        finally:
+            await client.close()
 
-    async def _leave(self) -> None:
-        """Gives everything back, so that another worker can go on at once."""
-        for request in self._requests:
-            request.cancel()
-        await asyncio.gather(*self._requests, return_exceptions=True)
-        with contextlib.suppress(Exception):
-            # If the buffer cannot be reached, leases lapse and the registration expires.
-            async with asyncio.timeout(3.0):
-                for lease in list(self._leases.values()):
-                    await self._buffer.release(lease)
-                await self._buffer.retire(self._engine.id)
-        self._process.stop()
-        await self._client.close()
-        await self._buffer.close()
-        self._server.close()
-        log.info("worker.stopped", released=len(self._leases))
+    async def _serve_all(self, serving: Serving) -> None:
+        """Returns when the run is finished; raises what any of its tasks raises."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(self._process.watch()),
+                    tasks.create_task(self._stay_registered()),
+                    tasks.create_task(self._renew()),
+                ]
+                await self._take(tasks, serving)
+                for task in [*background, *self._requests]:
+                    task.cancel()
+        except BaseExceptionGroup as group:
+            # A dead engine is why other tasks failed, if they did.
+            raise next(
+                (error for error in group.exceptions if isinstance(error, EngineDiedError)),
+                group.exceptions[0],
+            ) from None
 
-    async def _lease_until_finished(self) -> None:
+    async def _take(self, tasks: asyncio.TaskGroup, serving: Serving) -> None:
+        """Leases groups while there is room in hand, until the run is finished."""
         while True:
-            await self._room.wait()
-            room = self._spec.max_concurrent_groups - len(self._leases)
+            room = await self._hand.room()
             leases = await self._buffer.lease(self._engine.id, room)
-            for chunk in _chunks(leases, _GROUPS_PER_REQUEST):
-                self._begin(chunk)
+            leased = time.time()
+            self._hand.add(leases)
+            self._metrics.in_flight(len(self._hand))
+            for portion in portions(leases):
+                task = tasks.create_task(self._serve(serving, portion, leased))
+                self._requests[task] = portion
+                task.add_done_callback(self._requests.pop)
             if leases:
                 continue
             state = await self._buffer.state()
-            self._metrics.version(state.version)
+            self._metrics.published(state.version)
             if state.phase == "finished":
                 return
-            with self._metrics.held_back(busy=bool(self._leases)):
+            with self._metrics.waiting(idle=not self._hand):
                 await self._buffer.wait(_LOOK_SECONDS)
 
-    def _begin(self, leases: Sequence[Lease]) -> None:
-        for lease in leases:
-            self._leases[lease.group.id] = lease
-        self._note_room()
-        request = asyncio.create_task(self._serve(leases))
-        self._requests.add(request)
-        request.add_done_callback(self._requests.discard)
-
-    async def _serve(self, leases: Sequence[Lease]) -> None:
-        """Generates, scores and completes some groups; each is completed on its own."""
-        leased = time.time()
-        try:
-            outputs = await self._generate(leases)
-        except httpx.HTTPError as error:
-            # The engine refused or is gone; if gone, the watch ends this worker.
-            log.warning("generate.failed", groups=len(leases), error=repr(error))
-            for lease in leases:
-                await self._buffer.release(lease)
-                self._forget(lease)
-            return
-        await asyncio.gather(
-            *(self._complete(lease, o, leased) for lease, o in zip(leases, outputs, strict=True))
-        )
-
-    async def _generate(self, leases: Sequence[Lease]) -> list[list[Output]]:
-        """All samples of all groups; what an update of the weights aborted is made again."""
-        outputs = await self._client.generate([lease.group for lease in leases])
-        for n, lease in enumerate(leases):
-            while any(output.finish == "abort" for output in outputs[n]):
-                (outputs[n],) = await self._client.generate([lease.group])
-        return outputs
-
-    async def _complete(self, lease: Lease, outputs: Sequence[Output], leased: float) -> None:
-        group = lease.group
-        samples: tuple[Sample, ...] = ()
-        failure: RewardFailed | None = None
-        try:
-            samples = await self._scoring.score(group, outputs)
-        except RewardFailed as error:
-            failure = error
-            log.warning("group.failed", group=group.id, reason=str(error))
-        first = await self._buffer.complete(
-            lease,
-            Completion(
-                group=group.id,
-                incarnation=group.incarnation,
-                worker=self._name,
-                samples=samples,
-                failure=None if failure is None else str(failure),
-                failure_is_usage=failure is not None and failure.usage,
-                leased=leased,
-                finished=time.time(),
-            ),
-        )
-        self._forget(lease)
-        if first:
-            self._metrics.completed(outputs, failed=failure is not None)
-
-    def _forget(self, lease: Lease) -> None:
-        self._leases.pop(lease.group.id, None)
-        self._note_room()
-
-    def _note_room(self) -> None:
-        self._metrics.in_flight(len(self._leases))
-        if len(self._leases) < self._spec.max_concurrent_groups:
-            self._room.set()
-        else:
-            self._room.clear()
+    async def _serve(self, serving: Serving, leases: Sequence[Lease], leased: float) -> None:
+        """Each group is completed on its own."""
+        responses = await serving.generate(leases)
+        async with asyncio.TaskGroup() as tasks:
+            for lease, made in zip(leases, responses, strict=True):
+                tasks.create_task(serving.finish(lease, made, leased))
+        self._metrics.in_flight(len(self._hand))
 
     async def _stay_registered(self) -> None:
         while True:
             await self._buffer.heartbeat(self._engine, _ENGINE_TTL_SECONDS)
             await asyncio.sleep(_HEARTBEAT_SECONDS)
 
-    async def _renew_leases(self) -> None:
+    async def _renew(self) -> None:
+        """Keeps the leases; lets go of what was lost: claimed by others, or an old trainer's."""
         while True:
-            await asyncio.sleep(self._spec.lease_seconds / 3)
-            leases = list(self._leases.values())
+            await asyncio.sleep(min(self._spec.rollout.lease_seconds / 3, _RENEW_SECONDS))
+            leases = self._hand.leases
             owned = await self._buffer.renew(leases)
+            newest = max((lease.group.incarnation for lease in leases), default=0)
             for lease in leases:
-                if lease.group.id not in owned and self._leases.get(lease.group.id) is lease:
-                    # Another worker has it now, or it is completed; ours will be a no-op.
-                    log.info("lease.lost", group=lease.group.id)
+                group = lease.group
+                # Ids repeat in another incarnation, so the answer can mean another group.
+                kept = group.id in owned and group.incarnation == newest
+                if kept or lease not in self._hand:
+                    continue
+                log.info("lease.lost", group=group.id, incarnation=group.incarnation)
+                self._hand.drop(lease)
+            for task, portion in list(self._requests.items()):
+                if not any(lease in self._hand for lease in portion):
+                    task.cancel()
 
-
-async def _first(*coroutines: Coroutine[Any, Any, Any]) -> None:
-    """Runs all until the first ends, cancels the others, and raises what it raised."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
-
-
-def _chunks(leases: Sequence[Lease], size: int) -> list[list[Lease]]:
-    iterator = iter(leases)
-    return list(iter(lambda: list(itertools.islice(iterator, size)), []))
+    async def _leave(self) -> None:
+        """Gives everything back, so that others can go on at once."""
+        self._metrics.engine("stopped")
+        released = 0
+        try:
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                for lease in self._hand.leases:
+                    await self._buffer.release(lease)
+                    released += 1
+                await self._buffer.retire(self._engine.id)
+        except (TimeoutError, BufferUnavailable, RedisError) as error:
+            # The leases lapse and the registration expires.
+            log.warning("worker.left_silently", error=str(error) or type(error).__name__)
+        await self._process.stop()
+        await self._buffer.close()
+        self._server.close()
+        log.info("worker.stopped", released=released)

@@ -1,13 +1,18 @@
 """What a worker tells about itself."""
 
+import collections
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from rljob_rollout.engine import Output
+from rljob.buffer.records import Sample
+
+EngineState = Literal["starting", "ready", "stopped"]
+
+_WINDOW_SECONDS = 60.0
 
 
 class WorkerMetrics:
@@ -16,62 +21,116 @@ class WorkerMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._groups = Counter(
-            "rljob_rollout_groups", "Groups completed, by outcome.", ["outcome"],
+            "rljob_rollout_groups",
+            "Groups completed, by outcome.",
+            ["outcome"],
             registry=self.registry,
-        )  # fmt: skip
+        )
         self._samples = Counter(
-            "rljob_rollout_samples", "Samples generated.", registry=self.registry
+            "rljob_rollout_samples", "Samples completed.", registry=self.registry
         )
         self._tokens = Counter(
-            "rljob_rollout_tokens", "Response tokens generated.", registry=self.registry
-        )
-        self._in_flight = Gauge(
-            "rljob_rollout_groups_in_flight", "Groups leased.", registry=self.registry
-        )
-        self._version = Gauge(
-            "rljob_rollout_weights_version", "Published weight version.", registry=self.registry
+            "rljob_rollout_tokens", "Response tokens of completed samples.", registry=self.registry
         )
         self._held_back = Counter(
             "rljob_rollout_held_back_seconds",
-            "Time without any group because none was admitted.",
+            "Time in which the engine was ready and there was no group to generate.",
             registry=self.registry,
         )
-        self._status: dict[str, Any] = {
-            "groups": 0, "failed": 0, "samples": 0, "tokens": 0, "in_flight": 0, "version": -1,
-            "held_back_seconds": 0.0,
-        }  # fmt: skip
+        self._status: dict[str, Any] = {"failed": 0, "in_flight": 0, "groups": 0, "samples": 0}
+        self._engine: EngineState = "starting"
+        self._published = -1
+        self._generated = -1
+        self._lately = _Window()
+        self._idle = _Window()
+        self._idle_since: float | None = None
+        for name, text, read in (
+            ("groups_in_flight", "Groups leased.", lambda: self._status["in_flight"]),
+            ("tokens_per_second", "Response tokens a second, last minute.", self._lately.rate),
+            ("held_back_share", "Share of the last minute without groups.", self._held_back_share),
+            ("weights_version", "Weight version of the last sample.", lambda: self._generated),
+            ("published_version", "Weight version published last.", lambda: self._published),
+            ("engine_ready", "1: the engine generates.", self._is_ready),
+        ):
+            Gauge(f"rljob_rollout_{name}", text, registry=self.registry).set_function(read)
 
-    def completed(self, outputs: Sequence[Output], *, failed: bool) -> None:
-        """A group was completed."""
-        tokens = sum(len(output.tokens) for output in outputs)
-        self._groups.labels("failed" if failed else "completed").inc()
-        self._samples.inc(len(outputs))
-        self._tokens.inc(tokens)
-        self._status["groups"] += 1
-        self._status["failed"] += failed
-        self._status["samples"] += len(outputs)
-        self._status["tokens"] += tokens
+    def engine(self, state: EngineState) -> None:
+        """The engine has come into a state."""
+        self._engine = state
+
+    def published(self, version: int) -> None:
+        """The published weight version, as the worker last saw it."""
+        self._published = version
 
     def in_flight(self, groups: int) -> None:
         """So many groups are leased now."""
-        self._in_flight.set(groups)
         self._status["in_flight"] = groups
 
-    def version(self, version: int) -> None:
-        """The published weight version as the worker last saw it."""
-        self._version.set(version)
-        self._status["version"] = version
+    def completed(self, samples: Sequence[Sample], *, failed: bool) -> None:
+        """A group was completed."""
+        tokens = sum(len(sample.response_tokens) for sample in samples)
+        self._groups.labels("failed" if failed else "completed").inc()
+        self._samples.inc(len(samples))
+        self._tokens.inc(tokens)
+        self._lately.add(tokens)
+        self._status["groups"] += 1
+        self._status["failed"] += failed
+        self._status["samples"] += len(samples)
+        for sample in samples:
+            self._generated = max(self._generated, sample.versions[-1].version)
 
     @contextmanager
-    def held_back(self, *, busy: bool) -> Iterator[None]:
-        """Counts the time inside the block, unless the engine is busy meanwhile."""
-        began = time.monotonic()
-        yield
-        if not busy:
+    def waiting(self, *, idle: bool) -> Iterator[None]:
+        """The worker waits for groups; `idle`: and has none in hand."""
+        if not idle:
+            yield
+            return
+        self._idle_since = began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._idle_since = None
             seconds = time.monotonic() - began
             self._held_back.inc(seconds)
-            self._status["held_back_seconds"] += seconds
+            self._idle.add(seconds)
 
     def status(self) -> dict[str, Any]:
         """The body of /status."""
-        return dict(self._status)
+        return {
+            "engine": self._engine,
+            **self._status,
+            "tokens_per_second": round(self._lately.rate(), 1),
+            "held_back_share": round(self._held_back_share(), 3),
+            "weight_version": self._generated,
+            "published_version": self._published,
+        }
+
+    def _is_ready(self) -> bool:
+        return self._engine == "ready"
+
+    def _held_back_share(self) -> float:
+        since = self._idle_since
+        now = 0.0 if since is None else (time.monotonic() - since) / _WINDOW_SECONDS
+        return min(1.0, self._idle.rate() + now)
+
+
+class _Window:
+    """Amounts of the last minute."""
+
+    def __init__(self) -> None:
+        self._amounts: collections.deque[tuple[float, float]] = collections.deque()
+
+    def add(self, amount: float) -> None:
+        """So much has happened just now."""
+        self._amounts.append((time.monotonic(), amount))
+        self._forget()
+
+    def rate(self) -> float:
+        """Amount a second; called from the status server's thread."""
+        oldest = time.monotonic() - _WINDOW_SECONDS
+        return sum(amount for at, amount in list(self._amounts) if at > oldest) / _WINDOW_SECONDS
+
+    def _forget(self) -> None:
+        oldest = time.monotonic() - _WINDOW_SECONDS
+        while self._amounts and self._amounts[0][0] <= oldest:
+            self._amounts.popleft()

@@ -1,6 +1,10 @@
-"""The judging of responses."""
+"""Rewards: functions that judge one response.
 
-from rljob_rollout.rewards.registry import load_reward
-from rljob_rollout.rewards.reward import Reward, RewardFailed, RewardInput
+A reward is called with a RewardInput and returns a finite number, or a dict with the number as
+"reward" and further values that stay with the sample as its metadata.
+"""
 
-__all__ = ["Reward", "RewardFailed", "RewardInput", "load_reward"]
+from rljob_rollout.rewards.hub import Reward, load_reward
+from rljob_rollout.rewards.sample import RewardInput
+
+__all__ = ["Reward", "RewardInput", "load_reward"]

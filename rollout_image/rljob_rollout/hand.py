@@ -1,0 +1,48 @@
+"""The groups that a worker has in hand."""
+
+import asyncio
+from collections.abc import Iterable
+
+from rljob.buffer.records import Lease
+
+
+class Hand:
+    """Leases that the worker owns, at most `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._leases: dict[str, Lease] = {}  # by entry: group ids repeat in another incarnation
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def __len__(self) -> int:
+        return len(self._leases)
+
+    def __contains__(self, lease: Lease) -> bool:
+        return lease.entry in self._leases
+
+    @property
+    def leases(self) -> list[Lease]:
+        """All of them."""
+        return list(self._leases.values())
+
+    async def room(self) -> int:
+        """How many more may come; waits until it is one."""
+        await self._room.wait()
+        return self._limit - len(self._leases)
+
+    def add(self, leases: Iterable[Lease]) -> None:
+        """They have been leased."""
+        self._leases.update((lease.entry, lease) for lease in leases)
+        self._note_room()
+
+    def drop(self, lease: Lease) -> None:
+        """It was completed, given back or lost."""
+        self._leases.pop(lease.entry, None)
+        self._note_room()
+
+    def _note_room(self) -> None:
+        if len(self._leases) < self._limit:
+            self._room.set()
+        else:
+            self._room.clear()

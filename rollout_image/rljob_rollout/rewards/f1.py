@@ -1,0 +1,32 @@
+"""Overlap of words."""
+
+import re
+import string
+from collections import Counter
+
+from rljob_rollout.rewards.label import text_label
+from rljob_rollout.rewards.sample import RewardInput
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def f1(sample: RewardInput) -> float:
+    """F1 of the response's words against the label's, as SQuAD 1.1 defines it.
+
+    Case, punctuation and articles do not count. Two texts without any word left match fully.
+    Source: Rajpurkar et al. 2016, evaluate-v1.1.py.
+    """
+    wanted = _words(text_label(sample, "f1"))
+    given = _words(sample.response)
+    if not wanted or not given:
+        return float(wanted == given)
+    common = (Counter(wanted) & Counter(given)).total()
+    if common == 0:
+        return 0.0
+    precision, recall = common / len(given), common / len(wanted)
+    return 2 * precision * recall / (precision + recall)
+
+
+def _words(text: str) -> list[str]:
+    return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()

@@ -1,0 +1,51 @@
+"""Rewards by name, and the user's own by `module:function`."""
+
+import importlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from rljob.errors import UsageError
+from rljob_rollout.rewards.sample import RewardInput
+
+# Plain or async; what it may return is told in the package.
+Reward = Callable[[RewardInput], Any | Awaitable[Any]]
+
+# Each in a module of its name: a job does not import what it does not use.
+NAMES = ("exact", "math", "f1", "random")
+
+
+def load_reward(type_: str, field: str) -> Reward:
+    """The reward that a job names.
+
+    Args:
+        type_: a name of the hub, or "module:function".
+        field: where the job names it, for errors.
+
+    Raises:
+        UsageError: there is none of this name, or the hook does not import.
+    """
+    if type_ in NAMES:
+        module, name = f"rljob_rollout.rewards.{type_}", type_
+    elif ":" in type_:
+        module, _, name = type_.partition(":")
+    else:
+        raise UsageError(
+            f'{field}: found {type_!r}, allowed {", ".join(NAMES)} or "module:function"'
+        )
+    try:
+        imported = importlib.import_module(module)
+    # The module is the user's own code, which may raise whatever it likes.
+    except Exception as error:
+        raise UsageError(
+            f"{field}: found {type_!r}, but the module {module!r} does not import: "
+            f"{type(error).__name__}: {error}; allowed: a module on PYTHONPATH or in "
+            "spec.code.directory"
+        ) from error
+    reward = getattr(imported, name, None)
+    if not callable(reward):
+        found = "nothing" if reward is None else f"a {type(reward).__name__}"
+        raise UsageError(
+            f"{field}: found {type_!r}, but {name!r} in {imported.__file__} is {found}; "
+            "allowed: a function of one sample"
+        )
+    return reward  # type: ignore[no-any-return]  # `callable` tells nothing of the arguments

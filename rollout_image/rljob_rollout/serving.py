@@ -1,0 +1,158 @@
+"""What becomes of a leased group: responses, rewards, its completion."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import structlog
+
+from rljob.api.rollout import RewardSpec
+from rljob.buffer.client import WorkerBuffer
+from rljob.buffer.records import Completion, Group, Lease, Sample, Status
+from rljob.errors import UsageError
+from rljob_rollout.generation import EngineClient, RefusedError, Response
+from rljob_rollout.hand import Hand
+from rljob_rollout.rewards import RewardInput
+from rljob_rollout.scoring import Scorer, ScoringError
+from rljob_rollout.tokenizer import ResponseTokenizer
+from rljob_rollout.worker_metrics import WorkerMetrics
+
+log = structlog.get_logger()
+
+# Bounds of one request. More samples at once are cheaper with small models; but a request is
+# answered when its slowest sample is done, so long responses go group by group.
+_MOST_SAMPLES = 256
+_MOST_TOKENS = 8192
+
+
+class Serving:
+    """Generates, scores and completes groups."""
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        buffer: WorkerBuffer,
+        hand: Hand,
+        client: EngineClient,
+        tokenizer: ResponseTokenizer,
+        scorer: Scorer,
+        metrics: WorkerMetrics,
+    ) -> None:
+        self._worker = worker
+        self._buffer = buffer
+        self._hand = hand
+        self._client = client
+        self._tokenizer = tokenizer
+        self._scorer = scorer
+        self._metrics = metrics
+
+    async def generate(self, leases: Sequence[Lease]) -> list[list[Response] | RefusedError]:
+        """The responses for each group; a refusal concerns the group in whose place it stands.
+
+        Raises:
+            EngineSilentError: the engine does not answer.
+        """
+        try:
+            return list(await self._client.generate([lease.group for lease in leases]))
+        except RefusedError as error:
+            if len(leases) == 1:
+                return [error]
+        return [(await self.generate([lease]))[0] for lease in leases]
+
+    async def finish(
+        self, lease: Lease, responses: list[Response] | RefusedError, leased: float
+    ) -> None:
+        """Scores the responses of a group and completes it.
+
+        Args:
+            lease: the group; where it has been lost meanwhile, nothing is done.
+            responses: one per sample, or why there are none.
+            leased: unix seconds at which the group was leased.
+        """
+        if lease not in self._hand:
+            return
+        group = lease.group
+        samples: tuple[Sample, ...] = ()
+        failure, usage = None, False
+        try:
+            samples = await self._score(group, _given(group, responses))
+        except (UsageError, ScoringError) as error:
+            failure, usage = str(error), isinstance(error, UsageError)
+            log.warning("group.failed", group=group.id, reason=failure)
+        completion = Completion(
+            group=group.id,
+            incarnation=group.incarnation,
+            worker=self._worker,
+            samples=samples,
+            failure=failure,
+            failure_is_usage=usage,
+            leased=leased,
+            finished=time.time(),
+        )
+        first = await self._buffer.complete(lease, completion)
+        self._hand.drop(lease)
+        if first:
+            self._metrics.completed(samples, failed=failure is not None)
+
+    async def _score(self, group: Group, responses: Sequence[Response]) -> tuple[Sample, ...]:
+        tokens = [response.tokens.tolist() for response in responses]
+        texts = self._tokenizer.decode(tokens)
+        inputs = [
+            RewardInput(
+                prompt=group.prompt,
+                response=text,
+                label=group.label,
+                metadata=group.metadata,
+                response_tokens=ids,
+                status=_status(group, response),
+            )
+            for text, ids, response in zip(texts, tokens, responses, strict=True)
+        ]
+        scores = await self._scorer.score(RewardSpec.model_validate(group.reward), inputs)
+        return tuple(
+            Sample(
+                index=index,
+                response=judged.response,
+                response_tokens=response.tokens,
+                logprobs=response.logprobs,
+                loss_mask=np.ones(len(response.tokens), np.uint8),
+                versions=response.versions,
+                reward=score.reward,
+                status=judged.status,
+                metadata=score.metadata,
+            )
+            for index, (judged, response, score) in enumerate(
+                zip(inputs, responses, scores, strict=True)
+            )
+        )
+
+
+def _given(group: Group, responses: list[Response] | RefusedError) -> list[Response]:
+    if isinstance(responses, RefusedError):
+        where = group.metadata.get("source", f"group {group.id}")
+        raise UsageError(f"{where}: the engine refuses the prompt: {responses}")
+    return responses
+
+
+def portions(leases: Sequence[Lease]) -> list[list[Lease]]:
+    """Leases that go into one request each; see the bounds above. At least one group each."""
+    result: list[list[Lease]] = []
+    samples = tokens = 0
+    for lease in leases:
+        group = lease.group
+        samples += group.samples
+        tokens += group.samples * int(group.sampling["max_response_tokens"])
+        if not result or samples > _MOST_SAMPLES or tokens > _MOST_TOKENS:
+            result.append([])
+            samples = group.samples
+            tokens = group.samples * int(group.sampling["max_response_tokens"])
+        result[-1].append(lease)
+    return result
+
+
+def _status(group: Group, response: Response) -> Status:
+    # Where the job asks to go on to the longest length, a response of that length is whole.
+    if response.finish == "length" and not group.sampling["ignore_eos"]:
+        return "truncated"
+    return "completed"
