@@ -1,9 +1,9 @@
-"""The main loop: admit, collect, score, step, publish, evaluate, record, save."""
+"""The main loop: admit, collect, score, step, publish, record, evaluate, save."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 import torch
@@ -85,8 +85,8 @@ class Conductor:
             trajectories = self._score(batch)
             self._step(batch, trajectories)
             self._publish(when=self._rollout % schedule.update_weights_interval == 0)
-            self._evaluate()
             self._record()
+            self._evaluate()
             self._save(when=self._is_due(schedule.save_interval) or self._is_done())
 
     def _is_due(self, interval: int | None) -> bool:
@@ -97,9 +97,10 @@ class Conductor:
         if self._rollout >= schedule.rollouts:
             return True
         target = schedule.target_reward
-        return target is not None and self._at_desk(
-            lambda desk: (desk.recorder.recent_reward or -float("inf")) >= target
-        )
+        if target is None:
+            return False
+        recent = self._at_desk(lambda desk: desk.recorder.recent_reward)
+        return recent is not None and recent >= target
 
     def _start(self, checkpoint: Checkpoint | None) -> None:
         state = self._rank0(checkpoint.state) if checkpoint else None
@@ -142,7 +143,8 @@ class Conductor:
             # Otherwise the trainer is already ahead of the version that the engines hold.
             bound = self._spec.algorithm.mismatch.max_difference
             check_mismatch(scored, samples, self._version, bound)
-        if self._rollout == 0 and self._spec.model.reference is None:
+        model = self._spec.model
+        if self._rollout == 0 and model.reference in (None, model.checkpoint):
             check_reference(scored)
         return scored
 
@@ -192,22 +194,29 @@ class Conductor:
         self._at_desk(lambda desk: desk.record(self._rollout, batch, metrics, seconds))
 
     def _save(self, *, when: bool) -> None:
+        """Writes a checkpoint.
+
+        Raises:
+            OSError: it cannot be written, e.g. the disk is full; the ones before it are whole.
+        """
         if not when:
             return
         with self._watch.stage("save"):
             partial = self._rank0(lambda: self._checkpoints.begin(self._rollout))
-            self._policy.save(self._checkpoints.model_path(partial))
-            self._at_desk(
-                lambda desk: self._checkpoints.commit(
-                    partial,
-                    {
-                        "version": self._version,
-                        "evaluated_at": self._evaluated_at,
-                        **desk.save(),
-                    },
-                )
-            )
+            try:
+                self._policy.save(self._checkpoints.model_path(partial))
+                self._at_desk(lambda desk: self._checkpoints.commit(partial, self._state(desk)))
+            except OSError as error:
+                if self._parallel.rank == 0:
+                    self._checkpoints.discard(partial)
+                raise OSError(
+                    f"cannot save the checkpoint of batch {self._rollout}: {error}; the same "
+                    "command resumes the run from the one before"
+                ) from error
             self._saved_at = self._rollout
+
+    def _state(self, desk: Desk) -> dict[str, Any]:
+        return {"version": self._version, "evaluated_at": self._evaluated_at, **desk.save()}
 
     def _finish(self, state: str) -> None:
         self._at_desk(lambda desk: desk.finish(state))

@@ -78,14 +78,19 @@ def _replace_type_names() -> None:
     """megatron-core's optimizers compare `tensor.type()` with "torch.cuda.FloatTensor"."""
     original = torch.Tensor.type
 
-    def type_name(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        answer = original(tensor, *args, **kwargs)
-        caller = sys._getframe(1).f_globals.get("__name__", "")
-        if isinstance(answer, str) and caller.startswith("megatron.core.optimizer"):
-            return answer.replace("torch.", "torch.cuda.", 1)
-        return answer
+    def answer(found: Any, caller: str) -> Any:
+        if isinstance(found, str) and caller.startswith("megatron.core.optimizer"):
+            return found.replace("torch.", "torch.cuda.", 1)
+        return found
 
-    _replace(torch.Tensor, "type", type_name)
+    # A lambda: checkers of types wrap functions, and the caller would be their wrapper.
+    _replace(
+        torch.Tensor,
+        "type",
+        lambda tensor, *args, **kwargs: answer(
+            original(tensor, *args, **kwargs), sys._getframe(1).f_globals.get("__name__", "")
+        ),
+    )
 
 
 def _replace_optimizer_loading() -> None:

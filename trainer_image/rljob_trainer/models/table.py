@@ -4,9 +4,9 @@ One table serves both directions: loading shards of any tensor-parallel layout, 
 together again for the engines and for saving.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,18 +14,20 @@ from torch import Tensor
 from rljob_trainer.models.config import ModelConfig
 
 
-class Layout(Protocol):
+class Layout(ABC):
     """How the full tensors of a parameter are joined and cut over tensor-parallel ranks."""
 
+    @abstractmethod
     def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
         """The parameter on one of `size` ranks."""
 
+    @abstractmethod
     def full(self, shards: Sequence[Tensor], config: ModelConfig) -> Sequence[Tensor]:
         """The full tensors, from the parameter on all ranks in their order."""
 
 
 @dataclass(frozen=True)
-class Replicated:
+class Replicated(Layout):
     """The same on every rank."""
 
     def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
@@ -36,7 +38,7 @@ class Replicated:
 
 
 @dataclass(frozen=True)
-class Split:
+class Split(Layout):
     """Cut into equal parts along one dimension: 0 for column-parallel, 1 for row-parallel."""
 
     dim: int
@@ -49,7 +51,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class Vocabulary(Layout):
     """Rows of the vocabulary, padded with zeros until the ranks divide them."""
 
     def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
@@ -62,7 +64,7 @@ class Vocabulary:
 
 
 @dataclass(frozen=True)
-class GateUp:
+class GateUp(Layout):
     """Two column-parallel matrices; a rank holds its part of the first above that of the second."""
 
     def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
@@ -74,7 +76,7 @@ class GateUp:
 
 
 @dataclass(frozen=True)
-class QueryKeyValue:
+class QueryKeyValue(Layout):
     """Query group by query group: its query heads, its key head, its value head."""
 
     def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
