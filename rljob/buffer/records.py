@@ -5,6 +5,8 @@ bytes in msgpack extensions. A reader of another schema refuses the record: trai
 images of different versions must not half-understand each other.
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -143,6 +145,15 @@ class Engine:
     id: str
     worker: str
     url: str
+
+    @classmethod
+    def unpack_all(cls, reply: Sequence[bytes]) -> list[Self]:
+        """The engines of a script's reply, by id; it holds id and JSON record of each in turn."""
+        found = (
+            cls(id=key.decode(), **json.loads(record))
+            for key, record in zip(reply[::2], reply[1::2], strict=True)
+        )
+        return sorted(found, key=lambda engine: engine.id)
 
 
 @dataclass(frozen=True)

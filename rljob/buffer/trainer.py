@@ -1,6 +1,5 @@
 """The trainer's side of the buffer."""
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -140,12 +139,7 @@ class TrainerBuffer:
 
     def engines(self) -> list[Engine]:
         """The live engines, by id: those whose heartbeat is not older than their time to live."""
-        reply: list[bytes] = self._call("engines")
-        found = [
-            Engine(id=key.decode(), **json.loads(value))
-            for key, value in zip(reply[::2], reply[1::2], strict=True)
-        ]
-        return sorted(found, key=lambda engine: engine.id)
+        return Engine.unpack_all(self._call("engines"))
 
     def occupancy(self) -> Occupancy:
         """How many groups wait, are leased, are ready to be collected."""
@@ -175,6 +169,8 @@ class TrainerBuffer:
         Groups that the server still has stay; all that are open have to be admitted again, which
         leaves those alone.
         """
+        # What of these the server has kept is read again, and recognised as a repetition.
+        self._handed.clear()
         pairs = (part for pair in self._engine_versions.items() for part in pair)
         self._write("restore", self._version, self._phase, *pairs)
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 CLIENT_NAME_PREFIX = "rljob-rollout-"
 _CONNECTIONS = 16
-_SCRIPTS = ("heartbeat", "retire", "lease", "renew", "release", "complete")
+_SCRIPTS = ("heartbeat", "retire", "admissible", "lease", "renew", "release", "complete")
 
 
 class WorkerBuffer:
@@ -70,6 +70,10 @@ class WorkerBuffer:
     async def retire(self, engine_id: str) -> None:
         """Takes an engine out of the registry."""
         await self._call("retire", engine_id)
+
+    async def admissible_engines(self) -> list[Engine]:
+        """The live engines that hold the published weights, by id; none before the first."""
+        return Engine.unpack_all(await self._call("admissible"))
 
     async def lease(self, engine_id: str, count: int) -> list[Lease]:
         """Up to `count` groups for this engine, which this worker owns for `lease_seconds`.

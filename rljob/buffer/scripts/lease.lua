@@ -7,9 +7,8 @@ local last = redis.call('XREVRANGE', WAKE, '+', '-', 'COUNT', 1)[1]
 local leases = {}
 local reply = {last and last[1] or '0-0', leases}
 
--- An engine with older weights than the published gets no work, whatever its worker believes.
-local version = tonumber(redis.call('HGET', VERSIONS, engine) or -1)
-if redis.call('HGET', STATE, 'phase') ~= 'running' or published() < 0 or version < published() then
+-- Whatever the engine's worker believes.
+if redis.call('HGET', STATE, 'phase') ~= 'running' or not admitted(engine) then
   return reply
 end
 

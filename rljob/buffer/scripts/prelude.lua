@@ -16,6 +16,29 @@ local function published()
   return tonumber(redis.call('HGET', STATE, 'version') or -1)
 end
 
+-- Whether an engine holds the published weights: with older ones it gets no work.
+local function admitted(engine)
+  return published() >= 0 and tonumber(redis.call('HGET', VERSIONS, engine) or -1) >= published()
+end
+
+-- Id and record in turn of the engines whose heartbeat is not too old; the others are forgotten.
+local function live()
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local found = {}
+  local all = redis.call('HGETALL', ENGINES)
+  for i = 1, #all, 2 do
+    local expiry, record = string.match(all[i + 1], '^(%d+) (.*)$')
+    if tonumber(expiry) > now then
+      found[#found + 1] = all[i]
+      found[#found + 1] = record
+    else
+      redis.call('HDEL', ENGINES, all[i])
+    end
+  end
+  return found
+end
+
 -- A place is "kind entry-id": where in which stream a group stands. nil where it is none.
 local function at(place)
   local kind, entry = string.match(place or '', '^(%a+) (%d+%-%d+)$')
