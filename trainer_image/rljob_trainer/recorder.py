@@ -1,6 +1,7 @@
 """What the trainer tells the world: journals, TensorBoard, Prometheus and /status."""
 
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -97,7 +98,9 @@ class Recorder:
         """A batch was trained on; `rollout` counts from 1."""
         self._rewards.append(metrics["reward/mean"])
         self._batch_seconds.append(metrics["time/total"])
-        self.journals["metrics"].append({"rollout": rollout, "time": time.time(), **metrics})
+        # JSON knows no NaN; a step that was skipped for its gradient has no norm to tell.
+        finite = {n: value if math.isfinite(value) else None for n, value in metrics.items()}
+        self.journals["metrics"].append({"rollout": rollout, "time": time.time(), **finite})
         for sample in samples:
             self.journals["samples"].append({"rollout": rollout, **sample})
         for name, value in metrics.items():
