@@ -119,6 +119,9 @@ def test_a_loss_between_receiving_and_acknowledging_hands_nothing_out_twice(frag
     trainer.admit([group(2, 1)])
     assert trainer.lost() is False
     assert worker.complete(lease, completion(lease)) is False
+    (other,) = worker.take()
+    assert worker.complete(other, completion(other)) is True
+    assert trainer.occupancy() == Occupancy(waiting=0, leased=0, ready=1)
 
 
 @pytest.mark.parametrize("key", ["state", "groups", "versions"])
