@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -113,7 +114,7 @@ class Recorder:
             response_length=metrics["response/length_mean"],
             samples_per_second=metrics["throughput/samples_per_second"],
             tokens_per_second=metrics["throughput/tokens_per_second"],
-            eta_seconds=round(remaining * _mean(self._batch_seconds)),
+            eta_seconds=round(remaining * statistics.median(self._batch_seconds)),
         )
         log.info(
             "rollout.done",
