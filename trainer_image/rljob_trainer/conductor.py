@@ -69,8 +69,8 @@ class Conductor:
         self._start(self._checkpoints.latest())
         try:
             self._publish()
-            self._watch.read()  # waiting for the first engine is no part of a batch
             self._evaluate()
+            self._watch.read()  # waiting for the first engine is no part of a batch
             self._train()
             self._policy.save_huggingface(self._output)
             self._finish("succeeded")
