@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from rljob.buffer.records import Completion, Group, Sample, VersionSpan
 from rljob_trainer.admission import Admission
 from rljob_trainer.data.source import PromptRef
 from rljob_trainer.journal import Journal
 from rljob_trainer.ledger import Ledger
-
-from rljob.buffer.records import Completion, Group, Sample, VersionSpan
 
 
 def a_group(group_id: int) -> Group:

@@ -1,6 +1,7 @@
 """Flattened buckets hold every byte once, in order, within their size."""
 
 import torch
+
 from rljob_trainer.weights.bucket import Bucket, buckets
 
 

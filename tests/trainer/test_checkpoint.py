@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from rljob.errors import UsageError
 from rljob_trainer.checkpoint import Checkpoints
 

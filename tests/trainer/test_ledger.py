@@ -6,7 +6,6 @@ from pathlib import Path
 from rljob_trainer.data.source import PromptRef
 from rljob_trainer.journal import Journal
 from rljob_trainer.ledger import Ledger
-
 from tests.trainer.test_admission import a_completion, a_group
 
 

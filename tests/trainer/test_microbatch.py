@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rljob_trainer.microbatch import (
     micro_batches_by_tokens,
     micro_batches_of_size,

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from rljob_trainer.data.source import JsonlSource
-from rljob_trainer.data.tokenizer import PromptTokenizer
 
 from examples.sort_digits.prepare import write_tokenizer
 from rljob.api.data import DataSpec
 from rljob.errors import UsageError
+from rljob_trainer.data.source import JsonlSource
+from rljob_trainer.data.tokenizer import PromptTokenizer
 
 
 @pytest.fixture(scope="module")

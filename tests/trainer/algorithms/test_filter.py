@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rljob_trainer.algorithms.filter import load_filter
 
 from rljob.buffer.records import Sample
 from rljob.errors import UsageError
+from rljob_trainer.algorithms.filter import load_filter
 
 HOOKS = """
 def keeps_all(samples):

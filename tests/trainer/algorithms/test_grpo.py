@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from rljob_trainer.algorithms.grpo import grpo_advantages
 from torch import Tensor
+
+from rljob_trainer.algorithms.grpo import grpo_advantages
 
 
 def advantages(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from rljob_trainer.algorithms.kl import KLEstimator, kl_divergence
 
 ESTIMATORS: tuple[KLEstimator, ...] = ("k1", "k2", "k3")

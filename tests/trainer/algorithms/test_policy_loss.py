@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from rljob_trainer.algorithms.policy_loss import clipped_policy_loss
 
 

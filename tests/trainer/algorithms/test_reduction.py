@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from rljob_trainer.algorithms.reduction import sample_mean
 from torch import Tensor
+
+from rljob_trainer.algorithms.reduction import sample_mean
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from rljob_trainer.algorithms.tis import tis_weights
 
 
