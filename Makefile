@@ -61,7 +61,8 @@ lint: $(READY) ## Style, format, types, and who imports whom
 
 demo: $(READY) ## Train the sorting demo with SEED (default 1) into runs/demo; resumes what was stopped
 	@if grep -qs '"state": "succeeded"' $(RUN)/summary.json; then rm -rf $(RUN); fi
-	@if [ ! -e $(RUN) ]; then $(BIN)/python $(DEMO)/prepare.py --seed $(SEED); fi
+	@if [ ! -e $(RUN) ] || [ ! -e $(DEMO)/build ]; then \
+		$(BIN)/python $(DEMO)/prepare.py --seed $(SEED); fi
 	$(BIN)/rljob run $(DEMO)/job.yaml --run-dir $(RUN) --seed $(SEED)
 
 bench: $(READY) ## Run all benchmarks; each prints a line of JSON

@@ -101,8 +101,8 @@ def test_trainer_and_engine_agree_on_every_token(undisturbed: Observed) -> None:
 
 def test_first_batch_starts_at_the_reference(undisturbed: Observed) -> None:
     first, *_, last = undisturbed.run.records("metrics")
-    assert abs(first["kl/reference_mean"]) < 1e-3  # mean over two steps, the first of which at 0
-    assert last["kl/reference_mean"] > 1e-5
+    # The trainer itself stops if they differ before the first step; later they drift apart.
+    assert 0 < first["kl/reference_mean"] < last["kl/reference_mean"]
     assert first["loss/entropy"] > 1.0
     assert 0 < first["train/gradient_norm"] < 50
 

@@ -84,3 +84,8 @@ def test_samples_keep_their_numbers() -> None:
 @pytest.mark.parametrize("ranks", [3, 4])
 def test_fewer_samples_than_ranks(ranks: int) -> None:
     assert rank_shares([7, 8], ranks) == [[1], [0], *[[]] * (ranks - 2)]
+
+
+def test_a_micro_batch_may_fill_its_budget() -> None:
+    assert len(micro_batches_by_tokens(range(4), [5, 5, 5, 5], 10)) == 2
+    assert len(micro_batches_by_tokens(range(4), [5, 5, 5, 5], 9)) == 4

@@ -1,8 +1,10 @@
 """The wish to stop, as SIGTERM brings it."""
 
 import signal
-import threading
+import time
 from types import FrameType
+
+_SLICE_SECONDS = 0.1
 
 
 class StoppedError(Exception):
@@ -10,10 +12,14 @@ class StoppedError(Exception):
 
 
 class StopFlag:
-    """Set by SIGTERM or SIGINT; looked at wherever the trainer waits or a batch ends."""
+    """Set by SIGTERM or SIGINT; looked at wherever the trainer waits or a batch ends.
+
+    A plain flag: a handler that takes a lock, as that of an event, can meet the main thread
+    holding it.
+    """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._is_set = False
 
     def listen(self) -> "StopFlag":
         """Takes the signals over. Main thread only."""
@@ -23,13 +29,16 @@ class StopFlag:
 
     def check(self) -> None:
         """Raises `StoppedError` once a stop was asked for."""
-        if self._event.is_set():
+        if self._is_set:
             raise StoppedError
 
     def wait(self, seconds: float) -> None:
         """Sleeps, but wakes up for a stop and raises `StoppedError`."""
-        self._event.wait(seconds)
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(left, _SLICE_SECONDS))
         self.check()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._event.set()
+        self._is_set = True

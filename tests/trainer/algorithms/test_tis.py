@@ -30,3 +30,10 @@ def test_a_token_that_the_engine_held_impossible_gets_the_cap() -> None:
 def test_no_gradient_flows_through_a_weight() -> None:
     log_probs = torch.zeros(2, requires_grad=True)
     assert not tis_weights(log_probs, torch.zeros(2), cap=2)[0].requires_grad
+
+
+def test_a_weight_far_below_one_stays() -> None:
+    """The truncation is one-sided: exp(-3) = 0.0498, below the inverse of the cap."""
+    weights, capped = tis_weights(torch.tensor([-4.0]), torch.tensor([-1.0]), cap=2)
+    assert weights.tolist() == pytest.approx([0.0498], abs=1e-4)
+    assert not capped.any()

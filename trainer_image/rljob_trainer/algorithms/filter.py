@@ -3,6 +3,8 @@
 import importlib
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from rljob.buffer.records import Sample
 from rljob.errors import UsageError
 
@@ -61,10 +63,10 @@ def _checked(spec: str, function: Callable[[list[Sample]], object]) -> GroupFilt
                 f"{_FIELD}: {spec} raised {type(error).__name__}: {error} on a group of "
                 f"{len(samples)} samples"
             ) from error
-        if not isinstance(answer, bool):
+        if not isinstance(answer, bool | np.bool_):
             raise UsageError(
                 f"{_FIELD}: {spec} returned {answer!r}, a {type(answer).__name__}; allowed: bool"
             )
-        return answer
+        return bool(answer)
 
     return accepts

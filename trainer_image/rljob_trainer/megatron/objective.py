@@ -47,10 +47,13 @@ class Objective:
         mean = partial(sample_mean, mask=batch.loss_mask, count=global_batch_size)
         assert batch.old_log_probs is not None
         assert batch.advantages is not None
-        # What stands in the padding must not overflow on the way to where it is masked.
-        log_probs = log_probs.where(batch.valid, 0)
+        # What stands where nothing is learned (padding, a tool's tokens) must not overflow on the
+        # way to the mask: the gradient of a masked NaN is NaN.
+        learned = batch.valid & (batch.loss_mask > 0)
+        log_probs = log_probs.where(learned, 0)
+        old = batch.old_log_probs.where(learned, 0)
         policy, clipped = clipped_policy_loss(
-            log_probs - batch.old_log_probs,
+            log_probs - old,
             batch.advantages,
             low=spec.clip.low,
             high=spec.clip.high,
@@ -58,19 +61,19 @@ class Objective:
         )
         if spec.mismatch.correction == "tis":
             weights, _ = tis_weights(
-                batch.old_log_probs, batch.rollout_log_probs, cap=spec.mismatch.cap
+                old, batch.rollout_log_probs.where(learned, 0), cap=spec.mismatch.cap
             )
             policy = policy * weights
         report = {
             "loss/policy": mean(policy),
-            "loss/entropy": mean(entropy),
+            "loss/entropy": mean(entropy.where(learned, 0)),
             "train/clip_share": mean(clipped.float()),
         }
         loss = report["loss/policy"]
         if spec.entropy_coefficient:
             loss = loss - spec.entropy_coefficient * report["loss/entropy"]
         if batch.reference_log_probs is not None:
-            log_ratio = log_probs - batch.reference_log_probs
+            log_ratio = log_probs - batch.reference_log_probs.where(learned, 0)
             report["loss/kl"] = mean(kl_divergence(log_ratio, spec.kl.estimator))
             report["kl/reference_mean"] = mean(kl_divergence(log_ratio.detach(), "k3"))
             if spec.kl.loss_coefficient:
