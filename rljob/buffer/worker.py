@@ -51,7 +51,7 @@ class WorkerBuffer:
             retry=Retry(NoBackoff(), 0),
             **connection.options(CLIENT_NAME_PREFIX + worker, password),
         )
-        self._redis: Any = redis.asyncio.Redis(connection_pool=pool)
+        self._redis: Any = redis.asyncio.Redis.from_pool(pool)  # which it then closes
         self._scripts = {
             name: self._redis.register_script(script.source(name)) for name in _SCRIPTS
         }
