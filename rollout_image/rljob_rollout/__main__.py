@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from pathlib import Path
 
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.role import run_role
@@ -12,10 +13,17 @@ def main(environment: RoleEnvironment) -> None:
     """Works for the job of the environment until its end."""
     # Until the worker listens itself: nothing is begun yet that would have to be given back.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    from rljob_rollout.engine import EngineProcess
     from rljob_rollout.worker import Worker
 
+    process = EngineProcess(
+        environment.host,
+        Path(environment.run_dir) / "logs" / f"engine-{environment.replica}.log",
+        [key for key in (environment.engine_api_key, environment.engine_admin_key) if key],
+    )
+
     async def work() -> None:
-        await Worker(environment).run()
+        await Worker(environment, process).run()
 
     asyncio.run(work())
 

@@ -81,7 +81,7 @@ class EngineClient:
         while missing := [place for place in range(len(wanted)) if place not in found]:
             reply = await self._request([wanted[place] for place in missing])
             for place, item in zip(missing, reply, strict=True):
-                response = _response(item)
+                response = parse_response(item)
                 if response is not None:
                     found[place] = response
         responses = (found[place] for place in range(len(wanted)))
@@ -136,8 +136,13 @@ class EngineClient:
         return values
 
 
-def _response(item: dict[str, Any]) -> Response | None:
-    """None where the engine aborted it."""
+def parse_response(item: dict[str, Any]) -> Response | None:
+    """A sample of the engine's reply; None where an update of the weights aborted it.
+
+    Raises:
+        RefusedError: the engine gave it up for another reason.
+        ValueError: a token has no log-probability or no version.
+    """
     meta = item["meta_info"]
     finish = meta["finish_reason"]
     if finish["type"] == "abort":

@@ -36,8 +36,12 @@ _FAREWELL_SECONDS = 3.0
 class Worker:
     """One rollout replica. It owns nothing that cannot be lost: the trainer has the truth."""
 
-    def __init__(self, environment: RoleEnvironment) -> None:
+    def __init__(self, environment: RoleEnvironment, process: EngineProcess) -> None:
         """Loads the rewards; the engine is not started yet.
+
+        Args:
+            environment: of this replica.
+            process: the engine that is started, watched and stopped.
 
         Raises:
             UsageError: a reward does not import, or the metrics port can't be had.
@@ -54,14 +58,10 @@ class Worker:
             self._metrics.registry,
             self._metrics.status,
         )
-        self._process = EngineProcess(
-            environment.host,
-            Path(environment.run_dir) / "logs" / f"engine-{environment.replica}.log",
-            [key for key in (self._api_key, environment.engine_admin_key) if key],
-        )
+        self._process = process
         # New at each start: the weights of a restarted engine are not those of the old one.
         self._engine = Engine(
-            id=f"{self._name}/{secrets.token_hex(4)}", worker=self._name, url=self._process.url
+            id=f"{self._name}/{secrets.token_hex(4)}", worker=self._name, url=process.url
         )
         self._buffer = WorkerBuffer(
             environment.buffer_url,

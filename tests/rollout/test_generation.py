@@ -1,0 +1,93 @@
+"""What is made of an engine's replies, and how requests are divided."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rljob.api.rollout import RewardSpec, SamplingSpec
+from rljob.buffer.records import Group, Lease, VersionSpan
+from rljob_rollout.generation import RefusedError, parse_response
+from rljob_rollout.serving import portions
+
+
+def item(spans: list[tuple[str, int, int]], **meta: Any) -> dict[str, Any]:
+    """A reply for three tokens, as SGLang 0.5.23 gives it."""
+    return {
+        "output_ids": [5, 6, 1],
+        "meta_info": {
+            "finish_reason": {"type": "stop", "matched": 1},
+            "output_token_logprobs": [[-0.5, 5, None], [-1.5, 6, None], [-0.25, 1, None]],
+            "weight_version": spans[-1][0],
+            "weight_versions": [{"version": v, "start": s, "end": e} for v, s, e in spans],
+            **meta,
+        },
+    }
+
+
+def test_tokens_logprobs_and_versions_are_those_of_the_engine() -> None:
+    response = parse_response(item([("7", 0, 2), ("8", 2, 3)]))
+    assert response is not None
+    assert response.tokens.tolist() == [5, 6, 1]
+    assert response.tokens.dtype == np.int32
+    assert response.logprobs.tolist() == [-0.5, -1.5, -0.25]
+    assert response.logprobs.dtype == np.float32
+    assert response.versions == (VersionSpan(7, 0, 2), VersionSpan(8, 2, 3))
+    assert response.finish == "stop"
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [[("7", 0, 2)], [("7", 1, 3)], [("7", 0, 1), ("8", 2, 3)], [("7", 0, 4)]],
+    ids=["ends early", "begins late", "has a gap", "ends late"],
+)
+def test_a_token_without_a_version_is_an_error(spans: list[tuple[str, int, int]]) -> None:
+    with pytest.raises(ValueError, match="3 tokens with 3 log-probabilities and weight versions"):
+        parse_response(item(spans))
+
+
+def test_a_missing_logprob_is_an_error() -> None:
+    with pytest.raises(ValueError, match="3 tokens with 1 log-probabilities"):
+        parse_response(item([("7", 0, 3)], output_token_logprobs=[[-0.5, 5, None]]))
+
+
+def test_what_a_pause_aborted_is_no_response_and_what_is_refused_is_an_error() -> None:
+    aborted = {"type": "abort", "message": "Aborted", "status_code": None}
+    assert parse_response(item([("7", 0, 3)], finish_reason=aborted)) is None
+    refused = {"type": "abort", "message": "too long", "status_code": 400}
+    with pytest.raises(RefusedError, match="400: too long"):
+        parse_response(item([("7", 0, 3)], finish_reason=refused))
+
+
+def lease(samples: int, tokens: int) -> Lease:
+    group = Group(
+        id=1,
+        incarnation=1,
+        kind="train",
+        prompt="",
+        prompt_tokens=np.array([1], np.int32),
+        label=None,
+        metadata={},
+        samples=samples,
+        sampling=SamplingSpec(max_response_tokens=tokens).model_dump(),
+        reward=RewardSpec().model_dump(),
+        seed=0,
+    )
+    return Lease("train 1-1", group, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("samples", "tokens", "sizes"),
+    [
+        (8, 4, [32, 32, 16]),  # 256 samples in a request
+        (8, 128, [8] * 10),  # 8,192 tokens
+        (8, 1024, [1] * 80),
+        (16, 8192, [1] * 80),  # one group goes by itself, however large
+        (1, 4, [80]),
+    ],
+)
+def test_short_responses_share_a_request_and_long_ones_do_not(
+    samples: int, tokens: int, sizes: list[int]
+) -> None:
+    leases = [lease(samples, tokens)] * 80
+    assert [len(portion) for portion in portions(leases)] == sizes
