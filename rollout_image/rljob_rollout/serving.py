@@ -106,13 +106,17 @@ class Serving:
                 metadata=group.metadata,
                 response_tokens=ids,
                 status=_status(group, response),
+                index=index,
+                seed=group.seed,
             )
-            for text, ids, response in zip(texts, tokens, responses, strict=True)
+            for index, (text, ids, response) in enumerate(
+                zip(texts, tokens, responses, strict=True)
+            )
         ]
         scores = await self._scorer.score(RewardSpec.model_validate(group.reward), inputs)
         return tuple(
             Sample(
-                index=index,
+                index=judged.index,
                 response=judged.response,
                 response_tokens=response.tokens,
                 logprobs=response.logprobs,
@@ -122,9 +126,7 @@ class Serving:
                 status=judged.status,
                 metadata=score.metadata,
             )
-            for index, (judged, response, score) in enumerate(
-                zip(inputs, responses, scores, strict=True)
-            )
+            for judged, response, score in zip(inputs, responses, scores, strict=True)
         )
 
 

@@ -34,8 +34,9 @@ def load_reward(type_: str, field: str) -> Reward:
         )
     try:
         imported = importlib.import_module(module)
-    # The module is the user's own code, which may raise whatever it likes.
-    except Exception as error:
+    # The module is the user's own code, which may raise whatever it likes, or be a script that
+    # ends with sys.exit(0): the worker would seem to have finished.
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"{field}: found {type_!r}, but the module {module!r} does not import: "
             f"{type(error).__name__}: {error}; allowed: a module on PYTHONPATH or in "

@@ -12,7 +12,7 @@ def text_label(sample: RewardInput, reward: str) -> str:
     """
     if isinstance(sample.label, str):
         return sample.label
-    raise _wrong(sample, reward, "a text")
+    raise wrong_label(sample, reward, "a text")
 
 
 def text_or_number_label(sample: RewardInput, reward: str) -> str | float:
@@ -23,10 +23,11 @@ def text_or_number_label(sample: RewardInput, reward: str) -> str | float:
     """
     if isinstance(sample.label, str | int | float) and not isinstance(sample.label, bool):
         return sample.label
-    raise _wrong(sample, reward, "a text or a number")
+    raise wrong_label(sample, reward, "a text or a number")
 
 
-def _wrong(sample: RewardInput, reward: str, allowed: str) -> UsageError:
+def wrong_label(sample: RewardInput, reward: str, allowed: str) -> UsageError:
+    """The error of a label that `reward` cannot judge by, with the place that it is from."""
     where = sample.metadata.get("source", f"prompt {sample.prompt!r}")
     return UsageError(
         f"{where}: reward {reward}: the label is {sample.label!r}, a "

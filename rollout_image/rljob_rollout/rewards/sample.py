@@ -17,6 +17,8 @@ class RewardInput:
         metadata: of the prompt; `source` is the file and line it is from.
         response_tokens: the response as the engine sampled it.
         status: "completed", or "truncated" at the longest length.
+        index: of the response in its group; the default serves tests of one's own reward.
+        seed: of the group, the same in every attempt and after a resume; default as above.
     """
 
     prompt: str
@@ -25,3 +27,5 @@ class RewardInput:
     metadata: dict[str, Any]
     response_tokens: list[int]
     status: Status
+    index: int = 0
+    seed: int = 0
