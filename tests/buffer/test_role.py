@@ -135,7 +135,7 @@ def test_it_ends_by_itself_once_the_run_is_finished_and_the_others_have_gone(rol
     assert role.logged("buffer[0] info buffer.stopped finished=true")
 
 
-def test_its_clients_are_named(role, runner):
+def test_its_clients_are_named_while_they_are_open(role, runner):
     role.start()
     trainer = role.trainer()
     trainer.start(0)
@@ -143,9 +143,10 @@ def test_its_clients_are_named(role, runner):
     worker.state()
     with role.client() as client:
         names = {entry["name"] for entry in client.client_list()}
-    assert {"rljob-trainer", "rljob-rollout-rollout-3"} <= names
-    worker.close()
-    trainer.close()
+        assert {"rljob-trainer", "rljob-rollout-rollout-3"} <= names
+        worker.close()
+        trainer.close()
+        until(lambda: {entry["name"] for entry in client.client_list()} <= {"", "rljob-buffer"})
 
 
 def test_a_stop_waits_for_the_clients_and_keeps_the_data(role):
