@@ -12,6 +12,7 @@ from rich.console import Console
 from rljob.api import RLJob
 from rljob.api.load import load_job
 from rljob.api.support import unsupported
+from rljob.buffer.client import TrainerBuffer
 from rljob.cli.description import describe
 from rljob.cli.device import check_gpus, threads, visible_gpus
 from rljob.cli.execution import Execution
@@ -72,8 +73,23 @@ def run(
     )
     directory.write_attempt(attempt)
     directory.share()
+    if job.spec.buffer.external is not None:
+        _forget_ended_run(job, placement)
     app = LocalApp(plan(job, placement), logs=logs, gpus=gpus)
     return Execution(app, job, directory, attempt, Console()).run()
+
+
+def _forget_ended_run(job: RLJob, placement: LocalPlacement) -> None:
+    """Empties the job's keys in the user's own server, of which an ended run left some.
+
+    Its workers would read there that all is finished before the trainer has begun. What the run
+    needs to go on is in its directory.
+    """
+    assert job.spec.buffer.external is not None
+    assert job.spec.buffer.external.url is not None
+    buffer = TrainerBuffer(job.spec.buffer.external.url, job.key, placement.secrets.buffer_password)
+    buffer.destroy()
+    buffer.close()
 
 
 def _resolved(file: Path, chosen: Path | None, seed: int | None) -> tuple[RLJob, RunDirectory]:
