@@ -13,6 +13,7 @@ from rljob.api import RLJob
 from rljob.api.load import load_job
 from rljob.api.support import unsupported
 from rljob.buffer.client import TrainerBuffer
+from rljob.buffer.connection import BufferUnavailable
 from rljob.cli.description import describe
 from rljob.cli.device import check_gpus, threads, visible_gpus
 from rljob.cli.execution import Execution
@@ -28,6 +29,7 @@ from rljob.telemetry.outcome import is_finished
 _HOST = "127.0.0.1"
 _METRICS_OPTION = "--metrics-port"
 _SECRET_BYTES = 24
+_PATIENCE_SECONDS = 10.0
 
 
 def run(
@@ -87,9 +89,18 @@ def _forget_ended_run(job: RLJob, placement: LocalPlacement) -> None:
     """
     assert job.spec.buffer.external is not None
     assert job.spec.buffer.external.url is not None
-    buffer = TrainerBuffer(job.spec.buffer.external.url, job.key, placement.secrets.buffer_password)
-    buffer.destroy()
-    buffer.close()
+    buffer = TrainerBuffer(
+        job.spec.buffer.external.url,
+        job.key,
+        placement.secrets.buffer_password,
+        patience_seconds=_PATIENCE_SECONDS,
+    )
+    try:
+        buffer.destroy()
+    except BufferUnavailable as error:
+        raise UsageError(f"spec.buffer.external.url: {error}; allowed: a running server") from error
+    finally:
+        buffer.close()
 
 
 def _resolved(file: Path, chosen: Path | None, seed: int | None) -> tuple[RLJob, RunDirectory]:
