@@ -61,7 +61,7 @@ def manifest(directory: Path, rollouts: int, staleness: int) -> dict[str, Any]:
         "metadata": {"name": f"step-time-{staleness}"},
         "spec": {
             "model": {"checkpoint": str(directory / "model")},
-            "data": {"prompts": [str(directory / "train.jsonl")]},
+            "data": {"prompts": [str(directory / "train.jsonl")], "maxPromptTokens": 8},
             "algorithm": {"samplesPerPrompt": 8},
             "schedule": {
                 "rollouts": rollouts,
