@@ -113,6 +113,7 @@ def test_the_demo_begins_anew_after_it_has_finished(ready: Path) -> None:
 def test_the_demo_goes_on_with_the_same_model_after_it_was_stopped(ready: Path) -> None:
     run = ready / "runs" / "demo"
     run.mkdir(parents=True)
+    (ready / "examples" / "sort_digits" / "build").mkdir(parents=True)
     (run / "summary.json").write_text('{\n  "state": "stopped",\n  "seed": 3\n}\n')
     assert demo(ready) == [RUN]
     assert run.exists()
