@@ -34,7 +34,7 @@ _PASSING_PREFIXES = ("MISCONF", "NOREPLICAS", "UNBLOCKED")  # those without a cl
 log = structlog.get_logger()
 
 
-class BufferUnavailable(Exception):  # noqa: N818 - a state of the world, as the contract names it
+class BufferUnavailable(Exception):  # noqa: N818 - a state of the world, no bug
     """The server could not be reached for as long as the client is patient."""
 
 

@@ -147,21 +147,16 @@ def test_refused_groups_are_dropped_and_replaced(bench: Bench) -> None:
     assert '"event":"drop","group":3,"reason":"filter nonzero-std"' in bench.ledger_file.read_text()
 
 
-def test_filter_that_refuses_everything_ends_the_run(bench: Bench) -> None:
-    exchange = bench.exchange(lambda _: rewarded(1.0, 1.0), algorithm__filter="nonzero-std")
-    exchange._source = OneEpoch(exchange._source)  # type: ignore[assignment]
-    with pytest.raises(UsageError, match=r"spec\.algorithm\.filter: nonzero-std refused"):
+def test_filter_that_refuses_everything_ends_the_run(bench: Bench, tmp_path: Path) -> None:
+    """After an epoch in which no group passed."""
+    lines = (tmp_path / "train.jsonl").read_text().splitlines()[:20]
+    few = tmp_path / "few.jsonl"
+    few.write_text("\n".join(lines))
+    exchange = bench.exchange(
+        lambda _: rewarded(1.0, 1.0), algorithm__filter="nonzero-std", data__prompts=[str(few)]
+    )
+    with pytest.raises(UsageError, match=r"filter: nonzero-std refused 20 groups in a row"):
         exchange.collect()
-
-
-class OneEpoch:
-    """A source that calls itself short: an epoch without a group that passes is the limit."""
-
-    def __init__(self, source: JsonlSource) -> None:
-        self.draw = source.draw
-
-    def __len__(self) -> int:
-        return 20
 
 
 def test_failed_groups_are_dropped_with_their_reason(bench: Bench) -> None:
