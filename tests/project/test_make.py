@@ -110,10 +110,21 @@ def test_the_demo_begins_anew_after_it_has_finished(ready: Path) -> None:
     assert not run.exists()
 
 
-def test_the_demo_goes_on_with_the_same_model_after_it_was_stopped(ready: Path) -> None:
+@pytest.fixture
+def stopped(ready: Path) -> Path:
+    """A clone whose demo was stopped."""
     run = ready / "runs" / "demo"
     run.mkdir(parents=True)
-    (ready / "examples" / "sort_digits" / "build").mkdir(parents=True)
     (run / "summary.json").write_text('{\n  "state": "stopped",\n  "seed": 3\n}\n')
-    assert demo(ready) == [RUN]
-    assert run.exists()
+    return ready
+
+
+def test_the_demo_goes_on_with_the_same_model_after_it_was_stopped(stopped: Path) -> None:
+    (stopped / "examples" / "sort_digits" / "build").mkdir(parents=True)
+    assert demo(stopped) == [RUN]
+    assert (stopped / "runs" / "demo").exists()
+
+
+def test_the_demo_prepares_again_what_was_cleaned_away(stopped: Path) -> None:
+    assert demo(stopped) == [PREPARE, RUN]
+    assert (stopped / "runs" / "demo").exists()
