@@ -83,7 +83,7 @@ def manifest(directory: Path, rollouts: int, staleness: int) -> dict[str, Any]:
 
 
 def measure(directory: Path, rollouts: int, staleness: int) -> dict[str, float]:
-    """Runs the job; median seconds per batch of each stage and in all, warm-up left out."""
+    """Runs the job; mean seconds per batch of each stage and in all, warm-up left out."""
     path = directory / f"job-{staleness}.yaml"
     YAML().dump(manifest(directory, rollouts, staleness), path)
     run_dir = directory / f"run-{staleness}"
@@ -95,7 +95,7 @@ def measure(directory: Path, rollouts: int, staleness: int) -> dict[str, float]:
     lines = (run_dir / "metrics.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines][WARM_UP:]
     return {
-        stage: statistics.median(record.get(f"time/{stage}", 0.0) for record in records)
+        stage: statistics.mean(record.get(f"time/{stage}", 0.0) for record in records)
         for stage in (*STAGES, "total")
     }
 
