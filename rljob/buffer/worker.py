@@ -175,9 +175,24 @@ class WorkerBuffer:
         attempts = self._patience.attempts()
         while True:
             try:
-                reply = await request()
+                reply = await _cancellable(request)
             except redis.RedisError as error:
                 await asyncio.sleep(attempts.failed(error))
             else:
                 attempts.succeeded()
                 return reply
+
+
+async def _cancellable(request: Callable[[], Awaitable[T]]) -> T:
+    """The reply; CancelledError where the task was cancelled meanwhile, at whatever moment.
+
+    redis-py connects and sends with asyncio.wait_for, which up to Python 3.11 forgets a
+    cancellation that comes as it returns: https://github.com/python/cpython/issues/86296.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        return await request()
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
