@@ -13,6 +13,7 @@ import structlog
 from rljob.buffer.client import WorkerBuffer
 from rljob.errors import UsageError
 from rljob.plan.environment import RoleEnvironment
+from rljob_rollout.engine import free_port
 from rljob_rollout.router.listing import EngineListing
 from rljob_rollout.router.process import RouterProcess
 
@@ -32,8 +33,9 @@ class Router:
         """
         job = environment.job()
         host = environment.host
-        _take(host, environment.router_port, "router")
-        metrics_port = _take(host, environment.metrics_port, "metrics")
+        metrics_port = environment.metrics_port or free_port(host)
+        for name, port in (("router", environment.router_port), ("metrics", metrics_port)):
+            _check(host, port, name)
         self._url = f"http://{host}:{environment.router_port}"
         self._process = RouterProcess(
             self._url, metrics_port, Path(environment.run_dir) / "logs" / "router.log"
@@ -98,16 +100,10 @@ async def _first(*work: Coroutine[Any, Any, Any]) -> None:
         task.result()
 
 
-def _take(host: str, port: int, name: str) -> int:
-    """The port, or for 0 one that is free now.
-
-    Raises:
-        UsageError: it can't be had.
-    """
+def _check(host: str, port: int, name: str) -> None:
+    """Raises UsageError where the port can't be had."""
     try:
-        with socket.create_server((host, port)) as probe:
-            taken: int = probe.getsockname()[1]
-            return taken
+        socket.create_server((host, port)).close()
     except (OSError, OverflowError) as error:
         raise UsageError(
             f"{name} port {port} of {host} can't be used: "

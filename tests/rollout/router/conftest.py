@@ -17,8 +17,9 @@ from rljob.api import RLJob
 from rljob.buffer.client import TrainerBuffer, WorkerBuffer
 from rljob.buffer.records import Engine
 from rljob.plan.environment import RoleEnvironment
+from rljob_rollout.engine import free_port
 from tests.rollout.router.stand_in import StandInEngine
-from tests.support.valkey import ValkeyServer, free_port
+from tests.support.valkey import ValkeyServer
 from tests.support.waiting import wait_for
 
 API_KEY, ADMIN_KEY = "key-of-the-engines", "key-of-the-admin"
@@ -41,7 +42,7 @@ class RouterRole:
     """The role's process, and the router as a client sees it."""
 
     def __init__(self, directory: Path, buffer_url: str, **changes: Any) -> None:
-        self.port = free_port()
+        self.port = free_port("127.0.0.1")
         self.url = f"http://127.0.0.1:{self.port}"
         self.run_dir = directory / "run"
         self.run_dir.mkdir()
@@ -56,7 +57,7 @@ class RouterRole:
             "run_dir": str(self.run_dir),
             "buffer_url": buffer_url,
             "engine_api_key": API_KEY,
-            "metrics_port": free_port(),
+            "metrics_port": 0,
             "router_port": self.port,
             "host": "127.0.0.1",
             "rendezvous": "127.0.0.1:1",
@@ -64,7 +65,6 @@ class RouterRole:
             "termination_file": str(self.termination_file),
         }
         environment = RoleEnvironment(**values | changes)
-        self.metrics_port = environment.metrics_port
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "rljob_rollout.router"],

@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from rljob.errors import EXIT_USAGE
+from rljob_rollout.engine import free_port
 from tests.rollout.router.conftest import ADMIN_KEY, API_KEY
-from tests.support.valkey import free_port
 from tests.support.waiting import wait_for
 
 
@@ -167,8 +167,8 @@ def test_a_port_that_is_taken_is_named(start_role, trainer, server, field, name)
 
 
 def test_its_metrics_are_where_they_are_asked_for(start_role, trainer):
-    role = start_role(metrics_port=free_port())
+    port = free_port("127.0.0.1")
+    role = start_role(metrics_port=port)
     role.until_ready()
     role.workers()
-    reply = httpx.get(f"http://127.0.0.1:{role.metrics_port}/metrics")
-    assert "smg_http_requests_total" in reply.text
+    assert "smg_http_requests_total" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
