@@ -39,9 +39,9 @@ def missing_hook(_directory: Path) -> dict[str, Any]:
     ("mistake", "message"),
     [
         (bad_line, "bad.jsonl:2: found no JSON"),
-        (no_weights, "empty-model"),
+        (no_weights, "empty-model: no config.json"),
         (unknown_architecture, "MambaForCausalLM"),
-        (missing_hook, "cannot load 'no_such_module:reward'"),
+        (missing_hook, "the module 'no_such_module' does not import"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

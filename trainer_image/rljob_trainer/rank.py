@@ -17,6 +17,7 @@ from rljob_trainer.desk import Desk
 from rljob_trainer.incarnation import IncarnationFile
 from rljob_trainer.megatron.parallel import Parallel, initialize
 from rljob_trainer.megatron.policy import Policy
+from rljob_trainer.models.source import open_source
 from rljob_trainer.stop import StopFlag
 
 log = structlog.get_logger()
@@ -40,16 +41,19 @@ def main(environment: RoleEnvironment) -> int:
 def _conductor(
     job: RLJob, environment: RoleEnvironment, parallel: Parallel, rank0: Rank0, stop: StopFlag
 ) -> Conductor:
+    spec = job.spec
     run_dir = Path(environment.run_dir)
     desk: Desk | None = None
 
     def open_desk() -> None:
         nonlocal desk
+        for directory in (spec.model.checkpoint, spec.model.reference):
+            if directory is not None:
+                open_source(Path(directory), spec.model.architecture)
         desk = Desk(job, environment, device=parallel.device, stop=stop)
 
-    # The desk first: what is wrong with the data shows before the model is loaded.
+    # First: what is wrong with the checkpoint or the data shows before the model is built.
     rank0(open_desk)
-    spec = job.spec
     reference = None
     if spec.algorithm.kl.loss_coefficient > 0:
         path = Path(spec.model.reference or spec.model.checkpoint)

@@ -35,9 +35,8 @@ from rljob_trainer.microbatch import (
     micro_batches_of_size,
     rank_shares,
 )
-from rljob_trainer.models.checkpoint import Safetensors, save_checkpoint
-from rljob_trainer.models.config import ConfigReader, read_config
-from rljob_trainer.models.registry import architecture_of
+from rljob_trainer.models.checkpoint import save_checkpoint
+from rljob_trainer.models.source import open_source
 from rljob_trainer.trajectory import Trajectory
 
 _TINY = 20_000_000  # parameters up to which a second thread costs more than it brings
@@ -55,19 +54,15 @@ class Policy:
             UsageError: the checkpoint, or an option of the job, is wrong.
         """
         spec = job.spec
-        where = f"model checkpoint {checkpoint}: config.json"
-        fields = read_config(checkpoint, spec.model.architecture)
-        architecture = architecture_of(fields, where)
-        config = architecture.config(ConfigReader(fields, where))
-        weights = Safetensors(checkpoint)
-        weights.check(architecture.table, config)
+        source = open_source(checkpoint, spec.model.architecture)
+        architecture, config = source.architecture, source.config
         dtype = resolve_dtype(spec.model.dtype, parallel.device)
         model = build_model(architecture, config, spec.trainer, parallel, dtype)
         self._spec = spec
         self._parallel = parallel
         self._checkpoint = checkpoint
         self._conversion = Conversion(model, architecture.table, config, parallel)
-        self._conversion.load(weights)
+        self._conversion.load(source.weights)
         self._objective = Objective(spec.algorithm)
         self._trainer = _Trainer(job, model, parallel, dtype) if trainable else None
         if not trainable:

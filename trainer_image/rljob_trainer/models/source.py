@@ -1,0 +1,40 @@
+"""A Hugging Face checkpoint that was looked through and can be loaded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rljob_trainer.models.architecture import Architecture
+from rljob_trainer.models.checkpoint import Safetensors
+from rljob_trainer.models.config import ConfigReader, ModelConfig, read_config
+from rljob_trainer.models.registry import architecture_of
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """What a policy is built and filled from."""
+
+    architecture: Architecture
+    config: ModelConfig
+    weights: Safetensors
+
+
+def open_source(directory: Path, changes: Mapping[str, Any] | None) -> ModelSource:
+    """Reads config.json and the names and shapes of all weights; no weights yet.
+
+    Args:
+        directory: the checkpoint.
+        changes: the manifest's `model.architecture`.
+
+    Raises:
+        UsageError: it is no checkpoint, of an unknown architecture, or its weights are not those
+            of its config; with the first difference.
+    """
+    where = f"model checkpoint {directory}: config.json"
+    fields = read_config(directory, changes)
+    architecture = architecture_of(fields, where)
+    config = architecture.config(ConfigReader(fields, where))
+    weights = Safetensors(directory)
+    weights.check(architecture.table, config)
+    return ModelSource(architecture, config, weights)
