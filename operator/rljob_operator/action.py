@@ -1,0 +1,95 @@
+"""What `reconcile` decides: the actions, as plain data that `apply` performs in their order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from rljob_operator.observed import Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Server-side apply of a child, with force: the operator owns what it states.
+
+    Args:
+        ref: the child.
+        manifest: complete, with the hash annotation, labels and owner reference.
+    """
+
+    ref: Ref
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Creation of a child that must never be overwritten (a claim).
+
+    That it exists already is no error: another pass was faster.
+    """
+
+    ref: Ref
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Deletion of a child in the background; that it has gone already is no error.
+
+    Args:
+        ref: the child.
+        uid: only this very object; another of its name stays.
+    """
+
+    ref: Ref
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Annotate:
+    """Sets annotations of a pod (merge patch); that it has gone already is no error."""
+
+    pod: str
+    annotations: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Finalizer:
+    """Sets or removes the operator's finalizer on the job."""
+
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """Deletes the job itself (its time to live is over)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event on the job, for a person."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+Action = Apply | Create | Delete | Annotate | Finalizer | DeleteJob
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """All that follows from one look at a job.
+
+    Args:
+        actions: in their order.
+        status: the whole status as it must stand; written once, after the actions, and only where
+            it differs. None: the object has gone or is not this operator's, nothing is written.
+        events: told once the status is written.
+        requeue: look again after this time, even if nothing changes. None: only a change matters.
+    """
+
+    actions: tuple[Action, ...] = ()
+    status: Mapping[str, Any] | None = None
+    events: tuple[Event, ...] = ()
+    requeue: timedelta | None = None
