@@ -92,7 +92,7 @@ class Run:
             )
         return self
 
-    def wait(self, seconds: float = 240) -> int:
+    def wait(self, seconds: float = 600) -> int:
         """The command's exit code."""
         assert self._process is not None
         return self._process.wait(seconds)
@@ -112,7 +112,7 @@ class Run:
             self._process.kill()
             self._process.wait()
 
-    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = 180) -> None:
+    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = 400) -> None:
         """Waits for something to happen while the command runs; fails if it ends before."""
         process = self._process
         assert process is not None
