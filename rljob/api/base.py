@@ -2,22 +2,29 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
-PositiveInt = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
+LARGEST_INT = 2**31 - 1  # Kubernetes counts in 32 bits; products of two stay within 64
+PositiveInt = Annotated[int, Field(ge=1, le=LARGEST_INT)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=LARGEST_INT)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
-HOOK = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+# Read by Rust's, Python's and Go's regular expressions alike; \w would not be the same in them.
+HOOK = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$"
 REDIS_URL = r"^rediss?://"
 HTTP_URL = r"^https?://"
 QUANTITY = r"^[0-9]+(\.[0-9]+)?([EPTGMk]i?|[mun])?$"
-METRIC_NAME = r"^[A-Za-z0-9][\w.-]*$"
+METRIC_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 DNS_LABEL = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
-ABSOLUTE_PATH = r"^/"
+DNS_SUBDOMAIN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
+DATA_KEY = r"^[A-Za-z0-9_.-]+$"
+CONTROLLER = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9._/-]+$"
+RESOURCE = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$"
+NETWORK = r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?/)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
+MOUNT_PATH = r"^(/[^/:]+)+/?$"
 # What messages and the reference say instead of a regular expression.
 PATTERN_WORDS = {
     HOOK: "module:name",
@@ -26,11 +33,25 @@ PATTERN_WORDS = {
     QUANTITY: "a Kubernetes quantity, e.g. 10Gi",
     METRIC_NAME: "letters, digits, '.', '_' and '-'",
     DNS_LABEL: "lower-case letters, digits and '-'",
-    ABSOLUTE_PATH: "an absolute path",
+    DNS_SUBDOMAIN: "a name of lower-case letters, digits, '-' and '.'",
+    DATA_KEY: "letters, digits, '.', '_' and '-'",
+    CONTROLLER: "a domain and a name, e.g. rljob.dev/operator",
+    RESOURCE: "a domain and a name, e.g. rdma/hca",
+    NETWORK: "a name, or namespace/name",
+    MOUNT_PATH: "an absolute path without ':' and '//'",
 }
-Text = Annotated[str, Field(min_length=1)]
+# What the lists of the CRD say of their items, besides what pydantic checks.
+UNIQUE: dict[str, JsonValue] = {"uniqueItems": True}
+BY_NAME: dict[str, JsonValue] = {
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["name"],
+}
+Text = Annotated[str, Field(min_length=1, max_length=1024)]
+FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
 # "package.module:attribute", the user's own code on PYTHONPATH.
-Hook = Annotated[str, Field(pattern=HOOK)]
+Hook = Annotated[str, Field(pattern=HOOK, max_length=256)]
+# Another object in the job's namespace.
+ObjectName = Annotated[str, Field(pattern=DNS_SUBDOMAIN, max_length=253)]
 
 
 class Part(BaseModel):

@@ -2,14 +2,14 @@
 
 from pydantic import Field
 
-from rljob.api.base import QUANTITY, REDIS_URL, Part
+from rljob.api.base import DATA_KEY, QUANTITY, REDIS_URL, ObjectName, Part
 
 
 class SecretKeyRef(Part):
     """A key of a Secret in the job's namespace."""
 
-    name: str = Field(min_length=1, description="Name of the Secret.")
-    key: str = Field(min_length=1, description="Key in the Secret.")
+    name: ObjectName = Field(description="Name of the Secret.")
+    key: str = Field(pattern=DATA_KEY, max_length=253, description="Key in the Secret.")
 
 
 class ExternalBufferSpec(Part):
@@ -18,6 +18,7 @@ class ExternalBufferSpec(Part):
     url: str | None = Field(
         None,
         pattern=REDIS_URL,
+        max_length=1024,
         description="redis:// or rediss:// URL without a password (for `rljob run`).",
     )
     url_secret_ref: SecretKeyRef | None = Field(
@@ -31,6 +32,7 @@ class PersistenceSpec(Part):
     size: str = Field(
         "10Gi",
         pattern=QUANTITY,
+        max_length=128,
         description="Size of the volume, a Kubernetes quantity.",
     )
 

@@ -2,13 +2,13 @@
 
 from pydantic import Field
 
-from rljob.api.base import Part
+from rljob.api.base import FilePath, ObjectName, Part
 
 
 class CodeSpec(Part):
     """Modules put on PYTHONPATH of every role."""
 
-    config_map_ref: str | None = Field(None, description="ConfigMap with Python files.")
-    directory: str | None = Field(
+    config_map_ref: ObjectName | None = Field(None, description="ConfigMap with Python files.")
+    directory: FilePath | None = Field(
         None, description="Directory (for `rljob run`). Default: the manifest's own."
     )

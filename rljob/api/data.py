@@ -2,19 +2,20 @@
 
 from pydantic import Field
 
-from rljob.api.base import Hook, Part, PositiveInt, Text
+from rljob.api.base import FilePath, Hook, Part, PositiveInt, Text
 
 
 class DataSpec(Part):
     """The prompt data: JSON Lines read as a stream, or the user's own source."""
 
-    prompts: list[Text] = Field(
+    prompts: list[FilePath] = Field(
         default_factory=list,
+        max_length=1024,
         description="JSON Lines files, one prompt a line, read as a stream in this order.",
     )
     input_key: Text = Field("prompt", description="Key of the prompt in a line.")
     label_key: Text = Field("label", description="Key of the reference answer in a line.")
-    metadata_key: str | None = Field(
+    metadata_key: Text | None = Field(
         None, description="Key of an object that is handed to rewards and hooks. Default: none."
     )
     apply_chat_template: bool = Field(

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from rljob.api.base import METRIC_NAME, Part, PositiveInt, Probability
+from rljob.api.base import METRIC_NAME, FilePath, Part, PositiveInt, Probability
 from rljob.api.rollout import RewardSpec
 
 
@@ -19,8 +19,8 @@ class EvaluationSamplingSpec(Part):
 class EvaluationSpec(Part):
     """One evaluation data set."""
 
-    name: str = Field(pattern=METRIC_NAME, description="Name in metrics and report.")
-    prompts: str = Field(min_length=1, description="JSON Lines file.")
+    name: str = Field(pattern=METRIC_NAME, max_length=63, description="Name in metrics and report.")
+    prompts: FilePath = Field(description="JSON Lines file.")
     samples_per_prompt: PositiveInt = Field(1, description="Responses per prompt.")
     limit: PositiveInt | None = Field(None, description="Use the first so many lines only.")
     sampling: EvaluationSamplingSpec = Field(

@@ -4,11 +4,13 @@ from typing import Any, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
-from rljob.api.base import Part
+from rljob.api.base import LARGEST_INT, Part
+from rljob.api.null import without_nulls
 from rljob.api.problem import NOTHING, Path, Problem, show
 from rljob.api.rljob import RLJob
-from rljob.api.vocabulary import names_at, nearest, places_of, schema_at, words
+from rljob.api.vocabulary import names_at, nearest, places_of, root, schema_at, words
 
 UNKNOWN = "an unknown field"
 Model = TypeVar("Model", bound=Part)
@@ -19,12 +21,14 @@ def parse(value: dict[str, Any], spoiled: set[Path]) -> tuple[RLJob, list[Proble
 
     With problems the job is partial: a wrong or missing field is not an attribute of it, and
     reading one raises AttributeError (see `is_left_out`). It serves to check what can be checked.
-    Numbers and texts are not converted into each other, as Kubernetes would not either.
+    Numbers and texts are not converted into each other, as Kubernetes would not either; and null
+    leaves a field out that takes no null, as it does there.
 
     Args:
         value: the document.
         spoiled: fields that the document could not say; they are left out, and not told again.
     """
+    value = without_nulls(value, root())
     try:
         job = RLJob.model_validate(value, strict=True, by_alias=True, by_name=False)
         problems: list[Problem] = []
@@ -46,7 +50,7 @@ def is_left_out(error: AttributeError) -> bool:
 
 def _problems(error: ValidationError, value: dict[str, Any]) -> list[Problem]:
     found: dict[Path, Problem] = {}
-    for detail in error.errors(include_url=False, include_context=False):
+    for detail in error.errors(include_url=False):
         path = _data_path(value, detail["loc"], missing=detail["type"] == "missing")
         if path in found:  # one verdict for each alternative of a union
             continue
@@ -55,7 +59,7 @@ def _problems(error: ValidationError, value: dict[str, Any]) -> list[Problem]:
         elif detail["type"] == "missing":
             found[path] = Problem(path, NOTHING, _allowed(path), "the field is required")
         else:
-            found[path] = Problem(path, show(detail["input"]), _allowed(path))
+            found[path] = _refused(path, detail)
     return list(found.values())
 
 
@@ -79,6 +83,21 @@ def _allowed(path: Path) -> str:
     schema = schema_at(path)
     # An item of a mapping of texts has no schema of its own.
     return words(schema) if schema is not None else "a text"
+
+
+def _refused(path: Path, detail: ErrorDetails) -> Problem:
+    """A value that is not allowed; of the bounds that few ever cross, the one that was."""
+    said, allowed, bounds = show(detail["input"]), _allowed(path), detail.get("ctx", {})
+    match detail["type"]:
+        case "less_than_equal" if bounds["le"] == LARGEST_INT:
+            allowed = f"at most {LARGEST_INT}"
+        case "string_too_long" if str(bounds["max_length"]) not in allowed:
+            allowed = f"at most {bounds['max_length']} characters"
+        case "too_long":
+            said, allowed = f"{bounds['actual_length']} items", f"at most {bounds['max_length']}"
+        case "too_short":
+            allowed = f"at least {bounds['min_length']} item"
+    return Problem(path, said, allowed)
 
 
 def _unknown(path: Path) -> Problem:

@@ -4,13 +4,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from rljob.api.base import Part
+from rljob.api.base import FilePath, Part, Text
 
 
 class ModelSpec(Part):
     """The policy and its frozen reference."""
 
-    preset: str | None = Field(
+    preset: Text | None = Field(
         None, description="Name of a published model whose architecture is known, e.g. qwen3-4b."
     )
     architecture: dict[str, Any] | None = Field(
@@ -18,13 +18,12 @@ class ModelSpec(Part):
         description="The architecture by hand, in the terms of a Hugging Face config.json. "
         "Default: read from the checkpoint.",
     )
-    checkpoint: str = Field(
-        min_length=1,
+    checkpoint: FilePath = Field(
         description="Directory with the initial weights: Hugging Face (config.json and "
         "safetensors) or Megatron torch_dist, detected. On a laptop a relative path starts at the "
         "manifest.",
     )
-    reference: str | None = Field(
+    reference: FilePath | None = Field(
         None,
         description="Directory of the frozen reference policy for the KL term. "
         "Default: the checkpoint.",

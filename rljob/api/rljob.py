@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from rljob.api.algorithm import AlgorithmSpec
-from rljob.api.base import DNS_LABEL, Part
+from rljob.api.base import BY_NAME, CONTROLLER, DNS_LABEL, LARGEST_INT, Part
 from rljob.api.buffer import BufferSpec
 from rljob.api.code import CodeSpec
 from rljob.api.data import DataSpec
@@ -43,9 +43,14 @@ class RLJobSpec(Part):
     """What is wanted."""
 
     suspend: bool = Field(False, description="Hold the job without pods (Kueue-compatible).")
-    managed_by: str = Field("rljob.dev/operator", description="The controller that runs this job.")
+    managed_by: str = Field(
+        "rljob.dev/operator",
+        pattern=CONTROLLER,
+        max_length=63,
+        description="The controller that runs this job.",
+    )
     seed: int = Field(
-        1, ge=0, lt=2**31, description="Seed of the data order, of sampling and of training."
+        1, ge=0, le=LARGEST_INT, description="Seed of the data order, of sampling and of training."
     )
     colocate: bool = Field(
         False, description="Trainer and engines share the same GPUs, taking turns."
@@ -65,7 +70,10 @@ class RLJobSpec(Part):
     network: NetworkSpec = Field(default_factory=NetworkSpec, description="The network.")
     storage: StorageSpec = Field(default_factory=StorageSpec, description="Volumes.")
     evaluation: list[EvaluationSpec] = Field(
-        default_factory=list, description="Held-out data sets."
+        default_factory=list,
+        max_length=64,
+        json_schema_extra=BY_NAME,
+        description="Held-out data sets.",
     )
     code: CodeSpec = Field(default_factory=CodeSpec, description="The user's own code.")
     gang: GangSpec = Field(default_factory=GangSpec, description="Gang scheduling.")

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from rljob.api.base import (
     HTTP_URL,
+    LARGEST_INT,
+    UNIQUE,
     Hook,
     NonNegativeInt,
     Part,
@@ -21,11 +23,19 @@ class SamplingSpec(Part):
 
     temperature: PositiveFloat = Field(1.0, description="Softmax temperature, above 0.")
     top_p: Probability = Field(1.0, description="Nucleus: smallest set with this probability.")
-    top_k: int = Field(-1, ge=-1, description="Most likely tokens kept; -1: all.")
+    top_k: int = Field(-1, ge=-1, le=LARGEST_INT, description="Most likely tokens kept; -1: all.")
     max_response_tokens: PositiveInt = Field(1024, description="Longest response, in tokens.")
-    stop: list[Text] = Field(default_factory=list, description="Texts that end a response.")
+    stop: list[Text] = Field(
+        default_factory=list,
+        max_length=64,
+        json_schema_extra=UNIQUE,
+        description="Texts that end a response.",
+    )
     stop_token_ids: list[NonNegativeInt] = Field(
-        default_factory=list, description="Tokens that end a response, besides end-of-sequence."
+        default_factory=list,
+        max_length=64,
+        json_schema_extra=UNIQUE,
+        description="Tokens that end a response, besides end-of-sequence.",
     )
     ignore_eos: bool = Field(
         False, description="Go on after an end-of-sequence token, up to maxResponseTokens."
@@ -52,7 +62,9 @@ class RewardSpec(Part):
     type: Literal["exact", "math", "f1", "random"] | Hook = Field(
         "exact", description='Name in the reward hub, or "module:function".'
     )
-    url: str | None = Field(None, pattern=HTTP_URL, description="Address of a remote reward model.")
+    url: str | None = Field(
+        None, pattern=HTTP_URL, max_length=2048, description="Address of a remote reward model."
+    )
     timeout_seconds: PositiveFloat = Field(
         30.0, description="Seconds after which scoring a sample has failed."
     )

@@ -13,7 +13,9 @@ class FailureRule(Part):
     role: Literal["trainer", "rollout", "buffer", "router"] | None = Field(
         None, description="The role. Default: any."
     )
-    exit_codes: list[NonNegativeInt] = Field(min_length=1, description="Exit codes.")
+    exit_codes: list[NonNegativeInt] = Field(
+        min_length=1, max_length=255, description="Exit codes."
+    )
     action: Literal["FailJob", "Restart", "Ignore"] = Field(description="What follows.")
 
 
@@ -28,5 +30,7 @@ class RunPolicySpec(Part):
         None, description="Seconds after its end when the job is deleted. Default: never."
     )
     failure: list[FailureRule] = Field(
-        default_factory=list, description="Rules by exit code and role, the first match wins."
+        default_factory=list,
+        max_length=32,
+        description="Rules by exit code and role, the first match wins.",
     )

@@ -37,6 +37,7 @@ class Progress(Part):
 
     rollout: NonNegativeInt = Field(0, description="Rollout batches trained on.")
     rollouts: NonNegativeInt = Field(0, description="Rollout batches wanted.")
+    display: str = Field("", description="rollout/rollouts, as tables show it.")
     reward: float | None = Field(None, description="Mean reward of the last rollout batch.")
     eta_seconds: NonNegativeInt | None = Field(None, description="Seconds left, estimated.")
 

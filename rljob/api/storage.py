@@ -2,14 +2,16 @@
 
 from pydantic import Field
 
-from rljob.api.base import ABSOLUTE_PATH, DNS_LABEL, Part
+from rljob.api.base import BY_NAME, DNS_LABEL, MOUNT_PATH, FilePath, ObjectName, Part
 
 
 class RunStorageSpec(Part):
     """Where checkpoints, ledger, TensorBoard files and report go."""
 
-    claim_name: str | None = Field(None, description="PersistentVolumeClaim (on Kubernetes).")
-    directory: str | None = Field(
+    claim_name: ObjectName | None = Field(
+        None, description="PersistentVolumeClaim (on Kubernetes)."
+    )
+    directory: FilePath | None = Field(
         None,
         description="Directory (for `rljob run`). Default: runs/<name of the job>.",
     )
@@ -19,8 +21,10 @@ class VolumeSpec(Part):
     """A claim mounted into the trainer and the rollout."""
 
     name: str = Field(pattern=DNS_LABEL, max_length=63, description="Name of the volume.")
-    claim_name: str = Field(min_length=1, description="PersistentVolumeClaim.")
-    mount_path: str = Field(pattern=ABSOLUTE_PATH, description="Absolute path in the containers.")
+    claim_name: ObjectName = Field(description="PersistentVolumeClaim.")
+    mount_path: str = Field(
+        pattern=MOUNT_PATH, max_length=1024, description="Absolute path in the containers."
+    )
     read_only: bool = Field(False, description="Mount it read-only.")
 
 
@@ -28,4 +32,9 @@ class StorageSpec(Part):
     """The run's own storage, and further volumes."""
 
     run: RunStorageSpec = Field(default_factory=RunStorageSpec, description="The run directory.")
-    volumes: list[VolumeSpec] = Field(default_factory=list, description="Further volumes.")
+    volumes: list[VolumeSpec] = Field(
+        default_factory=list,
+        max_length=64,
+        json_schema_extra=BY_NAME,
+        description="Further volumes.",
+    )

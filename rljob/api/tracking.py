@@ -2,14 +2,14 @@
 
 from pydantic import Field
 
-from rljob.api.base import Part
+from rljob.api.base import Part, Text
 
 
 class WandbSpec(Part):
     """Weights & Biases."""
 
-    project: str = Field(min_length=1, description="Project.")
-    group: str | None = Field(None, description="Group of the run.")
+    project: Text = Field(description="Project.")
+    group: Text | None = Field(None, description="Group of the run.")
 
 
 class TrackingSpec(Part):

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
-from rljob.api.base import PATTERN_WORDS
+from rljob.api.base import LARGEST_INT, NETWORK, PATTERN_WORDS
 from rljob.api.problem import Path
 from rljob.api.rljob import RLJob
 
 Schema = dict[str, Any]
+LONGEST_NAME = 100  # a text that may be longer is not a matter of counting
 NUMBERS = {"integer": "a whole number", "number": "a number"}
 
 
@@ -113,9 +114,9 @@ def _words(schema: Schema) -> str:
 
 def _range(schema: Schema) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
-    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-    if isinstance(below, int) and schema["type"] == "integer":
-        high = below - 1
+    above = schema.get("exclusiveMinimum")
+    if high == LARGEST_INT:
+        high = None  # of interest only to the few who cross it, see rljob.api.fields
     if low is not None and high is not None:
         return f" from {low} to {high}"
     limits = [
@@ -128,7 +129,7 @@ def _range(schema: Schema) -> str:
 
 def _text(schema: Schema) -> str:
     said = PATTERN_WORDS[schema["pattern"]] if "pattern" in schema else "a text"
-    if "maxLength" in schema:
+    if schema.get("maxLength", LONGEST_NAME) < LONGEST_NAME:
         said += f", at most {schema['maxLength']} characters"
     if schema.get("minLength"):
         said += " that is not empty"
@@ -141,4 +142,5 @@ def _plural(said: str) -> str:
         "a text": "texts",
         "a text that is not empty": "texts that are not empty",
         "a whole number": "whole numbers",
+        PATTERN_WORDS[NETWORK]: "names, or namespace/name",
     }.get(said, said.replace("a whole number", "whole numbers"))
