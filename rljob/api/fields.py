@@ -1,10 +1,10 @@
 """The models' own verdict on a document, told field by field, and what can still be read of it."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from rljob.api.base import LARGEST_INT, Part
 from rljob.api.null import without_nulls
@@ -85,7 +85,7 @@ def _allowed(path: Path) -> str:
     return words(schema) if schema is not None else "a text"
 
 
-def _refused(path: Path, detail: ErrorDetails) -> Problem:
+def _refused(path: Path, detail: Mapping[str, Any]) -> Problem:
     """A value that is not allowed; of the bounds that few ever cross, the one that was."""
     said, allowed, bounds = show(detail["input"]), _allowed(path), detail.get("ctx", {})
     match detail["type"]:
