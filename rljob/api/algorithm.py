@@ -24,8 +24,10 @@ class ClipSpec(Part):
     high: NonNegativeFloat = Field(
         0.2, description="Upper clip distance of the ratio; above low it is DAPO's clip-higher."
     )
-    dual: PositiveFloat | None = Field(
+    dual: float | None = Field(
         None,
+        gt=1,
+        allow_inf_nan=False,
         description="Dual clip: bound c > 1 of the loss of negative advantages. Default: off.",
     )
 

@@ -1,10 +1,12 @@
 """When a job is restarted, ended and removed."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from rljob.api.base import NonNegativeInt, Part, PositiveInt
+
+ExitCode = Annotated[int, Field(ge=1, le=255)]
 
 
 class FailureRule(Part):
@@ -13,9 +15,7 @@ class FailureRule(Part):
     role: Literal["trainer", "rollout", "buffer", "router"] | None = Field(
         None, description="The role. Default: any."
     )
-    exit_codes: list[NonNegativeInt] = Field(
-        min_length=1, max_length=255, description="Exit codes."
-    )
+    exit_codes: list[ExitCode] = Field(min_length=1, max_length=255, description="Exit codes.")
     action: Literal["FailJob", "Restart", "Ignore"] = Field(description="What follows.")
 
 

@@ -1,21 +1,23 @@
 """The Megatron trainer."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from rljob.api.base import NonNegativeInt, Part, PositiveInt
 
+# Far above any cluster; a product of three stays within 64 bits.
+ParallelSize = Annotated[int, Field(ge=1, le=65536)]
 DEFAULT_MAX_TOKENS_PER_GPU = 8192  # where neither a token budget nor a micro-batch size is given
 
 
 class ParallelismSpec(Part):
     """Megatron's parallel sizes; what remains of the processes is data parallel."""
 
-    tensor: PositiveInt = Field(1, description="Tensor-parallel size.")
-    pipeline: PositiveInt = Field(1, description="Pipeline-parallel size.")
-    context: PositiveInt = Field(1, description="Context-parallel size.")
-    expert: PositiveInt = Field(1, description="Expert-parallel size.")
+    tensor: ParallelSize = Field(1, description="Tensor-parallel size.")
+    pipeline: ParallelSize = Field(1, description="Pipeline-parallel size.")
+    context: ParallelSize = Field(1, description="Context-parallel size.")
+    expert: ParallelSize = Field(1, description="Expert-parallel size.")
     sequence: bool = Field(False, description="Sequence parallelism; needs tensor > 1.")
 
 

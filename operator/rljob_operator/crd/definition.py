@@ -4,6 +4,7 @@ from typing import Any
 
 from rljob.api import API_VERSION, KIND
 from rljob.api.vocabulary import part_of, root
+from rljob_operator.crd.rules import of_the_manifest, place
 from rljob_operator.crd.schema import spec_and_status
 
 GROUP, VERSION = API_VERSION.split("/")
@@ -72,7 +73,7 @@ def object_schema() -> dict[str, Any]:
     metadata = part_of(manifest["properties"]["metadata"])
     assert metadata is not None
     name = metadata["properties"]["name"]
-    return {
+    schema: dict[str, Any] = {
         "type": "object",
         "description": manifest["description"],
         "required": ["metadata", "spec"],
@@ -88,3 +89,5 @@ def object_schema() -> dict[str, Any]:
             **spec_and_status(manifest),
         },
     }
+    place(of_the_manifest(), schema)
+    return schema

@@ -2,18 +2,20 @@
 
 The API server reads it as pydantic reads the models:
 
-- A part of the manifest that may be left out has `{}` as its default, so that the defaults inside
-  it are filled in too.
+- A part of the manifest that may be left out has all the defaults inside it as its own.
 - A field that takes null is nullable: null is kept. In any other field null means that the field
   is left out; `rljob.api.null` does the same.
 """
 
+import json
 from typing import Any
 
 from rljob.api.null import takes_null
-from rljob.api.vocabulary import Schema, resolve, variants
+from rljob.api.rules.cel import expression
+from rljob.api.vocabulary import Schema, resolve, variants, words
 
 INT32, INT64 = 2**31 - 1, 2**63 - 1
+VALIDATIONS = "x-kubernetes-validations"
 LIST_TYPE = "x-kubernetes-list-type"
 KEPT = (
     "type",
@@ -45,7 +47,7 @@ def structural(field: Schema, *, defaults: bool = True) -> dict[str, Any]:
     description = _description(field, parts)
     if description:
         schema["description"] = description
-    schema |= _one(parts[0], defaults=defaults) if len(parts) == 1 else _union(parts)
+    schema |= _one(parts[0], defaults=defaults) if len(parts) == 1 else _union(field, parts)
     if takes_null(field):
         schema["nullable"] = True
     return schema
@@ -65,7 +67,13 @@ def _default(field: Schema, schema: dict[str, Any]) -> Any:
         return field["default"]
     if schema.get("nullable"):
         return None
-    return {"object": {}, "array": []}.get(schema["type"])
+    if schema["type"] == "array":
+        return []
+    if schema["type"] != "object":
+        return None
+    # In full, for the rules of the part are asked about its default as it stands here.
+    inner = schema.get("properties", {})
+    return {name: field["default"] for name, field in inner.items() if "default" in field}
 
 
 def _one(part: Schema, *, defaults: bool) -> dict[str, Any]:
@@ -74,8 +82,9 @@ def _one(part: Schema, *, defaults: bool) -> dict[str, Any]:
         schema["enum"] = [part["const"]]
     if part.get("type") == "integer":
         schema |= _integer(schema)
-    if "exclusiveMinimum" in part:  # a number in JSON schema, a flag in OpenAPI v3.0
-        schema |= {"minimum": part["exclusiveMinimum"], "exclusiveMinimum": True}
+    for bound, strict in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if strict in part:  # a number in JSON schema, a flag in OpenAPI v3.0
+            schema |= {bound: part[strict], strict: True}
     if part.get("type") == "object":
         schema |= _object(part, defaults=defaults)
     if part.get("type") == "array":
@@ -105,19 +114,34 @@ def _object(part: Schema, *, defaults: bool) -> dict[str, Any]:
     return schema
 
 
-def _union(parts: list[Schema]) -> dict[str, Any]:
-    """Texts of several kinds, e.g. a known name or a hook: one type, and one of several forms.
+def _union(field: Schema, parts: list[Schema]) -> dict[str, Any]:
+    """Texts of several kinds, e.g. a known name or a hook.
+
+    As a rule and not as `anyOf`, which would only say that none of the kinds fits.
 
     Raises:
         ValueError: where the alternatives have different types, which no structural schema can say.
     """
     if {part.get("type") for part in parts} != {"string"}:
         raise ValueError(f"alternatives of different types: {parts}")
-    forms = [{key: part[key] for key in KEPT if key in part and key != "type"} for part in parts]
-    for form, part in zip(forms, parts, strict=True):
-        if "const" in part:
-            form["enum"] = [part["const"]]
-    return {"type": "string", "anyOf": forms}
+    forms = [_form(part) for part in parts]
+    return {
+        "type": "string",
+        "maxLength": max(part.get("maxLength", 0) for part in parts),
+        VALIDATIONS: [
+            {
+                "rule": " || ".join(forms),
+                "messageExpression": expression(f'found "{{self}}", allowed {words(field)}'),
+            }
+        ],
+    }
+
+
+def _form(part: Schema) -> str:
+    names = part.get("enum", [part.get("const")])
+    return (
+        f"self.matches({json.dumps(part['pattern'])})" if "pattern" in part else f"self in {names}"
+    )
 
 
 def spec_and_status(root: Schema) -> dict[str, Any]:

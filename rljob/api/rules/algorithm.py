@@ -4,11 +4,22 @@ from collections.abc import Iterator
 
 from rljob.api.problem import Problem, problem
 from rljob.api.rljob import RLJob
+from rljob.api.rules.cel import Cel, twin
 
 # Their advantage is a sample's reward against the others of its group.
 GROUP_RELATIVE = ("grpo", "gspo", "cispo", "rloo", "reinforce++-baseline")
 
 
+@twin(
+    Cel(
+        at="spec.algorithm.kl",
+        rule="self.lossCoefficient == 0.0 || self.rewardCoefficient == 0.0",
+        message="found {self.rewardCoefficient}, allowed 0 (lossCoefficient is "
+        "{self.lossCoefficient}; at most one of the two)",
+        field="rewardCoefficient",
+        reason="FieldValueForbidden",
+    )
+)
 def one_kl_penalty(job: RLJob) -> Iterator[Problem]:
     """At most one of `kl.lossCoefficient` and `kl.rewardCoefficient` is not 0."""
     kl = job.spec.algorithm.kl
@@ -21,13 +32,23 @@ def one_kl_penalty(job: RLJob) -> Iterator[Problem]:
         )
 
 
-def dual_clip_above_one(job: RLJob) -> Iterator[Problem]:
-    """`clip.dual` is above 1."""
-    dual = job.spec.algorithm.clip.dual
-    if dual is not None and dual <= 1:
-        yield problem("spec.algorithm.clip.dual", dual, "a number above 1, or null")
-
-
+@twin(
+    Cel(
+        at="spec.algorithm",
+        rule=f"self.samplesPerPrompt > 1 || !(self.estimator in {list(GROUP_RELATIVE)})",
+        message="found 1, allowed at least 2 ({self.estimator} compares the samples of a prompt "
+        "with each other)",
+        field="samplesPerPrompt",
+    ),
+    Cel(
+        at="spec.algorithm",
+        rule="self.samplesPerPrompt > 1 || !has(self.filter) || self.filter != 'nonzero-std'",
+        message='found "nonzero-std", allowed null (samplesPerPrompt is 1, so every group\'s '
+        "standard deviation is 0 and all are dropped)",
+        field="filter",
+        reason="FieldValueForbidden",
+    ),
+)
 def group_has_others(job: RLJob) -> Iterator[Problem]:
     """Group-relative estimators and nonzero-std need `samplesPerPrompt` of at least 2."""
     algorithm = job.spec.algorithm
@@ -49,4 +70,4 @@ def group_has_others(job: RLJob) -> Iterator[Problem]:
         )
 
 
-RULES = (one_kl_penalty, dual_clip_above_one, group_has_others)
+RULES = (one_kl_penalty, group_has_others)

@@ -4,9 +4,19 @@ from collections.abc import Iterator
 
 from rljob.api.problem import Problem, problem
 from rljob.api.rljob import RLJob
+from rljob.api.rules.cel import Cel, twin
 from rljob.api.rules.rollout import repeated
 
 
+@twin(
+    Cel(
+        at="spec.data",
+        rule="self.prompts.size() > 0 || has(self.source)",
+        message="found an empty list, allowed at least one JSON Lines file (or spec.data.source)",
+        field="prompts",
+        reason="FieldValueRequired",
+    )
+)
 def prompts_come_from_somewhere(job: RLJob) -> Iterator[Problem]:
     """`data.prompts` lists a file, unless `data.source` is given."""
     if not job.spec.data.prompts and job.spec.data.source is None:
@@ -18,6 +28,21 @@ def prompts_come_from_somewhere(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec.data",
+        rule="self.labelKey != self.inputKey",
+        message='found "{self.labelKey}", allowed another key than inputKey (the prompt would be '
+        "its own answer)",
+        field="labelKey",
+    ),
+    Cel(
+        at="spec.data",
+        rule="!has(self.metadataKey) || !(self.metadataKey in [self.inputKey, self.labelKey])",
+        message='found "{self.metadataKey}", allowed another key than inputKey and labelKey',
+        field="metadataKey",
+    ),
+)
 def keys_differ(job: RLJob) -> Iterator[Problem]:
     """`data.inputKey`, `labelKey` and `metadataKey` are different keys."""
     data = job.spec.data
@@ -40,6 +65,16 @@ def evaluations_differ(job: RLJob) -> Iterator[Problem]:
     yield from repeated(("spec", "evaluation"), names, "name")
 
 
+@twin(
+    Cel(
+        at="spec.evaluation[]",
+        rule="!has(self.sampling.temperature) || self.sampling.temperature > 0.0 "
+        "|| self.samplesPerPrompt == 1",
+        message="found {self.samplesPerPrompt}, allowed 1 (temperature is 0, so all samples are "
+        "the same)",
+        field="samplesPerPrompt",
+    )
+)
 def greedy_once(job: RLJob) -> Iterator[Problem]:
     """An evaluation at temperature 0 has `samplesPerPrompt` 1: all samples would be the same."""
     for index, evaluation in enumerate(job.spec.evaluation):

@@ -5,8 +5,16 @@ from collections.abc import Iterator
 
 from rljob.api.problem import Problem, problem
 from rljob.api.rljob import RLJob
+from rljob.api.rules.cel import Cel, twin
 
 SIZES = ("tensor", "pipeline", "context")
+# In CEL, the first two of spec.trainer, the others of spec.
+PROCESSES = "self.replicas * self.gpusPerReplica"
+MODEL = " * ".join(f"self.parallelism.{size}" for size in SIZES)
+SHARED = "self.trainer.replicas * self.trainer.gpusPerReplica"
+SHARDS = MODEL.replace("self.", "self.trainer.")
+REPLICAS = f"{SHARED} / ({SHARDS})"
+MICRO = "(has(self.trainer.microBatchSize) ? self.trainer.microBatchSize : 1)"
 
 
 def data_parallel_size(job: RLJob) -> int | None:
@@ -17,6 +25,16 @@ def data_parallel_size(job: RLJob) -> int | None:
     return None if processes % model else processes // model
 
 
+@twin(
+    Cel(
+        at="spec.trainer",
+        rule=f"{PROCESSES} % ({MODEL}) == 0",
+        message="found tensor {self.parallelism.tensor} x pipeline {self.parallelism.pipeline} x "
+        f"context {{self.parallelism.context}} = {{{MODEL}}}, allowed a divisor of {{{PROCESSES}}} "
+        "(= replicas {self.replicas} x gpusPerReplica {self.gpusPerReplica})",
+        field="parallelism",
+    )
+)
 def sizes_fill_the_gpus(job: RLJob) -> Iterator[Problem]:
     """`tensor` x `pipeline` x `context` divides `replicas` x `gpusPerReplica` of the trainer."""
     trainer = job.spec.trainer
@@ -32,6 +50,17 @@ def sizes_fill_the_gpus(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec.trainer",
+        rule=f"{PROCESSES} % ({MODEL}) != 0 || {PROCESSES} / ({MODEL}) * self.parallelism.context "
+        "% self.parallelism.expert == 0",
+        message="found {self.parallelism.expert}, allowed a divisor of "
+        f"{{{PROCESSES} / ({MODEL}) * self.parallelism.context}} (= data-parallel size "
+        f"{{{PROCESSES} / ({MODEL})}} x context {{self.parallelism.context}})",
+        field="parallelism.expert",
+    )
+)
 def experts_fill_the_gpus(job: RLJob) -> Iterator[Problem]:
     """`expert` divides the data-parallel size x `context` (megatron-core's parallel_state.py)."""
     sizes = job.spec.trainer.parallelism
@@ -45,6 +74,15 @@ def experts_fill_the_gpus(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec.trainer.parallelism",
+        rule="!self.sequence || self.tensor > 1",
+        message="found true, allowed false (tensor is 1)",
+        field="sequence",
+        reason="FieldValueForbidden",
+    )
+)
 def sequence_needs_tensor(job: RLJob) -> Iterator[Problem]:
     """`sequence` needs `tensor` above 1."""
     sizes = job.spec.trainer.parallelism
@@ -52,6 +90,16 @@ def sequence_needs_tensor(job: RLJob) -> Iterator[Problem]:
         yield problem("spec.trainer.parallelism.sequence", True, "false", "tensor is 1")
 
 
+@twin(
+    Cel(
+        at="spec.trainer",
+        rule="!has(self.maxTokensPerGpu) || !has(self.microBatchSize)",
+        message="found {self.microBatchSize}, allowed null (maxTokensPerGpu is "
+        "{self.maxTokensPerGpu}; at most one of the two)",
+        field="microBatchSize",
+        reason="FieldValueForbidden",
+    )
+)
 def one_way_to_micro_batches(job: RLJob) -> Iterator[Problem]:
     """At most one of `maxTokensPerGpu` and `microBatchSize` is given."""
     trainer = job.spec.trainer
@@ -64,6 +112,17 @@ def one_way_to_micro_batches(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec",
+        rule=f"{SHARED} % ({SHARDS}) != 0 "
+        f"|| self.schedule.globalBatchSize % ({REPLICAS} * {MICRO}) == 0",
+        message="found {self.schedule.globalBatchSize}, allowed a multiple of "
+        f"{{{REPLICAS} * {MICRO}}} (= data-parallel size {{{REPLICAS}}}"
+        f"{{{MICRO} > 1 ? ' x microBatchSize %d'.format([{MICRO}]) : ''}})",
+        field="schedule.globalBatchSize",
+    )
+)
 def global_batch_divides(job: RLJob) -> Iterator[Problem]:
     """`globalBatchSize` is a multiple of the data-parallel size x `microBatchSize`."""
     replicas = data_parallel_size(job)
@@ -79,6 +138,25 @@ def global_batch_divides(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec",
+        rule="!self.colocate || self.trainer.gpusPerReplica % self.rollout.gpusPerReplica == 0",
+        message="found {self.rollout.gpusPerReplica}, allowed a divisor of "
+        "{self.trainer.gpusPerReplica} (spec.colocate: an engine lives on the GPUs of one trainer "
+        "pod)",
+        field="rollout.gpusPerReplica",
+    ),
+    Cel(
+        at="spec",
+        rule="!self.colocate || self.trainer.gpusPerReplica % self.rollout.gpusPerReplica != 0 "
+        f"|| self.rollout.replicas * self.rollout.gpusPerReplica <= {SHARED}",
+        message=f"found {{self.rollout.replicas}}, allowed at most "
+        f"{{{SHARED} / self.rollout.gpusPerReplica}} (spec.colocate: the trainer has {{{SHARED}}} "
+        "GPUs)",
+        field="rollout.replicas",
+    ),
+)
 def engines_fit_the_shared_gpus(job: RLJob) -> Iterator[Problem]:
     """Colocated engines fit into the trainer's pods."""
     trainer, rollout = job.spec.trainer, job.spec.rollout

@@ -1,14 +1,28 @@
 """The buffer, volumes and the run policy."""
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from rljob.api.problem import Problem, problem
 from rljob.api.rljob import RLJob
+from rljob.api.rules.cel import Cel, twin
 from rljob.api.rules.rollout import repeated
 from rljob.errors import EXIT_USAGE
 
+LOGIN_IN_URL = "^rediss?://[^/?#]*:[^/?#]*@"
 
+
+@twin(
+    Cel(
+        at="spec.buffer",
+        rule="!has(self.persistence) || !has(self.external)",
+        message="found a mapping, allowed null (spec.buffer.external is given; persistence is of "
+        "the embedded server)",
+        field="persistence",
+        reason="FieldValueForbidden",
+    )
+)
 def one_buffer(job: RLJob) -> Iterator[Problem]:
     """`buffer.persistence` is of the embedded server, so not together with `buffer.external`."""
     if job.spec.buffer.persistence and job.spec.buffer.external:
@@ -20,6 +34,14 @@ def one_buffer(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec.buffer.external",
+        rule="has(self.url) != has(self.urlSecretRef)",
+        message="found {has(self.url) ? 'both url and' : 'neither url nor'} urlSecretRef, allowed "
+        "exactly one of them",
+    )
+)
 def one_address(job: RLJob) -> Iterator[Problem]:
     """`buffer.external` has exactly one of `url` and `urlSecretRef`."""
     external = job.spec.buffer.external
@@ -34,20 +56,45 @@ def one_address(job: RLJob) -> Iterator[Problem]:
         )
 
 
-def no_password_in_a_manifest(job: RLJob) -> Iterator[Problem]:
-    """`buffer.external.url` holds no password: a manifest is read by many."""
+@twin(
+    Cel(
+        at="spec.buffer.external",
+        rule="!has(self.url) || (isURL(self.url) && url(self.url).getHostname() != '' && "
+        "(url(self.url).getPort() == '' || int(url(self.url).getPort()) <= 65535))",
+        message="found a malformed URL, allowed redis://host:port/database",
+        field="url",
+    )
+)
+def address_has_a_host(job: RLJob) -> Iterator[Problem]:
+    """`buffer.external.url` names a host, and a port from 0 to 65535 if any."""
     external = job.spec.buffer.external
     if external is None or external.url is None:
         return
     try:
         parts = urlsplit(external.url)
-        password, _ = parts.password, parts.port
+        sound = bool(parts.hostname) and (parts.port or 0) >= 0
     except ValueError:
+        sound = False
+    if not sound:
         yield Problem(
             ("spec", "buffer", "external", "url"), "a malformed URL", "redis://host:port/database"
         )
-        return
-    if password is not None:
+
+
+@twin(
+    Cel(
+        at="spec.buffer.external",
+        rule=f"!has(self.url) || !self.url.matches('{LOGIN_IN_URL}')",
+        message="found a URL with a password, allowed one without (urlSecretRef on Kubernetes, "
+        "RLJOB_BUFFER_PASSWORD for `rljob run`)",
+        field="url",
+        reason="FieldValueForbidden",
+    )
+)
+def no_password_in_a_manifest(job: RLJob) -> Iterator[Problem]:
+    """`buffer.external.url` holds no password: a manifest is read by many."""
+    external = job.spec.buffer.external
+    if external is not None and re.match(LOGIN_IN_URL, external.url or ""):
         yield Problem(
             ("spec", "buffer", "external", "url"),
             "a URL with a password",
@@ -56,6 +103,14 @@ def no_password_in_a_manifest(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec.storage.volumes",
+        rule="self.all(a, self.exists_one(b, a.mountPath == b.mountPath "
+        "|| a.mountPath + '/' == b.mountPath || a.mountPath == b.mountPath + '/'))",
+        message="found a mountPath twice, allowed each once",
+    )
+)
 def volumes_differ(job: RLJob) -> Iterator[Problem]:
     """Names and mount paths of `storage.volumes` are unique."""
     volumes = job.spec.storage.volumes
@@ -64,22 +119,38 @@ def volumes_differ(job: RLJob) -> Iterator[Problem]:
     yield from repeated(place, [volume.mount_path.rstrip("/") for volume in volumes], "mountPath")
 
 
+@twin(
+    Cel(
+        at="spec.runPolicy.failure[]",
+        rule=f"self.action == 'FailJob' || !({EXIT_USAGE} in self.exitCodes)",
+        message=f"found {EXIT_USAGE}, allowed any other ({EXIT_USAGE} is a mistake in the job, "
+        "which {self.action} can't cure)",
+        field="exitCodes",
+        reason="FieldValueForbidden",
+    )
+)
 def failure_rules_make_sense(job: RLJob) -> Iterator[Problem]:
-    """`runPolicy.failure` has exit codes from 1 to 255; 64 only with FailJob."""
+    """The exit code 64 in `runPolicy.failure` is only with FailJob."""
     for index, rule in enumerate(job.spec.run_policy.failure):
         for position, code in enumerate(rule.exit_codes):
-            path = ("spec", "runPolicy", "failure", index, "exitCodes", position)
-            if not 1 <= code <= 255:
-                yield problem(path, code, "from 1 to 255")
-            elif code == EXIT_USAGE and rule.action != "FailJob":
+            if code == EXIT_USAGE and rule.action != "FailJob":
                 yield problem(
-                    path,
+                    ("spec", "runPolicy", "failure", index, "exitCodes", position),
                     code,
                     "any other",
                     f"{EXIT_USAGE} is a mistake in the job, which {rule.action} can't cure",
                 )
 
 
+@twin(
+    Cel(
+        at="spec.model",
+        rule="!has(self.preset) || !has(self.architecture)",
+        message="found a mapping, allowed null (preset is {self.preset}; at most one of the two)",
+        field="architecture",
+        reason="FieldValueForbidden",
+    )
+)
 def one_model(job: RLJob) -> Iterator[Problem]:
     """`model.preset` and `model.architecture` exclude each other."""
     if job.spec.model.preset is not None and job.spec.model.architecture is not None:
@@ -94,6 +165,7 @@ def one_model(job: RLJob) -> Iterator[Problem]:
 RULES = (
     one_buffer,
     one_address,
+    address_has_a_host,
     no_password_in_a_manifest,
     volumes_differ,
     failure_rules_make_sense,

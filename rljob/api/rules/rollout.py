@@ -6,6 +6,7 @@ from typing import Any
 
 from rljob.api.problem import Path, Problem, problem
 from rljob.api.rljob import RLJob
+from rljob.api.rules.cel import Cel, twin
 
 
 def repeated(path: Path, values: list[Any], key: str | None = None) -> Iterator[Problem]:
@@ -18,6 +19,14 @@ def repeated(path: Path, values: list[Any], key: str | None = None) -> Iterator[
             yield problem(place, value, "each once", f"also at index {values.index(value)}")
 
 
+@twin(
+    Cel(
+        at="spec.rollout.sampling",
+        rule="self.topK != 0",
+        message="found 0, allowed -1 (all) or at least 1",
+        field="topK",
+    )
+)
 def top_k_is_all_or_some(job: RLJob) -> Iterator[Problem]:
     """`sampling.topK` is -1 or at least 1."""
     if job.spec.rollout.sampling.top_k == 0:
@@ -31,6 +40,15 @@ def stops_differ(job: RLJob) -> Iterator[Problem]:
     yield from repeated((*place, "stopTokenIds"), job.spec.rollout.sampling.stop_token_ids)
 
 
+@twin(
+    Cel(
+        at="spec.rollout.sampling",
+        rule="!self.ignoreEos || self.stop.size() + self.stopTokenIds.size() == 0",
+        message="found true, allowed false (stop or stopTokenIds end a response)",
+        field="ignoreEos",
+        reason="FieldValueForbidden",
+    )
+)
 def responses_can_end(job: RLJob) -> Iterator[Problem]:
     """`sampling.ignoreEos` fixes the length, so not together with stops."""
     sampling = job.spec.rollout.sampling
@@ -43,6 +61,27 @@ def responses_can_end(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec.rollout.autoscaling",
+        rule="!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
+        message="found {self.minReplicas}, allowed at most {self.maxReplicas} (maxReplicas)",
+        field="minReplicas",
+    ),
+    Cel(
+        at="spec.rollout",
+        rule="self.autoscaling.mode == 'Off' || (has(self.autoscaling.maxReplicas) "
+        "? self.autoscaling.minReplicas > self.autoscaling.maxReplicas "
+        "|| (self.autoscaling.minReplicas <= self.replicas "
+        "&& self.replicas <= self.autoscaling.maxReplicas) "
+        ": self.autoscaling.minReplicas <= self.replicas)",
+        message="found {self.replicas}, allowed {has(self.autoscaling.maxReplicas) "
+        "? 'from %d to %d'.format([self.autoscaling.minReplicas, self.autoscaling.maxReplicas]) "
+        ": 'at least %d'.format([self.autoscaling.minReplicas])} (minReplicas and maxReplicas of "
+        "spec.rollout.autoscaling)",
+        field="replicas",
+    ),
+)
 def autoscaling_bounds(job: RLJob) -> Iterator[Problem]:
     """`minReplicas` <= `rollout.replicas` <= `maxReplicas` where autoscaling is on."""
     rollout = job.spec.rollout
@@ -61,6 +100,15 @@ def autoscaling_bounds(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec",
+        rule="!self.colocate || self.rollout.autoscaling.mode == 'Off'",
+        message='found "{self.rollout.autoscaling.mode}", allowed Off (spec.colocate: the engines '
+        "share the trainer's GPUs)",
+        field="rollout.autoscaling.mode",
+    )
+)
 def colocated_engines_stay(job: RLJob) -> Iterator[Problem]:
     """`autoscaling.mode` is Off with `colocate`."""
     mode = job.spec.rollout.autoscaling.mode
@@ -73,6 +121,22 @@ def colocated_engines_stay(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec",
+        rule="self.colocate || self.weights.transport != 'ipc'",
+        message='found "ipc", allowed broadcast or disk (spec.colocate is false; ipc hands over '
+        "memory of the same GPU)",
+        field="weights.transport",
+    ),
+    Cel(
+        at="spec",
+        rule="!self.colocate || self.weights.transport != 'broadcast'",
+        message='found "broadcast", allowed ipc or disk (spec.colocate: NCCL can\'t join two '
+        "processes on one GPU)",
+        field="weights.transport",
+    ),
+)
 def transport_reaches_the_engines(job: RLJob) -> Iterator[Problem]:
     """`weights.transport` ipc needs `colocate`; broadcast can't be with it."""
     transport = job.spec.weights.transport
@@ -92,6 +156,15 @@ def transport_reaches_the_engines(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec",
+        rule="!self.rollout.partial || self.weights.pauseMode != 'abort'",
+        message='found "abort", allowed retract or in_place (spec.rollout.partial keeps the '
+        "tokens of interrupted generations)",
+        field="weights.pauseMode",
+    )
+)
 def partial_needs_tokens(job: RLJob) -> Iterator[Problem]:
     """`partial` is not with `pauseMode` abort, which keeps no tokens."""
     if job.spec.rollout.partial and job.spec.weights.pause_mode == "abort":

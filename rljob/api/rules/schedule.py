@@ -4,8 +4,33 @@ from collections.abc import Iterator
 
 from rljob.api.problem import Problem, problem
 from rljob.api.rljob import RLJob
+from rljob.api.rules.cel import Cel, twin
+
+SAMPLES = "self.schedule.rolloutBatchSize * self.algorithm.samplesPerPrompt"
+MADE = (
+    "= rolloutBatchSize {self.schedule.rolloutBatchSize} x samplesPerPrompt "
+    "{self.algorithm.samplesPerPrompt}"
+)
 
 
+@twin(
+    Cel(
+        at="spec",
+        rule=f"{SAMPLES} % self.schedule.stepsPerRollout == 0",
+        message=f"found {{self.schedule.stepsPerRollout}}, allowed a divisor of {{{SAMPLES}}} "
+        f"({{{SAMPLES}}} {MADE})",
+        field="schedule.stepsPerRollout",
+    ),
+    Cel(
+        at="spec",
+        rule=f"{SAMPLES} % self.schedule.stepsPerRollout != 0 "
+        f"|| {SAMPLES} == self.schedule.globalBatchSize * self.schedule.stepsPerRollout",
+        message="found {self.schedule.globalBatchSize}, allowed "
+        f"{{{SAMPLES} / self.schedule.stepsPerRollout}} ({MADE} / stepsPerRollout "
+        "{self.schedule.stepsPerRollout})",
+        field="schedule.globalBatchSize",
+    ),
+)
 def batch_equation(job: RLJob) -> Iterator[Problem]:
     """`rolloutBatchSize` x `samplesPerPrompt` = `globalBatchSize` x `stepsPerRollout`."""
     schedule = job.spec.schedule
@@ -26,6 +51,16 @@ def batch_equation(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec.schedule",
+        rule="!has(self.overSamplingBatchSize) "
+        "|| self.overSamplingBatchSize >= self.rolloutBatchSize",
+        message="found {self.overSamplingBatchSize}, allowed at least {self.rolloutBatchSize} "
+        "(rolloutBatchSize; fewer prompts never fill it)",
+        field="overSamplingBatchSize",
+    )
+)
 def over_sampling_fills(job: RLJob) -> Iterator[Problem]:
     """`overSamplingBatchSize` is at least `rolloutBatchSize`."""
     wanted = job.spec.schedule.rollout_batch_size
@@ -39,6 +74,19 @@ def over_sampling_fills(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec",
+        rule="!has(self.schedule.overSamplingBatchSize) "
+        "|| self.schedule.overSamplingBatchSize <= self.schedule.rolloutBatchSize "
+        "|| has(self.algorithm.filter) || has(self.rollout.bufferFilter) || self.rollout.partial",
+        message="found {self.schedule.overSamplingBatchSize}, allowed "
+        "{self.schedule.rolloutBatchSize} (= rolloutBatchSize; more needs spec.algorithm.filter, "
+        "spec.rollout.bufferFilter or spec.rollout.partial, for otherwise no group is ever "
+        "dropped)",
+        field="schedule.overSamplingBatchSize",
+    )
+)
 def over_sampling_has_a_use(job: RLJob) -> Iterator[Problem]:
     """`overSamplingBatchSize` above `rolloutBatchSize` needs a filter or `partial`."""
     wanted = job.spec.schedule.rollout_batch_size
@@ -56,6 +104,15 @@ def over_sampling_has_a_use(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec",
+        rule="!self.colocate || self.schedule.maxStaleness == 0",
+        message="found {self.schedule.maxStaleness}, allowed 0 (spec.colocate: engines and "
+        "trainer take turns on the same GPUs)",
+        field="schedule.maxStaleness",
+    )
+)
 def colocated_is_synchronous(job: RLJob) -> Iterator[Problem]:
     """`maxStaleness` is 0 with `colocate`: engines and trainer take turns."""
     if job.spec.colocate and job.spec.schedule.max_staleness:
@@ -67,6 +124,15 @@ def colocated_is_synchronous(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec.schedule",
+        rule="self.updateWeightsInterval <= self.rollouts",
+        message="found {self.updateWeightsInterval}, allowed at most {self.rollouts} (rollouts; "
+        "otherwise the engines never get an update)",
+        field="updateWeightsInterval",
+    )
+)
 def publishes_at_all(job: RLJob) -> Iterator[Problem]:
     """`updateWeightsInterval` is at most `rollouts`: the engines get at least one update."""
     schedule = job.spec.schedule
@@ -79,6 +145,23 @@ def publishes_at_all(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec.schedule",
+        rule="!has(self.evalInterval) || self.evalInterval % self.updateWeightsInterval == 0",
+        message="found {self.evalInterval}, allowed a multiple of {self.updateWeightsInterval} "
+        "(updateWeightsInterval; the engines have no newer weights to evaluate)",
+        field="evalInterval",
+    ),
+    Cel(
+        at="spec",
+        rule="!has(self.schedule.evalInterval) || self.evaluation.size() > 0",
+        message="found {self.schedule.evalInterval}, allowed null (spec.evaluation lists no data "
+        "set)",
+        field="schedule.evalInterval",
+        reason="FieldValueForbidden",
+    ),
+)
 def evaluates_what_it_published(job: RLJob) -> Iterator[Problem]:
     """`evalInterval` is a multiple of `updateWeightsInterval`, and needs an `evaluation`."""
     interval = job.spec.schedule.eval_interval

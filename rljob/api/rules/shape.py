@@ -8,7 +8,16 @@ from typing import Any
 
 from rljob.api.problem import Problem, problem
 from rljob.api.rljob import RLJob
+from rljob.api.rules.cel import Cel, twin
 from rljob.api.trainer import DEFAULT_MAX_TOKENS_PER_GPU
+
+# In CEL, of spec.
+SAMPLE = "(self.data.maxPromptTokens + self.rollout.sampling.maxResponseTokens)"
+CONTEXT = "self.trainer.parallelism.context"
+BUDGET = (
+    "(has(self.trainer.maxTokensPerGpu) ? self.trainer.maxTokensPerGpu "
+    f": {DEFAULT_MAX_TOKENS_PER_GPU})"
+)
 
 
 @dataclass(frozen=True)
@@ -108,12 +117,13 @@ def shape_divides(job: RLJob, shape: Shape) -> Iterator[Problem]:
         "account_for_embedding_in_pipeline_split",
         "account_for_loss_in_pipeline_split",
     }
-    experts = shape.count("num_experts") or shape.count("num_local_experts")
     sizes = trainer.parallelism
-    checks = [
-        ("spec.trainer.parallelism.tensor", sizes.tensor, heads, "num_attention_heads"),
-        ("spec.trainer.parallelism.expert", sizes.expert, experts or 1, "the number of experts"),
-    ]
+    checks = [("spec.trainer.parallelism.tensor", sizes.tensor, heads, "num_attention_heads")]
+    if shape.config:  # a config that names no experts has one
+        experts = shape.count("num_experts") or shape.count("num_local_experts") or 1
+        checks.append(
+            ("spec.trainer.parallelism.expert", sizes.expert, experts, "the number of experts")
+        )
     if not uneven:
         layers = shape.count("num_hidden_layers")
         checks.append(
@@ -124,6 +134,17 @@ def shape_divides(job: RLJob, shape: Shape) -> Iterator[Problem]:
             yield problem(field, size, f"a divisor of {count}", f"{name} of {shape.source}")
 
 
+@twin(
+    Cel(
+        at="spec",
+        rule=f"has(self.trainer.microBatchSize) || {SAMPLE} <= {BUDGET} * {CONTEXT}",
+        message=f"found {{{BUDGET}}}, allowed at least {{({SAMPLE} + {CONTEXT} - 1) / {CONTEXT}}} "
+        "(maxPromptTokens {self.data.maxPromptTokens} + maxResponseTokens "
+        "{self.rollout.sampling.maxResponseTokens}"
+        f"{{{CONTEXT} > 1 ? ', over context %d'.format([{CONTEXT}]) : ''}})",
+        field="trainer.maxTokensPerGpu",
+    )
+)
 def samples_in_micro_batch(job: RLJob) -> Iterator[Problem]:
     """`maxPromptTokens` + `maxResponseTokens` fits into `maxTokensPerGpu` x `context`."""
     trainer = job.spec.trainer

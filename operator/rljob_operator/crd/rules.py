@@ -1,0 +1,46 @@
+"""The rules of `rljob.api.rules` in CEL, put where they belong in a structural schema."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rljob.api.rules import RULES
+from rljob.api.rules.cel import TWINS, Cel
+from rljob_operator.crd.schema import VALIDATIONS
+
+
+def place(rules: Iterable[Cel], schema: dict[str, Any]) -> None:
+    """Adds each rule to the part of the schema that it speaks of.
+
+    Args:
+        rules: their `at` starts at the object.
+        schema: of the object; changed in place.
+
+    Raises:
+        KeyError: where `at` or the field of a rule is no part of the schema.
+    """
+    for rule in rules:
+        part = _part(schema, rule.at)
+        validation = {"rule": rule.rule}
+        if "{" in rule.message:
+            validation["messageExpression"] = rule.message_expression
+        else:
+            validation["message"] = rule.message
+        if rule.field:
+            _part(part, rule.field)
+            validation["fieldPath"] = f".{rule.field}"
+        if rule.reason != "FieldValueInvalid":
+            validation["reason"] = rule.reason
+        part.setdefault(VALIDATIONS, []).append(validation)
+
+
+def of_the_manifest() -> list[Cel]:
+    """The twins of all rules, in the order in which `rljob validate` asks them."""
+    return [cel for rule in RULES for cel in TWINS.get(rule, ())]
+
+
+def _part(schema: dict[str, Any], path: str) -> dict[str, Any]:
+    for step in path.split("."):
+        schema = schema["properties"][step.removesuffix("[]")]
+        if step.endswith("[]"):
+            schema = schema["items"]
+    return schema
