@@ -1,0 +1,1 @@
+"""A real Kubernetes control plane for tests: `python -m tests.cluster` starts one by hand."""

@@ -1,0 +1,91 @@
+"""Volumes for claims: what a storage driver does on a real cluster, without storage."""
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.cluster.client import ApiError, Client
+
+STORAGE_CLASS = "standard"
+_CLAIMS = "v1/persistentvolumeclaims"
+_RETRY_SECONDS = 0.5
+
+
+class Provisioner:
+    """Makes a volume for each claim of the class, and removes it with the claim.
+
+    A claim of another class stays pending, as it does where a class does not exist.
+    """
+
+    def __init__(self, config: Path) -> None:
+        self._client = Client(config, namespace="")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="provisioner", daemon=True)
+
+    def start(self) -> None:
+        self._client.apply(
+            {
+                "apiVersion": "storage.k8s.io/v1",
+                "kind": "StorageClass",
+                "metadata": {
+                    "name": STORAGE_CLASS,
+                    "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+                },
+                "provisioner": "rljob.dev/test",
+            }
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """To be called before the API server is stopped."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        while not self._stop.wait(_RETRY_SECONDS):
+            # The API server may be away for a time; tests stop it.
+            with contextlib.suppress(httpx.TransportError, ApiError):
+                self._follow()
+
+    def _follow(self) -> None:
+        listed = self._client.request("GET", self._client.path(_CLAIMS))
+        for claim in listed["items"]:
+            self._provide(claim)
+        for event in self._client.watch(_CLAIMS, listed["metadata"]["resourceVersion"]):
+            if event["type"] == "ERROR" or self._stop.is_set():
+                return
+            if event["type"] == "DELETED":
+                self._remove(event["object"])
+            else:
+                self._provide(event["object"])
+
+    def _provide(self, claim: dict[str, Any]) -> None:
+        spec = claim["spec"]
+        if spec.get("storageClassName") != STORAGE_CLASS or "volumeName" in spec:
+            return
+        metadata = {key: claim["metadata"][key] for key in ("namespace", "name", "uid")}
+        self._client.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolume",
+                "metadata": {"name": _name(claim)},
+                "spec": {
+                    "capacity": {"storage": spec["resources"]["requests"]["storage"]},
+                    "accessModes": spec["accessModes"],
+                    "storageClassName": STORAGE_CLASS,
+                    "persistentVolumeReclaimPolicy": "Retain",
+                    "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **metadata},
+                    "csi": {"driver": "rljob.dev", "volumeHandle": _name(claim)},
+                },
+            }
+        )
+
+    def _remove(self, claim: dict[str, Any]) -> None:
+        with contextlib.suppress(ApiError):  # never had one
+            self._client.delete("v1/persistentvolumes", _name(claim))
+
+
+def _name(claim: dict[str, Any]) -> str:
+    return f"pvc-{claim['metadata']['uid']}"
