@@ -12,10 +12,10 @@ DEMO := examples/sort_digits
 RUN := runs/demo
 
 .DELETE_ON_ERROR:
-.PHONY: help setup test lint demo bench lock clean
+.PHONY: help setup test test-faults lint tools demo bench lock clean
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
 setup: $(READY) ## Make .venv from requirements/cpu.txt, with PYTHON (default python3)
 
@@ -44,13 +44,21 @@ define stage
 endef
 
 # Small tensors: a second thread costs more than it brings. Nothing is fetched from a model hub.
-test lint: export OMP_NUM_THREADS := 1
-test lint: export HF_HUB_OFFLINE := 1
+test test-faults lint: export OMP_NUM_THREADS := 1
+test test-faults lint: export HF_HUB_OFFLINE := 1
 
-test: lint ## Lint, then all tests: first those without an engine
-	$(call stage,tests without engines,$(BIN)/pytest -q -m "not engine")
-	$(call stage,tests with engines,$(BIN)/pytest -q -m engine)
+test: lint ## Lint, then all tests: first those with neither a control plane nor an engine
+	$(call stage,tests of parts,$(BIN)/pytest -q -m "not engine and not cluster and not faults")
+	$(call stage,Kubernetes,$(BIN)/python -m tests.cluster.binaries)
+	$(call stage,tests on a control plane,$(BIN)/pytest -q -m "cluster and not faults")
+	$(call stage,tests with engines,$(BIN)/pytest -q -m "engine and not cluster and not faults")
 	@echo "== time"; cat $(TIMES)
+
+test-faults: tools ## The long sweeps of faults, which make test leaves out
+	$(BIN)/pytest -q -m faults
+
+tools: $(READY) ## Find or build the programs of the test cluster; minutes, once
+	$(BIN)/python -m tests.cluster.binaries
 
 lint: $(READY) ## Style, format, types, and who imports whom
 	@rm -f $(TIMES)
