@@ -10,6 +10,7 @@ from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from rljob.api.dialect import other_reading
 from rljob.api.problem import NOTHING, Path, Problem, show
 
 MOST_VALUES = 100_000  # aliases can make a short text grow without bound
@@ -170,6 +171,7 @@ class _Converter:
 
     def _key(self, node: Node, path: Path) -> str | None:
         if isinstance(node, ScalarNode) and node.tag == TAG + "str":
+            self._compare(node, (*path, str(node.value)))
             return str(node.value)
         key = str(node.value) if isinstance(node, ScalarNode) else "a collection"
         self._complain(
@@ -191,6 +193,8 @@ class _Converter:
         if name not in makers:
             self._complain(path, node, f"found the tag {node.tag}, allowed plain values")
             return None
+        if self._compare(node, path):
+            return None
         try:
             value = makers[name](node)
         except (ValueError, KeyError, OverflowError, IndexError):
@@ -203,6 +207,18 @@ class _Converter:
             self._complain(path, node, "found a number beyond 64 bits")
             return None
         return value
+
+    def _compare(self, node: ScalarNode, path: Path) -> bool:
+        """Complains of what Kubernetes would read as something else."""
+        text = str(node.value)
+        read = None if node.style else other_reading(text)
+        if read is not None:
+            self._complain(
+                path,
+                node,
+                f'found {text}, allowed {read} or "{text}" (Kubernetes reads {text} as {read})',
+            )
+        return read is not None
 
     def _mark(self, path: Path, node: Node) -> None:
         # A merged key keeps the place where it is written first.

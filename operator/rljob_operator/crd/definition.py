@@ -4,6 +4,7 @@ from typing import Any
 
 from rljob.api import API_VERSION, KIND
 from rljob.api.vocabulary import part_of, root
+from rljob_operator.crd.immutable import transitions
 from rljob_operator.crd.rules import of_the_manifest, place
 from rljob_operator.crd.schema import spec_and_status
 
@@ -90,4 +91,5 @@ def object_schema() -> dict[str, Any]:
         },
     }
     place(of_the_manifest(), schema)
+    place(transitions(schema["properties"]["spec"]), schema)
     return schema

@@ -1,0 +1,52 @@
+"""Transition rules in CEL: what `rljob.api.change` calls immutable stays as it was made."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rljob.api.change import effect
+from rljob.api.rules.cel import Cel
+
+WHY = "(the job was made with it; for another, make a new job)"
+PLAIN = ("boolean", "integer", "number")
+
+
+def transitions(spec: dict[str, Any]) -> list[Cel]:
+    """A rule for each immutable field of the structural schema of the spec."""
+    return list(_rules(spec, "spec", immutable=False))
+
+
+def _rules(part: dict[str, Any], at: str, *, immutable: bool) -> Iterator[Cel]:
+    for name, field in part["properties"].items():
+        here = f"{at}.{name}"
+        fixed = immutable or effect(here.removeprefix("spec.")) == "immutable"
+        optional = field.get("nullable", False)
+        inside = "properties" in field
+        if fixed and optional:
+            yield _given_or_not(at, name)
+        if inside:
+            yield from _rules(field, here, immutable=fixed)
+        elif fixed:
+            yield _same(at, name, field, optional=optional)
+
+
+def _given_or_not(at: str, name: str) -> Cel:
+    return Cel(
+        at=at,
+        rule=f"has(self.{name}) == has(oldSelf.{name})",
+        message=f"found {{has(self.{name}) ? 'a value' : 'null'}}, allowed "
+        f"{{has(oldSelf.{name}) ? 'the value as it was' : 'null'}} {WHY}",
+        field=name,
+    )
+
+
+def _same(at: str, name: str, field: dict[str, Any], *, optional: bool) -> Cel:
+    rule = f"self.{name} == oldSelf.{name}"
+    if optional:  # that it is or is not there is the other rule's matter
+        rule = f"!has(self.{name}) || !has(oldSelf.{name}) || {rule}"
+    if field["type"] in PLAIN:
+        values = f"found {{self.{name}}}, allowed {{oldSelf.{name}}}"
+    elif field["type"] == "string":
+        values = f'found "{{self.{name}}}", allowed "{{oldSelf.{name}}}"'
+    else:
+        values = "found another value, allowed the one as it was"
+    return Cel(at=at, rule=rule, message=f"{values} {WHY}", field=name)
