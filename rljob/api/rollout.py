@@ -54,6 +54,24 @@ class AutoscalingSpec(Part):
     max_replicas: PositiveInt | None = Field(
         None, description="Most replicas. Default: rollout.replicas."
     )
+    target_wait_share: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="Rate: share of its time that the trainer may wait for samples. Default: 0 "
+        "where generation and training overlap; 0.5 with maxStaleness 0, where they take turns, "
+        "and a smaller share takes more replicas that idle longer.",
+    )
+    scale_up_stabilization_seconds: NonNegativeInt = Field(
+        30, le=3600, description="Rate: seconds for which more replicas must have been needed."
+    )
+    scale_down_stabilization_seconds: NonNegativeInt = Field(
+        300,
+        le=3600,
+        description="Rate: seconds for which fewer replicas must have been enough; between steps "
+        "up and down, either way, lie at least as many.",
+    )
 
 
 class RewardSpec(Part):

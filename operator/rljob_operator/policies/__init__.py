@@ -1,0 +1,1 @@
+"""One decision about a job per file."""

@@ -1,0 +1,204 @@
+"""How many rollout replicas a job needs, by rate: engine time spent for a second of training.
+
+Over a window, `engines x (1 - held share)` is the engine time that generation takes in a second,
+and `1 - waiting share` the time in which the trainer does not wait for it. Their ratio is the
+number of engines that generate as fast as the trainer trains, whichever of the two is the slower
+one now, and however many engines there are now: nothing is counted twice while a step takes effect.
+
+* Asynchronous, generation and training overlap. A trainer that may wait a share t of its time needs
+  (1 - t) times that ratio; t is 0 by default.
+* Synchronous, they take turns, and the trainer always waits while samples are made. Generation may
+  take the share t of a batch, so (1 - t) / t times the ratio are needed. By default t is a half:
+  there the next replica saves as much of the trainer's time as it idles itself.
+
+Engines whose speed depends on the length of a response alone do not become faster by number. Each
+step up is therefore judged by the tokens trained on per second, and taken back where it brought
+less than a quarter of what it should.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from rljob.api import RLJobSpec
+from rljob_operator.policies.autoscale_memory import Change, Limit, Memory
+from rljob_operator.policies.autoscale_sample import Sample
+
+AGAIN = timedelta(seconds=15)
+OLDEST = timedelta(seconds=60)  # numbers read longer ago say nothing about now
+_DEAD_BAND = 0.1
+_STEP_UP = 2
+# How long replicas may take to come and catch up: a large model comes from a network disk.
+_CATCH_UP = timedelta(minutes=15)
+_WORTH = 0.25  # share of the possible gain that a step up must bring
+_JUDGED = 0.2  # a step that can bring less than this is not told from noise
+_TRIAL = timedelta(hours=1)  # after a step in vain, until the next; doubled each time
+_MOST_DOUBLINGS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the policy says.
+
+    Args:
+        replicas: that are wanted from now on.
+        memory: to be handed in next time.
+        reason: why they change, or stay, for a person.
+        again: when to ask again.
+    """
+
+    replicas: int
+    memory: Memory
+    reason: str
+    again: timedelta = AGAIN
+
+
+def scale(
+    spec: RLJobSpec,
+    replicas: int,
+    memory: Memory,
+    sample: Sample | None,
+    now: datetime,
+    *,
+    floor: int,
+) -> Verdict:
+    """The rollout replicas wanted in Rate mode.
+
+    Args:
+        spec: of the job.
+        replicas: wanted so far.
+        memory: of the verdict before.
+        sample: the trainer's numbers; None: there are none, or the trainer is not there.
+        now: the time.
+        floor: replicas that the gang starts with; never fewer.
+    """
+    low, high = _bounds(spec, floor)
+    bounded = min(max(replicas, low), high)
+    if bounded != replicas:
+        # The user's change, not the load's: it counts as no change of direction.
+        return Verdict(bounded, Memory(), f"allowed are {low} to {high}: {replicas} -> {bounded}")
+    if sample is None or abs(now - sample.at) > OLDEST:
+        return Verdict(replicas, memory, "no recent numbers of the trainer")
+    memory = memory.see_engines(sample.engines >= replicas, now)
+    why = _unsettled(replicas, memory, sample, now)
+    if why:
+        return Verdict(replicas, memory, why)
+    memory = _judge(memory, sample, now)
+    wish = min(max(_wish(spec, replicas, memory, sample, now), low), high)
+    memory = memory.wish(wish, max(_windows(spec)), now)
+    # What was wished for under other bounds counts no more.
+    wanted = min(max(_stabilised(spec, replicas, wish, memory, now), low), high)
+    if wanted == replicas:
+        return Verdict(replicas, memory, _numbers(sample))
+    if memory.limit and wanted == memory.limit.replicas and wanted < replicas:
+        why = f"more than {wanted} did not generate faster"
+    else:
+        why = _numbers(sample)
+    memory = _changed(spec, memory, sample, Change(now, replicas, wanted))
+    return Verdict(wanted, memory, f"{why}: {replicas} -> {wanted}")
+
+
+def _unsettled(replicas: int, memory: Memory, sample: Sample, now: datetime) -> str:
+    """Why the sample does not speak of the replicas as they are now; "" where it does."""
+    assert memory.since is not None
+    if not memory.complete and now - memory.since < _CATCH_UP:
+        return f"{sample.engines} of {replicas} replicas are ready"
+    if sample.at - memory.since < sample.window:
+        return "the trainer's window reaches back before the last change"
+    return ""
+
+
+def _stabilised(spec: RLJobSpec, replicas: int, wish: int, memory: Memory, now: datetime) -> int:
+    """The replicas that a wish leads to now, after those before it and the last change."""
+    rise, settle = _windows(spec)
+    step = (wish > replicas) - (wish < replicas)
+    last = memory.change
+    if last and now - last.at < settle and step * (last.after - last.before) < 0:
+        return replicas  # no step back yet
+    # Asking for more where fewer than asked for have come brings nothing.
+    if step > 0 and memory.complete:
+        return max(replicas, min(memory.least(rise, now, replicas), _STEP_UP * replicas))
+    if step < 0:
+        return min(replicas, memory.most(settle, now, replicas))
+    return replicas
+
+
+def _windows(spec: RLJobSpec) -> tuple[timedelta, timedelta]:
+    autoscaling = spec.rollout.autoscaling
+    return (
+        timedelta(seconds=autoscaling.scale_up_stabilization_seconds),
+        timedelta(seconds=autoscaling.scale_down_stabilization_seconds),
+    )
+
+
+def _bounds(spec: RLJobSpec, floor: int) -> tuple[int, int]:
+    autoscaling = spec.rollout.autoscaling
+    high = autoscaling.max_replicas or spec.rollout.replicas
+    return min(max(autoscaling.min_replicas, floor), high), high
+
+
+def _numbers(sample: Sample) -> str:
+    return (
+        f"trainer waits {sample.waiting_share:.0%} of the time, "
+        f"rollouts are held back {sample.held_share:.0%}"
+    )
+
+
+def _wish(spec: RLJobSpec, replicas: int, memory: Memory, sample: Sample, now: datetime) -> int:
+    """The number that the sample asks for, without the bounds of the spec."""
+    needed = _needed(spec, sample)
+    schedule = spec.schedule
+    # A replica more than there are groups under way would have none.
+    most = (
+        (1 + schedule.max_staleness)
+        * schedule.rollout_batch_size
+        * schedule.update_weights_interval
+    )
+    if memory.limit and now < memory.limit.until:
+        most = min(most, memory.limit.replicas)
+    wish = replicas
+    if abs(needed - replicas) > _DEAD_BAND * replicas:
+        wish = math.ceil(min(needed, most))
+    return min(wish, most)
+
+
+def _needed(spec: RLJobSpec, sample: Sample) -> float:
+    """Engines needed to keep the trainer's waiting at its target."""
+    target = spec.rollout.autoscaling.target_wait_share
+    work = sample.engines * (1 - sample.held_share)
+    trained = 1 - sample.waiting_share
+    if spec.schedule.max_staleness:
+        pace, over = 1 - (target or 0.0), 1.0
+    else:
+        target = 0.5 if target is None else target
+        pace, over = 1 - target, target
+    below = trained * over
+    return work * pace / below if below > 0 else math.inf
+
+
+def _gain(spec: RLJobSpec, sample: Sample, step: float) -> float:
+    """By how much training can become faster with `step` times the engines, as a share."""
+    waits, trains = sample.waiting_share, 1 - sample.waiting_share
+    batch = max(trains, 1 / step) if spec.schedule.max_staleness else trains + waits / step
+    return 1 / batch - 1
+
+
+def _changed(spec: RLJobSpec, memory: Memory, sample: Sample, change: Change) -> Memory:
+    if change.after > change.before and sample.tokens_per_second > 0:
+        possible = _gain(spec, sample, change.after / change.before)
+        if possible >= _JUDGED:
+            change = replace(change, tokens_per_second=sample.tokens_per_second, possible=possible)
+    return replace(memory, change=change, complete=False, since=change.at)
+
+
+def _judge(memory: Memory, sample: Sample, now: datetime) -> Memory:
+    """Notes a limit where the last step up was in vain; its window is wholly after the step."""
+    change = memory.change
+    if change is None or change.tokens_per_second is None or not memory.complete:
+        return memory
+    gain = sample.tokens_per_second / change.tokens_per_second - 1
+    memory = replace(memory, change=replace(change, tokens_per_second=None))
+    if gain >= _WORTH * change.possible:
+        return replace(memory, limit=None)
+    vain = min(memory.limit.vain + 1, _MOST_DOUBLINGS) if memory.limit else 0
+    return replace(memory, limit=Limit(change.before, now + _TRIAL * 2**vain, vain))
