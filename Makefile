@@ -15,7 +15,7 @@ RUN := runs/demo
 .PHONY: help setup test test-faults lint tools demo bench lock clean
 
 help:
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 setup: $(READY) ## Make .venv from requirements/cpu.txt, with PYTHON (default python3)
 
