@@ -1,13 +1,11 @@
 """Manifests from files: every mistake of every document at once, or the jobs."""
 
 from pathlib import Path as FilePath
-from typing import Any
 
 from rljob.api.document import Document, read
-from rljob.api.fields import parse
 from rljob.api.problem import Problem, show
-from rljob.api.rljob import API_VERSION, KIND, RLJob
-from rljob.api.rules import check
+from rljob.api.review import judge
+from rljob.api.rljob import KIND, RLJob
 from rljob.errors import UsageError
 
 
@@ -66,24 +64,8 @@ def _job(document: Document, directory: FilePath) -> tuple[RLJob | None, list[Pr
     value = document.value
     if not isinstance(value, dict):
         return None, document.problems or [Problem((), show(value), f"a mapping, an {KIND}")]
-    other = _other_kind(value)
-    if other:
-        return None, other
-    # The status is what was observed; a manifest may carry it along, and it means nothing here.
-    job, problems = parse(
-        {key: part for key, part in value.items() if key != "status"},
-        {problem.path for problem in document.problems},
-    )
-    problems += document.problems
-    problems += [document.given(problem) for problem in check(job, directory)]
+    job, problems = judge(value, {problem.path for problem in document.problems}, directory)
+    if job is None:
+        return None, problems
+    problems = [document.given(problem) for problem in problems] + document.problems
     return (None if problems else job), problems
-
-
-def _other_kind(value: dict[str, Any]) -> list[Problem]:
-    """Whether this is another kind of object, whose fields say nothing about a job."""
-    wanted = {"apiVersion": API_VERSION, "kind": KIND}
-    return [
-        Problem((key,), show(value[key]), allowed)
-        for key, allowed in wanted.items()
-        if key in value and value[key] != allowed
-    ]

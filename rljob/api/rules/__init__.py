@@ -33,12 +33,13 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def check(job: RLJob, directory: Path) -> list[Problem]:
+def check(job: RLJob, directory: Path | None) -> list[Problem]:
     """Every rule's verdict; a rule that needs a field which a partial job lacks says nothing.
 
     Args:
         job: complete or partial, see `rljob.api.fields.parse`.
-        directory: where relative paths start, the manifest's own.
+        directory: where relative paths start, the manifest's own; None: the job's paths are not of
+            this machine, and what lies there is not looked at.
     """
     problems = [problem for rule in RULES for problem in _verdict(partial(rule, job))]
     for found in _verdict(lambda: iter([shape.shape_of(job, directory)])):

@@ -47,7 +47,7 @@ class Shape:
         return int(positions * factor)
 
 
-def shape_of(job: RLJob, directory: Path) -> Shape | Problem:
+def shape_of(job: RLJob, directory: Path | None) -> Shape | Problem:
     """The architecture by hand, or of a checkpoint that lies on this machine.
 
     Returns:
@@ -57,6 +57,8 @@ def shape_of(job: RLJob, directory: Path) -> Shape | Problem:
     model = job.spec.model
     if model.architecture is not None:
         return Shape(model.architecture, "spec.model.architecture")
+    if directory is None:
+        return Shape({}, "")
     file = directory / model.checkpoint / "config.json"
     try:
         config = json.loads(file.read_bytes())
