@@ -50,10 +50,16 @@ class ControlPlane:
         """One that may do everything."""
         return Client(self.kubeconfig, namespace)
 
-    def start(self) -> None:
-        """Returns when pods can be created; RuntimeError with the log of a program that ended."""
+    def start(self, *, workloads: bool = True) -> None:
+        """Returns when pods can be created; RuntimeError with the log of a program that ended.
+
+        Args:
+            workloads: False: nothing acts on what is stored: no controller, scheduler or node.
+        """
         self._processes["etcd"].start()
         self.start_api_server()
+        if not workloads:
+            return
         for name in ("kube-controller-manager", "kube-scheduler", "kwok"):
             self._processes[name].start()
         self._provisioner.start()
@@ -176,6 +182,7 @@ class ControlPlane:
                 f"--node-ip={HOST}",
                 "--node-port=0",
                 "--node-lease-duration-seconds=40",
+                "--v=WARN",
             ],
         }
 

@@ -51,6 +51,7 @@ def test_what_is_stored_outlives_the_api_server(
     assert cluster.get("v1/configmaps", "kept")["metadata"]["name"] == "kept"
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_behind(tmp_path: Path, number: signal.Signals) -> None:
     """Also where nobody is left to clean up."""
