@@ -115,10 +115,12 @@ class Cluster:
         kinds: "group/Kind" of those that the operator would use, e.g.
             "monitoring.coreos.com/PodMonitor".
         key: the operator's own secret, from which the keys of every job are derived.
+        images: default container images of `trainer` and `rollout`.
     """
 
     kinds: frozenset[str] = frozenset()
     key: bytes = field(default=b"", repr=False)
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

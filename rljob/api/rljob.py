@@ -55,6 +55,11 @@ class RLJobSpec(Part):
     colocate: bool = Field(
         False, description="Trainer and engines share the same GPUs, taking turns."
     )
+    device: Literal["auto", "cpu"] = Field(
+        "auto",
+        description="auto: GPUs, on Kubernetes always, with `rljob run` where the machine has "
+        "them; cpu: none.",
+    )
     model: ModelSpec = Field(description="The policy.")
     data: DataSpec = Field(description="The prompts.")
     algorithm: AlgorithmSpec = Field(

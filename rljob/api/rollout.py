@@ -131,6 +131,12 @@ class RolloutSpec(Part):
         "pinned version.",
     )
     router: RouterSpec = Field(default_factory=RouterSpec, description="The router role.")
+    image: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1024,
+        description="Container image (on Kubernetes). Default: the operator's.",
+    )
     template: dict[str, Any] = Field(
         default_factory=dict, description="Pod template overlay, by strategic merge."
     )

@@ -1,8 +1,10 @@
 """Volumes and the run directory."""
 
+from typing import Literal
+
 from pydantic import Field
 
-from rljob.api.base import BY_NAME, DNS_LABEL, MOUNT_PATH, FilePath, ObjectName, Part
+from rljob.api.base import BY_NAME, DNS_LABEL, MOUNT_PATH, QUANTITY, FilePath, ObjectName, Part
 
 
 class RunStorageSpec(Part):
@@ -10,6 +12,19 @@ class RunStorageSpec(Part):
 
     claim_name: ObjectName | None = Field(
         None, description="PersistentVolumeClaim (on Kubernetes)."
+    )
+    size: str = Field(
+        "100Gi",
+        pattern=QUANTITY,
+        max_length=32,
+        description="Size of the claim that the operator makes where claimName is not given, a "
+        "Kubernetes quantity.",
+    )
+    storage_class: ObjectName | None = Field(
+        None, description="StorageClass of that claim. Default: the cluster's."
+    )
+    on_delete: Literal["Retain", "Delete"] = Field(
+        "Retain", description="What becomes of that claim when the job is deleted."
     )
     directory: FilePath | None = Field(
         None,

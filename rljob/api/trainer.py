@@ -55,6 +55,12 @@ class TrainerSpec(Part):
         description="Fields of megatron-core's OptimizerConfig and learning-rate schedule, passed "
         "through; names are checked against the pinned version.",
     )
+    image: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1024,
+        description="Container image (on Kubernetes). Default: the operator's.",
+    )
     template: dict[str, Any] = Field(
         default_factory=dict, description="Pod template overlay, by strategic merge."
     )

@@ -46,7 +46,7 @@ def run(
         UsageError: the manifest, the machine or the run directory does not allow it.
     """
     job, directory = _resolved(file, run_dir, seed)
-    gpus = visible_gpus()
+    gpus = visible_gpus() if job.spec.device == "auto" else []
     check_gpus(job, gpus)
     if metrics_port is not None:
         check_free(_HOST, metrics_port, _METRICS_OPTION)

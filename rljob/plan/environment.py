@@ -30,6 +30,8 @@ class RoleEnvironment:
         engine_admin_key: lets a client update weights and pause engines; None: no key is asked.
         termination_file: where the reason of a failure is written; None: nowhere.
         supervisor: pid of the process without which this one must not go on; None: there is none.
+        name: of this process among all of the job, where its replica does not tell it from others.
+        linger: the trainer stays after its last step, and says so, until it is told to stop.
     """
 
     role: str
@@ -46,13 +48,21 @@ class RoleEnvironment:
     engine_admin_key: str | None = None
     termination_file: str | None = None
     supervisor: int | None = None
+    name: str | None = None
+    linger: bool = False
+
+    @property
+    def member(self) -> str:
+        """Name of this process among all of the job."""
+        return self.name or f"{self.role}-{self.replica}"
 
     def to_env(self) -> dict[str, str]:
-        """The variables; those of fields that are None are left out."""
+        """The variables; those of fields that are None or False are left out."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
-            variable(field.name): str(value)
-            for field in fields(self)
-            if (value := getattr(self, field.name)) is not None
+            variable(name): "1" if value is True else str(value)
+            for name, value in values.items()
+            if value is not None and value is not False
         }
 
     @classmethod
@@ -96,6 +106,8 @@ class RoleEnvironment:
             engine_admin_key=optional("engine_admin_key"),
             termination_file=optional("termination_file"),
             supervisor=number("supervisor") if optional("supervisor") else None,
+            name=optional("name"),
+            linger=optional("linger") is not None,
         )
 
     def job(self) -> RLJob:

@@ -104,6 +104,8 @@ def _variables(kind: _Kind, job: RLJob, local: LocalPlacement) -> dict[str, str]
     paths = [path for path in (code, local.python_path) if path]
     if paths:
         values["PYTHONPATH"] = _literal(os.pathsep.join(paths))
+    if job.spec.device == "cpu":
+        values["CUDA_VISIBLE_DEVICES"] = ""
     if local.threads is not None:
         values["OMP_NUM_THREADS"] = str(local.threads)
     return values

@@ -1,4 +1,5 @@
-"""What a role tells over HTTP: /metrics for Prometheus, /status for people, /healthz for probes."""
+"""What a role tells over HTTP: /metrics for Prometheus, /status for people, and for probes /healthz
+and /readyz."""
 
 import json
 import threading
@@ -22,6 +23,7 @@ class StatusServer:
         port: int,
         registry: CollectorRegistry,
         status: Callable[[], Mapping[str, Any]],
+        ready: Callable[[], bool] = lambda: True,
     ) -> None:
         """Takes the port; `start` begins to answer.
 
@@ -30,12 +32,15 @@ class StatusServer:
             port: 0: any that is free, see `port`.
             registry: metrics of /metrics.
             status: JSON values of /status.
+            ready: whether /readyz says so.
 
         Raises:
             UsageError: the port can't be had.
         """
         handler = type(
-            "Handler", (_Handler,), {"registry": registry, "status": staticmethod(status)}
+            "Handler",
+            (_Handler,),
+            {"registry": registry, "status": staticmethod(status), "ready": staticmethod(ready)},
         )
         try:
             self._server = _Server((host, port), handler)
@@ -72,6 +77,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     registry: CollectorRegistry
     status: Callable[[], Mapping[str, Any]]
+    ready: Callable[[], bool]
     timeout = 10  # seconds for a client to say what it wants
 
     def do_GET(self) -> None:
@@ -83,6 +89,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer("application/json", body)
             case "/healthz":
                 self._answer("text/plain; charset=utf-8", b"ok\n")
+            case "/readyz" if self.ready():
+                self._answer("text/plain; charset=utf-8", b"ok\n")
+            case "/readyz":
+                self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
             case _:
                 self.send_error(HTTPStatus.NOT_FOUND)
 

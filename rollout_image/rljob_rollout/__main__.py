@@ -16,9 +16,10 @@ def main(environment: RoleEnvironment) -> None:
     from rljob_rollout.engine import EngineProcess
     from rljob_rollout.worker import Worker
 
+    number = environment.name or environment.replica
     process = EngineProcess(
         environment.host,
-        Path(environment.run_dir) / "logs" / f"engine-{environment.replica}.log",
+        Path(environment.run_dir) / "logs" / f"engine-{number}.log",
         [key for key in (environment.engine_api_key, environment.engine_admin_key) if key],
     )
 

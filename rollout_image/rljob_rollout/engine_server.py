@@ -6,6 +6,7 @@ all, is read from the environment of the role: every user of a machine can read 
 
 import os
 import sys
+import zlib
 from pathlib import Path
 
 from rljob.plan.environment import RoleEnvironment
@@ -35,7 +36,10 @@ def main(port: int, supervisor: int) -> None:
     from sglang.srt.utils import kill_process_tree
 
     load_plugins()
-    arguments = engine_arguments(environment.job().spec, replica=environment.replica, gpu=gpu)
+    name = environment.name
+    # Pods of a Deployment have no number; their seeds must differ all the same.
+    replica = environment.replica if name is None else zlib.crc32(name.encode())
+    arguments = engine_arguments(environment.job().spec, replica=replica, gpu=gpu)
     arguments |= {
         "host": environment.host,
         "port": port,

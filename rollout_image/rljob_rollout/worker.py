@@ -48,7 +48,7 @@ class Worker:
         """
         job = environment.job()
         self._spec = job.spec
-        self._name = f"rollout-{environment.replica}"
+        self._name = environment.member
         self._api_key = environment.engine_api_key
         self._scorer = Scorer(job.spec)
         self._metrics = WorkerMetrics()
@@ -57,6 +57,7 @@ class Worker:
             environment.metrics_port,
             self._metrics.registry,
             self._metrics.status,
+            self._metrics.is_admissible,
         )
         self._process = process
         # New at each start: the weights of a restarted engine are not those of the old one.
@@ -176,6 +177,8 @@ class Worker:
     async def _stay_registered(self) -> None:
         while True:
             await self._buffer.heartbeat(self._engine, _ENGINE_TTL_SECONDS)
+            admissible = await self._buffer.admissible_engines()
+            self._metrics.admissible(any(each.id == self._engine.id for each in admissible))
             await asyncio.sleep(_HEARTBEAT_SECONDS)
 
     async def _renew(self) -> None:

@@ -39,6 +39,7 @@ class WorkerMetrics:
         )
         self._status: dict[str, Any] = {"failed": 0, "in_flight": 0, "groups": 0, "samples": 0}
         self._engine: EngineState = "starting"
+        self._admissible = False
         self._published = -1
         self._generated = -1
         self._lately = _Window()
@@ -57,6 +58,14 @@ class WorkerMetrics:
     def engine(self, state: EngineState) -> None:
         """The engine has come into a state."""
         self._engine = state
+
+    def admissible(self, now: bool) -> None:
+        """Whether the engine's weights may be used now."""
+        self._admissible = now
+
+    def is_admissible(self) -> bool:
+        """Whether the engine works, or could, with weights that may be used."""
+        return self._engine == "ready" and self._admissible
 
     def published(self, version: int) -> None:
         """The published weight version, as the worker last saw it."""

@@ -2,12 +2,14 @@
 
 import sys
 
+from prometheus_client import CollectorRegistry
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from rljob.errors import EXIT_USAGE
 from rljob.plan.environment import RoleEnvironment
+from rljob.telemetry.server import StatusServer
 
 
 def launch(environment: RoleEnvironment) -> int:
@@ -17,6 +19,9 @@ def launch(environment: RoleEnvironment) -> int:
     through as such, because no restart can cure it.
     """
     job = environment.job()
+    if environment.replica > 0:
+        # Rank 0 has a server of its own, in the first pod; a probe asks every pod.
+        StatusServer(environment.host, environment.metrics_port, CollectorRegistry(), dict).start()
     config = LaunchConfig(
         min_nodes=job.spec.trainer.replicas,
         max_nodes=job.spec.trainer.replicas,

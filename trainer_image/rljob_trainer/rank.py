@@ -4,12 +4,14 @@ from pathlib import Path
 
 import structlog
 import torch.distributed as dist
+from prometheus_client import CollectorRegistry
 
 from rljob.api import RLJob
 from rljob.buffer.client import TrainerBuffer
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.outcome import is_finished
 from rljob.telemetry.role import run_role
+from rljob.telemetry.server import StatusServer
 from rljob_trainer.checkpoint import Checkpoints
 from rljob_trainer.collective import Rank0
 from rljob_trainer.conductor import Conductor
@@ -18,6 +20,7 @@ from rljob_trainer.incarnation import IncarnationFile
 from rljob_trainer.megatron.parallel import Parallel, initialize
 from rljob_trainer.megatron.policy import Policy
 from rljob_trainer.models.source import open_source
+from rljob_trainer.recorder import finished_status
 from rljob_trainer.stop import StopFlag
 
 log = structlog.get_logger()
@@ -35,6 +38,8 @@ def main(environment: RoleEnvironment) -> int:
     else:
         _conductor(job, environment, parallel, rank0, stop).run()
     dist.destroy_process_group()
+    if environment.linger:
+        stop.wait_for_it()
     return 0
 
 
@@ -77,6 +82,10 @@ def _say_finished(job: RLJob, environment: RoleEnvironment) -> None:
     buffer.start(IncarnationFile(Path(environment.run_dir)).read())
     buffer.set_phase("finished")
     buffer.close()
+    if environment.linger:
+        status = finished_status(Path(environment.run_dir), job)
+        host, port = environment.host, environment.metrics_port
+        StatusServer(host, port, CollectorRegistry(), lambda: status).start()
 
 
 if __name__ == "__main__":

@@ -15,12 +15,28 @@ from torch.utils.tensorboard import SummaryWriter
 
 from rljob.api import RLJob
 from rljob.telemetry.metrics import METRICS
+from rljob.telemetry.outcome import read_summary
 from rljob_trainer.evaluation import EvaluationResult
 from rljob_trainer.journal import Journal
 
 log = structlog.get_logger()
 
 _WINDOW = 5  # batches over which the reward is averaged for the summary and the target
+
+
+def finished_status(run_dir: Path, job: RLJob) -> dict[str, Any]:
+    """The body of /status of a run that had reached its end before this process began."""
+    summary = read_summary(run_dir)
+    return {
+        "phase": "finished",
+        "message": "",
+        "rollout": summary["rollouts"],
+        "rollouts": job.spec.schedule.rollouts,
+        "reward": summary["reward_last5"],
+        "eta_seconds": 0,
+        "weight_version": summary["weight_versions"] - 1,
+        "staleness_max": summary["staleness_max"],
+    }
 
 
 class Recorder:

@@ -40,5 +40,10 @@ class StopFlag:
             time.sleep(min(left, _SLICE_SECONDS))
         self.check()
 
+    def wait_for_it(self) -> None:
+        """Sleeps until a stop is asked for."""
+        while not self._is_set:
+            time.sleep(_SLICE_SECONDS)
+
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._is_set = True

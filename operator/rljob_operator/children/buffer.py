@@ -1,0 +1,75 @@
+"""The embedded buffer: a StatefulSet, for its volume, and the Service in front of it."""
+
+from typing import Any
+
+from rljob_operator import names
+from rljob_operator.children import job_file
+from rljob_operator.children.pod import RolePod, template
+from rljob_operator.children.wanted import Subject, Wanted, child
+
+ROLE = "buffer"
+_GRACE_SECONDS = 30
+_VOLUME = "buffer"
+
+
+def buffer(subject: Subject) -> list[Wanted]:
+    """Service and StatefulSet; none where the job has the user's own server."""
+    spec = subject.job.spec.buffer
+    if spec.external is not None:
+        return []
+    name = f"{subject.name}-{ROLE}"
+    selector = names.selector(subject.name, ROLE)
+    service = {
+        "spec": {
+            "selector": selector,
+            "ports": [{"name": "redis", "port": names.BUFFER_PORT, "targetPort": "redis"}],
+        }
+    }
+    workload: dict[str, Any] = {
+        "serviceName": name,
+        "replicas": subject.want.buffer,
+        "selector": {"matchLabels": selector},
+        "template": _template(subject),
+    }
+    if spec.persistence is not None:
+        workload["volumeClaimTemplates"] = [
+            {
+                "metadata": {"name": _VOLUME},
+                "spec": {
+                    "accessModes": ["ReadWriteOnce"],
+                    "resources": {"requests": {"storage": spec.persistence.size}},
+                },
+            }
+        ]
+        # The trainer's ledger has the truth: nothing in the buffer outlives the job.
+        workload["persistentVolumeClaimRetentionPolicy"] = {
+            "whenDeleted": "Delete",
+            "whenScaled": "Retain",
+        }
+    return [
+        child(subject, "Service", "v1", name, service, role=ROLE),
+        child(subject, "StatefulSet", "apps/v1", name, {"spec": workload}, role=ROLE),
+    ]
+
+
+def _template(subject: Subject) -> dict[str, Any]:
+    persistent = subject.job.spec.buffer.persistence is not None
+    return template(
+        subject,
+        RolePod(
+            role=ROLE,
+            module="rljob.buffer",
+            image=subject.cluster.images["trainer"],  # it brings the server along
+            port=("redis", names.BUFFER_PORT),
+            probes={
+                "readinessProbe": {
+                    "tcpSocket": {"port": "redis"},
+                    "periodSeconds": 5,
+                    "failureThreshold": 3,
+                }
+            },
+            grace=_GRACE_SECONDS,
+            volumes=[] if persistent else [{"name": _VOLUME, "emptyDir": {}}],
+            mounts=[{"name": _VOLUME, "mountPath": job_file.RUN_DIRECTORY}],
+        ),
+    )

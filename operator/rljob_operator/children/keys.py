@@ -1,0 +1,30 @@
+"""The job's passwords and keys, in a Secret."""
+
+import hashlib
+import hmac
+
+from rljob_operator.children.wanted import Subject, Wanted, child
+
+BUFFER_PASSWORD = "buffer-password"  # noqa: S105 - the name of a key
+ENGINE_API_KEY = "engine-api-key"
+ENGINE_ADMIN_KEY = "engine-admin-key"
+
+
+def secret(subject: Subject) -> Wanted:
+    """The Secret; derived from the operator's key, so that it never needs to be read."""
+    values = {
+        name: derive(subject.cluster.key, subject.uid, name)
+        for name in (BUFFER_PASSWORD, ENGINE_API_KEY, ENGINE_ADMIN_KEY)
+    }
+    body = {"type": "Opaque", "stringData": values}
+    return child(subject, "Secret", "v1", secret_name(subject.name), body)
+
+
+def secret_name(job: str) -> str:
+    """Name of a job's Secret."""
+    return f"{job}-keys"
+
+
+def derive(key: bytes, uid: str, name: str) -> str:
+    """A secret of 256 bits in hexadecimal: HMAC-SHA256 of the job's uid and the secret's name."""
+    return hmac.new(key, f"{uid}/{name}".encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,168 @@
+"""The pod template that all roles share, within the restricted Pod Security Standard."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rljob_operator import names
+from rljob_operator.children import job_file, rdma
+from rljob_operator.children.environment import environment
+from rljob_operator.children.overlay import merge
+from rljob_operator.children.pod_group import membership
+from rljob_operator.children.wanted import Subject
+
+_USER = 65532  # nobody in particular; a user's overlay may name another
+_GPU = "nvidia.com/gpu"
+
+
+@dataclass(frozen=True)
+class RolePod:
+    """What distinguishes the pods of a role.
+
+    Args:
+        role: trainer, rollout, buffer or router.
+        module: Python module that runs in the container.
+        image: of the container.
+        port: name and number of the port on which others reach it; None: there is no fixed one.
+        probes: readiness and startup probes of the container.
+        grace: seconds that a pod has to stop in order.
+        gpus: of the container.
+        computes: whether it computes with torch: shared memory, RDMA, further volumes.
+        index_field: field of the pod with its number among those of its role; None: all are alike.
+        volumes: besides those of all roles.
+        mounts: of these.
+        annotations: of the pods.
+        overlay: the user's.
+    """
+
+    role: str
+    module: str
+    image: str
+    port: tuple[str, int] | None
+    probes: Mapping[str, Any]
+    grace: int
+    gpus: int = 0
+    computes: bool = False
+    index_field: str | None = None
+    volumes: Sequence[Mapping[str, Any]] = ()
+    mounts: Sequence[Mapping[str, Any]] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    overlay: Mapping[str, Any] = field(default_factory=dict)
+
+
+def template(subject: Subject, pod: RolePod) -> dict[str, Any]:
+    """The pod template of a role."""
+    spec = subject.job.spec
+    adapters = spec.network.rdma if pod.computes else None
+    labels = names.labels(subject.name, pod.role)
+    annotations = dict(pod.annotations)
+    if pod.computes:
+        group = membership(spec.gang.scheduler, subject.name)
+        labels |= group["labels"]
+        annotations |= group["annotations"]
+    if adapters is not None:
+        annotations |= rdma.annotations(adapters)
+    made: dict[str, Any] = {
+        "metadata": {"labels": labels, "annotations": annotations},
+        "spec": {
+            "serviceAccountName": subject.name,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": pod.grace,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": _USER,
+                "runAsGroup": _USER,
+                "fsGroup": _USER,
+                "fsGroupChangePolicy": "OnRootMismatch",
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [_container(subject, pod)],
+            "volumes": _volumes(subject, pod),
+        },
+    }
+    if spec.gang.scheduler == "volcano":
+        made["spec"]["schedulerName"] = "volcano"
+    return merge(made, pod.overlay)
+
+
+def http_probe(path: str, port: str, *, period: int, failures: int) -> dict[str, Any]:
+    """A probe by HTTP; `period` in seconds."""
+    return {
+        "httpGet": {"path": path, "port": port},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
+
+
+def _container(subject: Subject, pod: RolePod) -> dict[str, Any]:
+    adapters = subject.job.spec.network.rdma if pod.computes else None
+    ports = dict([pod.port] if pod.port else []) | {"metrics": names.METRICS_PORT}
+    limits = {_GPU: str(pod.gpus)} if pod.gpus else {}
+    if adapters is not None:
+        limits |= rdma.resources(adapters)
+    container: dict[str, Any] = {
+        "name": pod.role,
+        "image": pod.image,
+        "command": ["python3", "-m", pod.module],
+        "env": environment(subject, pod.role, pod.index_field, adapters),
+        "ports": [{"name": name, "containerPort": number} for name, number in ports.items()],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": rdma.security_context(adapters),
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": _mounts(subject, pod),
+        **pod.probes,
+    }
+    if limits:
+        container["resources"] = {"limits": limits}
+    return container
+
+
+def _volumes(subject: Subject, pod: RolePod) -> list[dict[str, Any]]:
+    spec = subject.job.spec
+    volumes: list[dict[str, Any]] = [
+        {"name": "job", "configMap": {"name": f"{subject.name}-job"}},
+        {"name": "tmp", "emptyDir": {}},
+        *map(dict, pod.volumes),
+    ]
+    if pod.computes:
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+        volumes += [
+            {
+                "name": f"data-{volume.name}",
+                "persistentVolumeClaim": {
+                    "claimName": volume.claim_name,
+                    "readOnly": volume.read_only,
+                },
+            }
+            for volume in spec.storage.volumes
+        ]
+    if spec.code.config_map_ref is not None:
+        volumes.append({"name": "code", "configMap": {"name": spec.code.config_map_ref}})
+    return volumes
+
+
+def _mounts(subject: Subject, pod: RolePod) -> list[dict[str, Any]]:
+    spec = subject.job.spec
+    mounts: list[dict[str, Any]] = [
+        {"name": "job", "mountPath": job_file.DIRECTORY, "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
+        *map(dict, pod.mounts),
+    ]
+    if pod.computes:
+        mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108 - likewise
+        mounts += [
+            {
+                "name": f"data-{volume.name}",
+                "mountPath": volume.mount_path,
+                "readOnly": volume.read_only,
+            }
+            for volume in spec.storage.volumes
+        ]
+    if spec.code.config_map_ref is not None:
+        mounts.append({"name": "code", "mountPath": job_file.CODE_DIRECTORY, "readOnly": True})
+    return mounts

@@ -1,0 +1,67 @@
+"""The rollout: a Deployment of workers with their engines."""
+
+from typing import Any, Final
+
+from rljob_operator import names
+from rljob_operator.children import job_file
+from rljob_operator.children.overlay import merge
+from rljob_operator.children.pod import RolePod, http_probe, template
+from rljob_operator.children.wanted import Subject, Wanted, child
+
+ROLE: Final = "rollout"
+_GRACE_SECONDS = 120  # to hand back what is under way
+_PROGRESS_SECONDS = 3600  # large models load slowly
+
+
+def rollout(subject: Subject) -> list[Wanted]:
+    """The Deployment; none where the engines live in the trainer's pods."""
+    if subject.job.spec.colocate:
+        return []
+    body = {
+        "spec": {
+            "replicas": subject.want.rollout,
+            "selector": {"matchLabels": names.selector(subject.name, ROLE)},
+            # A new pod needs the GPUs of an old one; most of them go on generating.
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "25%"},
+            },
+            "progressDeadlineSeconds": _PROGRESS_SECONDS,
+            "template": _template(subject),
+        }
+    }
+    return [child(subject, "Deployment", "apps/v1", f"{subject.name}-{ROLE}", body, role=ROLE)]
+
+
+def _template(subject: Subject) -> dict[str, Any]:
+    spec = subject.job.spec.rollout
+    base = {
+        "spec": {
+            "topologySpreadConstraints": [
+                {
+                    "topologyKey": "kubernetes.io/hostname",
+                    "maxSkew": 1,
+                    "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {"matchLabels": names.selector(subject.name, ROLE)},
+                }
+            ]
+        }
+    }
+    return template(
+        subject,
+        RolePod(
+            role=ROLE,
+            module="rljob_rollout",
+            image=spec.image or subject.cluster.images[ROLE],
+            port=None,
+            # Ready: its engine holds weights that may be used.
+            probes={"readinessProbe": http_probe("/readyz", "metrics", period=5, failures=3)},
+            grace=_GRACE_SECONDS,
+            gpus=spec.gpus_per_replica if subject.job.spec.device != "cpu" else 0,
+            computes=True,
+            volumes=[{"name": "run", "emptyDir": {}}],
+            mounts=[{"name": "run", "mountPath": job_file.RUN_DIRECTORY}],
+            annotations={names.ANNOTATION_READS: job_file.reads(subject.job, ROLE)},
+            overlay=merge(base, spec.template),
+        ),
+    )

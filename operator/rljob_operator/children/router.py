@@ -1,0 +1,48 @@
+"""The router: one address for all engines, as a Deployment and a Service."""
+
+from rljob_operator import names
+from rljob_operator.children import job_file
+from rljob_operator.children.pod import RolePod, http_probe, template
+from rljob_operator.children.wanted import Subject, Wanted, child
+
+ROLE = "router"
+_GRACE_SECONDS = 30
+
+
+def router(subject: Subject) -> list[Wanted]:
+    """Service and Deployment; none where the job does without."""
+    if not subject.job.spec.rollout.router.enabled:
+        return []
+    name = f"{subject.name}-{ROLE}"
+    selector = names.selector(subject.name, ROLE)
+    service = {
+        "spec": {
+            "selector": selector,
+            "ports": [{"name": "http", "port": names.ROUTER_PORT, "targetPort": "http"}],
+        }
+    }
+    workload = {
+        "spec": {
+            "replicas": subject.want.router,
+            "selector": {"matchLabels": selector},
+            "template": template(
+                subject,
+                RolePod(
+                    role=ROLE,
+                    module="rljob_rollout.router",
+                    image=subject.job.spec.rollout.image or subject.cluster.images["rollout"],
+                    port=("http", names.ROUTER_PORT),
+                    probes={
+                        "readinessProbe": http_probe("/liveness", "http", period=5, failures=3)
+                    },
+                    grace=_GRACE_SECONDS,
+                    volumes=[{"name": "run", "emptyDir": {}}],
+                    mounts=[{"name": "run", "mountPath": job_file.RUN_DIRECTORY}],
+                ),
+            ),
+        }
+    }
+    return [
+        child(subject, "Service", "v1", name, service, role=ROLE),
+        child(subject, "Deployment", "apps/v1", name, workload, role=ROLE),
+    ]

@@ -1,0 +1,62 @@
+"""The trainer: a StatefulSet, for its pods find each other by name, and its headless Service."""
+
+from typing import Any, Final
+
+from rljob_operator import names
+from rljob_operator.children import claim, job_file
+from rljob_operator.children.pod import RolePod, http_probe, template
+from rljob_operator.children.wanted import Subject, Wanted, child
+
+ROLE: Final = "trainer"
+_GRACE_SECONDS = 300  # a step and a checkpoint
+
+
+def trainer(subject: Subject) -> list[Wanted]:
+    """The headless Service and the StatefulSet."""
+    name = f"{subject.name}-{ROLE}"
+    selector = names.selector(subject.name, ROLE)
+    service = {
+        "spec": {
+            "clusterIP": "None",
+            # The ranks meet before any of them can be ready.
+            "publishNotReadyAddresses": True,
+            "selector": selector,
+            "ports": [{"name": "metrics", "port": names.METRICS_PORT, "targetPort": "metrics"}],
+        }
+    }
+    workload = {
+        "spec": {
+            "serviceName": name,
+            "replicas": subject.want.trainer,
+            "podManagementPolicy": "Parallel",  # none of them is ready before all are there
+            "selector": {"matchLabels": selector},
+            "template": _template(subject),
+        }
+    }
+    return [
+        child(subject, "Service", "v1", name, service, role=ROLE),
+        child(subject, "StatefulSet", "apps/v1", name, workload, role=ROLE),
+    ]
+
+
+def _template(subject: Subject) -> dict[str, Any]:
+    spec = subject.job.spec.trainer
+    return template(
+        subject,
+        RolePod(
+            role=ROLE,
+            module="rljob_trainer",
+            image=spec.image or subject.cluster.images[ROLE],
+            port=("rendezvous", names.RENDEZVOUS_PORT),
+            # Its server answers once the data and the checkpoint have been looked through.
+            probes={"readinessProbe": http_probe("/healthz", "metrics", period=5, failures=3)},
+            grace=_GRACE_SECONDS,
+            gpus=spec.gpus_per_replica if subject.job.spec.device != "cpu" else 0,
+            computes=True,
+            index_field="metadata.labels['apps.kubernetes.io/pod-index']",
+            volumes=[claim.volume(subject)],
+            mounts=[{"name": claim.VOLUME, "mountPath": job_file.RUN_DIRECTORY}],
+            annotations={names.ANNOTATION_READS: job_file.reads(subject.job, ROLE)},
+            overlay=spec.template,
+        ),
+    )
