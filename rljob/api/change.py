@@ -1,32 +1,54 @@
 """What a change of a field does to a job that is under way."""
 
+from functools import cache
 from typing import Literal
 
 Effect = Literal["live", "rollout", "trainer", "all", "immutable"]
 MEANING: dict[Effect, str] = {
     "live": "takes effect at once; no pod of trainer or rollout is restarted",
-    "rollout": "the rollout pods are replaced, one part after the other; training goes on",
-    "trainer": "the trainer restarts from its last checkpoint; the engines stay",
-    "all": "trainer and rollout pods are replaced; training goes on from the last checkpoint",
+    "rollout": "the rollout pods are replaced, some at a time, and the router; training goes on",
+    "trainer": "the trainer is stopped, saves a checkpoint, and goes on from it; the engines stay",
+    "all": "all pods are replaced; training goes on from its checkpoint",
     "immutable": "refused: make a new job",
 }
 
-# Longest match counts: a field that is not named here is as the part that it belongs to.
+# A run that goes on with another value here would not be the same run: its checkpoint, ledger and
+# data cursor were made with the old one.
+SAME_RUN = (
+    "seed",
+    "model",
+    "data",
+    "algorithm.estimator",
+    "algorithm.samplesPerPrompt",
+    "schedule.rolloutBatchSize",
+    "schedule.globalBatchSize",
+    "schedule.stepsPerRollout",
+    "schedule.overSamplingBatchSize",
+    "schedule.maxStaleness",
+    "schedule.updateWeightsInterval",
+    "trainer.replicas",
+    "trainer.gpusPerReplica",
+    "trainer.parallelism",
+    "trainer.megatron",
+    "rollout.sampling",
+    "rollout.generate",
+    "rollout.reward",
+)
+
+# By path below spec, `[]` for the items of a list. A field that is not named here is as the part
+# that it belongs to.
 EFFECTS: dict[str, Effect] = {
+    **dict.fromkeys(SAME_RUN, "immutable"),
     "suspend": "live",
     # Another controller would find children that it does not know.
     "managedBy": "immutable",
-    # Order of the data, and so what has been consumed, follows from it.
-    "seed": "immutable",
+    # Other pods on other machines, and with `dtype: auto` another number format.
     "colocate": "immutable",
     "device": "immutable",
-    "model": "immutable",
-    "data": "immutable",
+    "imagePullPolicy": "all",
+    "imagePullSecrets": "all",
     "algorithm": "trainer",
-    # Groups that are under way have the old number of samples.
-    "algorithm.samplesPerPrompt": "immutable",
     "schedule": "trainer",
-    "schedule.rolloutBatchSize": "immutable",
     "trainer": "trainer",
     "rollout": "rollout",
     "rollout.replicas": "live",
@@ -34,35 +56,55 @@ EFFECTS: dict[str, Effect] = {
     "rollout.router": "live",
     # The trainer joins one rank per GPU of an engine into the update group.
     "rollout.gpusPerReplica": "all",
-    # The trainer's log-probabilities are at the sampling temperature.
-    "rollout.sampling": "all",
+    # What becomes of groups that were begun, both sides must say alike.
+    "rollout.bufferFilter": "all",
     "rollout.partial": "all",
-    "weights": "all",
-    "buffer": "immutable",
+    "weights": "trainer",
+    "weights.transport": "all",
+    # The trainer pauses, the engine keeps its cache accordingly.
+    "weights.pauseMode": "all",
+    # The trainer's ledger builds a new buffer up; but Kubernetes can't change a volume's claim.
+    "buffer": "all",
+    "buffer.persistence": "immutable",
     "network": "all",
     "storage": "all",
+    # The checkpoints stay where they are.
     "storage.run": "immutable",
-    # Prompts are read by the trainer, rewards by the workers.
-    "evaluation": "all",
+    "evaluation": "trainer",
+    # An engine makes room for the longest response.
+    "evaluation[].sampling.maxResponseTokens": "all",
     "code": "all",
+    # The group was scheduled as a whole.
     "gang": "immutable",
     "runPolicy": "live",
     "tracking": "trainer",
 }
+_DIVIDED = {
+    key[:end].removesuffix("[]")
+    for key in EFFECTS
+    for end in (n for n, letter in enumerate(key) if letter == ".")
+}
 
 
+@cache
 def effect(field: str) -> Effect:
     """What a change of a field of the spec does.
 
     Args:
-        field: path below spec, with dots, e.g. `schedule.rollouts`.
+        field: path below spec, with dots, e.g. `schedule.rollouts`; `[]` for the items of a list.
 
     Raises:
         KeyError: the spec has no such field.
     """
     parts = field.split(".")
     for length in range(len(parts), 0, -1):
-        found = EFFECTS.get(".".join(parts[:length]))
+        part = ".".join(parts[:length])
+        found = EFFECTS.get(part) or EFFECTS.get(part.removesuffix("[]"))
         if found is not None:
             return found
     raise KeyError(field)
+
+
+def is_divided(field: str) -> bool:
+    """Whether fields inside this one have effects of their own; arguments as of `effect`."""
+    return field in _DIVIDED

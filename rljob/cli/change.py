@@ -4,31 +4,9 @@ import json
 from typing import Any
 
 from rljob.api import RLJob
+from rljob.api.change import SAME_RUN
 
-# A run that goes on with another value here would not be the same run: its checkpoint, ledger and
-# data cursor were made with the old one.
-FIXED = (
-    "metadata.name",
-    "metadata.namespace",
-    "spec.seed",
-    "spec.model",
-    "spec.data",
-    "spec.algorithm.estimator",
-    "spec.algorithm.samplesPerPrompt",
-    "spec.schedule.rolloutBatchSize",
-    "spec.schedule.globalBatchSize",
-    "spec.schedule.stepsPerRollout",
-    "spec.schedule.overSamplingBatchSize",
-    "spec.schedule.maxStaleness",
-    "spec.schedule.updateWeightsInterval",
-    "spec.trainer.gpusPerReplica",
-    "spec.trainer.replicas",
-    "spec.trainer.parallelism",
-    "spec.trainer.megatron",
-    "spec.rollout.sampling",
-    "spec.rollout.generate",
-    "spec.rollout.reward",
-)
+FIXED = ("metadata.name", "metadata.namespace", *(f"spec.{field}" for field in SAME_RUN))
 
 
 def forbidden_changes(before: RLJob, after: RLJob) -> list[str]:
