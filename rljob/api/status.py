@@ -1,7 +1,7 @@
 """What the operator, or `rljob run`, reports about a job."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -60,10 +60,26 @@ class BufferStatus(Part):
 
 
 class RolloutStatus(Part):
-    """For the scale subresource."""
+    """The rollout, also for the scale subresource."""
 
-    replicas: NonNegativeInt = Field(0, description="Rollout replicas.")
+    replicas: NonNegativeInt = Field(0, description="Rollout pods that are there.")
+    ready: NonNegativeInt = Field(0, description="Of these, ready.")
+    desired: NonNegativeInt = Field(0, description="Rollout replicas wanted now.")
     selector: str = Field("", description="Label selector of the rollout pods.")
+    autoscaling: dict[str, Any] = Field(
+        default_factory=dict, description="What autoscaling by rate remembers."
+    )
+
+
+class FailuresStatus(Part):
+    """Failures of containers, as they count against backoffLimit."""
+
+    since_progress: NonNegativeInt = Field(
+        0, description="Restarts since training last made progress; at most backoffLimit."
+    )
+    seen: dict[str, str] = Field(
+        default_factory=dict, description="Last failure of each pod that was looked at, by uid."
+    )
 
 
 class RLJobStatus(Part):
@@ -76,4 +92,15 @@ class RLJobStatus(Part):
     weights: WeightsStatus = Field(default_factory=WeightsStatus, description="Weights.")
     buffer: BufferStatus = Field(default_factory=BufferStatus, description="Buffer.")
     rollout: RolloutStatus = Field(default_factory=RolloutStatus, description="Rollout.")
-    restarts: NonNegativeInt = Field(0, description="Restarts counted against backoffLimit.")
+    restarts: NonNegativeInt = Field(0, description="Restarts after failures since it began.")
+    failures: FailuresStatus = Field(
+        default_factory=FailuresStatus, description="Failures that count against backoffLimit."
+    )
+    start_time: datetime | None = Field(None, description="When the job was first active.")
+    completion_time: datetime | None = Field(None, description="When it succeeded or failed.")
+    active_since: datetime | None = Field(
+        None, description="Since when it is active; null while it is suspended or has ended."
+    )
+    active_seconds: NonNegativeInt = Field(
+        0, description="Seconds for which it was active before that."
+    )

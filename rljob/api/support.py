@@ -1,4 +1,4 @@
-"""What a manifest can say and `rljob run` of this version does not do."""
+"""What a manifest can say and this version does not do."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from rljob.api.problem import Path, Problem, problem, show
 from rljob.api.rljob import RLJob
 
 NOT_HERE = "`rljob run` of this version does nothing else"
+NOT_YET = "the roles of this version do nothing else"
 
 
 @dataclass(frozen=True)
@@ -19,21 +20,23 @@ class Limit:
         read: the field's value in a job.
         holds: whether a local run does what the value asks for.
         allowed: the values for which it does, in words.
+        local: whether only a local run is limited; otherwise the roles themselves are.
     """
 
     field: str
     read: Callable[[RLJob], Any]
     holds: Callable[[Any], bool]
     allowed: str
+    local: bool = False
 
 
-def _only(field: str, read: Callable[[RLJob], Any], *values: Any) -> Limit:
+def _only(field: str, read: Callable[[RLJob], Any], *values: Any, local: bool = False) -> Limit:
     words = " or ".join(value if isinstance(value, str) else show(value) for value in values)
-    return Limit(field, read, lambda value: value in values, words)
+    return Limit(field, read, lambda value: value in values, words, local)
 
 
 LIMITS = (
-    _only("spec.suspend", lambda job: job.spec.suspend, False),
+    _only("spec.suspend", lambda job: job.spec.suspend, False, local=True),
     _only("spec.colocate", lambda job: job.spec.colocate, False),
     _only("spec.model.preset", lambda job: job.spec.model.preset, None),
     _only("spec.model.architecture", lambda job: job.spec.model.architecture, None),
@@ -50,7 +53,7 @@ LIMITS = (
         "none",
         "tis",
     ),
-    _only("spec.trainer.replicas", lambda job: job.spec.trainer.replicas, 1),
+    _only("spec.trainer.replicas", lambda job: job.spec.trainer.replicas, 1, local=True),
     _only(
         "spec.trainer.parallelism.pipeline", lambda job: job.spec.trainer.parallelism.pipeline, 1
     ),
@@ -58,7 +61,12 @@ LIMITS = (
     _only("spec.trainer.parallelism.expert", lambda job: job.spec.trainer.parallelism.expert, 1),
     _only("spec.trainer.recompute", lambda job: job.spec.trainer.recompute, "none"),
     _only("spec.trainer.dataWorkers", lambda job: job.spec.trainer.data_workers, 0),
-    _only("spec.rollout.autoscaling.mode", lambda job: job.spec.rollout.autoscaling.mode, "Off"),
+    _only(
+        "spec.rollout.autoscaling.mode",
+        lambda job: job.spec.rollout.autoscaling.mode,
+        "Off",
+        local=True,
+    ),
     _only("spec.rollout.generate", lambda job: job.spec.rollout.generate, None),
     _only("spec.rollout.reward.url", lambda job: job.spec.rollout.reward.url, None),
     _only("spec.rollout.bufferFilter", lambda job: job.spec.rollout.buffer_filter, None),
@@ -73,27 +81,34 @@ LIMITS = (
         ),
         lambda given: not given,
         "null; give spec.buffer.external.url",
+        local=True,
     ),
 )
 
 
-def unsupported(job: RLJob) -> list[Problem]:
-    """A problem for each thing that the job asks for and a local run can't do."""
+def unsupported(job: RLJob, *, local: bool) -> list[Problem]:
+    """A problem for each thing that the job asks for and this version can't do.
+
+    Args:
+        job: valid.
+        local: by `rljob run`; otherwise by the operator.
+    """
+    reason = NOT_HERE if local else NOT_YET
     problems = [
-        problem(limit.field, limit.read(job), limit.allowed, NOT_HERE)
+        problem(limit.field, limit.read(job), limit.allowed, reason)
         for limit in LIMITS
-        if not limit.holds(limit.read(job))
+        if (local or not limit.local) and not limit.holds(limit.read(job))
     ]
     size = job.spec.schedule.over_sampling_batch_size
     wanted = job.spec.schedule.rollout_batch_size
     if size not in (None, wanted):
         problems.append(
             problem(
-                "spec.schedule.overSamplingBatchSize", size, f"{wanted}, rolloutBatchSize", NOT_HERE
+                "spec.schedule.overSamplingBatchSize", size, f"{wanted}, rolloutBatchSize", reason
             )
         )
     for index, evaluation in enumerate(job.spec.evaluation):
         if evaluation.reward is not None and evaluation.reward.url is not None:
             path: Path = ("spec", "evaluation", index, "reward", "url")
-            problems.append(problem(path, evaluation.reward.url, "null", NOT_HERE))
+            problems.append(problem(path, evaluation.reward.url, "null", reason))
     return problems

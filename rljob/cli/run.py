@@ -108,7 +108,7 @@ def _resolved(file: Path, chosen: Path | None, seed: int | None) -> tuple[RLJob,
     if seed is not None:
         spec = job.spec.model_copy(update={"seed": seed})
         job = job.model_copy(update={"spec": spec})
-    problems = [problem.at(str(file), 0, 0) for problem in unsupported(job)]
+    problems = [problem.at(str(file), 0, 0) for problem in unsupported(job, local=True)]
     if problems:
         raise UsageError("\n".join(str(problem) for problem in problems))
     path = run_directory(job, chosen, Path.cwd())

@@ -1,7 +1,6 @@
 """The gang: trainer and the fewest rollouts, scheduled together or not at all."""
 
-from typing import Any
-
+from rljob.api import RLJob
 from rljob_operator.children.wanted import Subject, Wanted, child
 
 # Fields as in volcano-sh/apis (scheduling/v1beta1) and kubernetes-sigs/scheduler-plugins
@@ -21,17 +20,19 @@ def pod_groups(subject: Subject) -> list[Wanted]:
     scheduler = subject.job.spec.gang.scheduler
     if scheduler not in _API_VERSIONS or not subject.want.trainer:
         return []
-    body: dict[str, Any] = {"spec": {"minMember": least_members(subject)}}
+    # Surplus rollouts come and go without it.
+    members = subject.job.spec.trainer.replicas + least_rollouts(subject.job)
+    body = {"spec": {"minMember": members}}
     return [child(subject, "PodGroup", _API_VERSIONS[scheduler], subject.name, body)]
 
 
-def least_members(subject: Subject) -> int:
-    """Pods that must be schedulable at once: the trainer's and the fewest rollouts."""
-    rollout = subject.job.spec.rollout
-    fewest = rollout.replicas
-    if rollout.autoscaling.mode != "Off":
-        fewest = rollout.autoscaling.min_replicas
-    return subject.job.spec.trainer.replicas + (0 if subject.job.spec.colocate else fewest)
+def least_rollouts(job: RLJob) -> int:
+    """The fewest rollouts with which a job begins."""
+    rollout = job.spec.rollout
+    if job.spec.colocate:
+        return 0
+    autoscaled = rollout.autoscaling.mode != "Off"
+    return rollout.autoscaling.min_replicas if autoscaled else rollout.replicas
 
 
 def membership(scheduler: str, job: str) -> dict[str, dict[str, str]]:

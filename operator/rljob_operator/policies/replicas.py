@@ -1,0 +1,45 @@
+"""How many rollout replicas run: as the spec says, or by rate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rljob_operator.action import Action
+from rljob_operator.children.pod_group import least_rollouts
+from rljob_operator.policies.autoscale import scale
+from rljob_operator.policies.autoscale_memory import Memory
+from rljob_operator.policies.autoscale_sample import Sample
+from rljob_operator.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """The verdict.
+
+    Args:
+        replicas: wanted now.
+        memory: of autoscaling, as JSON.
+        reason: why they change.
+        actions: that go before the change.
+    """
+
+    replicas: int
+    memory: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    actions: tuple[Action, ...] = ()
+
+
+def rollout_replicas(state: State) -> Replicas:
+    """The replicas wanted now."""
+    rollout = state.job.spec.rollout
+    if rollout.autoscaling.mode != "Rate":
+        return Replicas(rollout.replicas, reason="spec.rollout.replicas")
+    verdict = scale(
+        state.job.spec,
+        state.status.rollout.desired or rollout.replicas,
+        Memory.from_json(state.status.rollout.autoscaling),
+        Sample.of(state.observed.report),
+        state.now,
+        floor=least_rollouts(state.job) if state.job.spec.gang.scheduler != "none" else 1,
+    )
+    return Replicas(verdict.replicas, verdict.memory.to_json(), verdict.reason)
