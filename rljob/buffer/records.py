@@ -7,7 +7,7 @@ images of different versions must not half-understand each other.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import msgpack
@@ -140,11 +140,17 @@ class Completion:
 
 @dataclass(frozen=True)
 class Engine:
-    """A live engine. `id` is new at every start of the engine, as its weights then are."""
+    """A live engine. `id` is new at every start of the engine, as its weights then are.
+
+    `groups` are those that its worker has in hand, `busy_seconds` the time since its start in which
+    there was one; both as of the last heartbeat, and no part of what makes it this engine.
+    """
 
     id: str
     worker: str
     url: str
+    groups: int = field(default=0, compare=False)
+    busy_seconds: float = field(default=0.0, compare=False)
 
     @classmethod
     def unpack_all(cls, reply: Sequence[bytes]) -> list[Self]:

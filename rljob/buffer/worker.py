@@ -5,6 +5,7 @@ import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import redis.asyncio
@@ -64,8 +65,8 @@ class WorkerBuffer:
 
     async def heartbeat(self, engine: Engine, ttl_seconds: float) -> None:
         """Registers an engine, or keeps it registered, for `ttl_seconds` from now."""
-        record = json.dumps({"worker": engine.worker, "url": engine.url})
-        await self._call("heartbeat", engine.id, record, int(ttl_seconds * 1000))
+        record = {name: value for name, value in asdict(engine).items() if name != "id"}
+        await self._call("heartbeat", engine.id, json.dumps(record), int(ttl_seconds * 1000))
 
     async def retire(self, engine_id: str) -> None:
         """Takes an engine out of the registry."""

@@ -1,6 +1,7 @@
 """The groups that a worker has in hand."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 
 from rljob.buffer.records import Lease
@@ -14,6 +15,8 @@ class Hand:
         self._leases: dict[str, Lease] = {}  # by entry: group ids repeat in another incarnation
         self._room = asyncio.Event()
         self._room.set()
+        self._busy_seconds = 0.0
+        self._busy_since: float | None = None
 
     def __len__(self) -> int:
         return len(self._leases)
@@ -26,6 +29,12 @@ class Hand:
         """All of them."""
         return list(self._leases.values())
 
+    @property
+    def busy_seconds(self) -> float:
+        """Time in which there was a lease."""
+        now = time.monotonic()
+        return self._busy_seconds + (0.0 if self._busy_since is None else now - self._busy_since)
+
     async def room(self) -> int:
         """How many more may come; waits until it is one."""
         await self._room.wait()
@@ -34,14 +43,19 @@ class Hand:
     def add(self, leases: Iterable[Lease]) -> None:
         """They have been leased."""
         self._leases.update((lease.entry, lease) for lease in leases)
-        self._note_room()
+        self._note_change()
 
     def drop(self, lease: Lease) -> None:
         """It was completed, given back or lost."""
         self._leases.pop(lease.entry, None)
-        self._note_room()
+        self._note_change()
 
-    def _note_room(self) -> None:
+    def _note_change(self) -> None:
+        if self._leases and self._busy_since is None:
+            self._busy_since = time.monotonic()
+        elif not self._leases and self._busy_since is not None:
+            self._busy_seconds += time.monotonic() - self._busy_since
+            self._busy_since = None
         if len(self._leases) < self._limit:
             self._room.set()
         else:

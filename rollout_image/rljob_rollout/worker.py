@@ -5,6 +5,7 @@ import secrets
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -50,6 +51,7 @@ class Worker:
         self._spec = job.spec
         self._name = environment.member
         self._api_key = environment.engine_api_key
+        self._linger = environment.linger
         self._scorer = Scorer(job.spec)
         self._metrics = WorkerMetrics()
         self._server = StatusServer(
@@ -146,7 +148,11 @@ class Worker:
             ) from None
 
     async def _take(self, tasks: asyncio.TaskGroup, serving: Serving) -> None:
-        """Leases groups while there is room in hand, until the run is finished."""
+        """Leases groups while there is room in hand, until the run is finished.
+
+        A worker that lingers leases on, and gets nothing, until it is told to stop: its end would
+        have it started again.
+        """
         while True:
             room = await self._hand.room()
             leases = await self._buffer.lease(self._engine.id, room)
@@ -161,7 +167,7 @@ class Worker:
                 continue
             state = await self._buffer.state()
             self._metrics.published(state.version)
-            if state.phase == "finished":
+            if state.phase == "finished" and not self._linger:
                 return
             with self._metrics.waiting(idle=not self._hand):
                 await self._buffer.wait(_LOOK_SECONDS)
@@ -176,7 +182,10 @@ class Worker:
 
     async def _stay_registered(self) -> None:
         while True:
-            await self._buffer.heartbeat(self._engine, _ENGINE_TTL_SECONDS)
+            engine = replace(
+                self._engine, groups=len(self._hand), busy_seconds=self._hand.busy_seconds
+            )
+            await self._buffer.heartbeat(engine, _ENGINE_TTL_SECONDS)
             admissible = await self._buffer.admissible_engines()
             self._metrics.admissible(any(each.id == self._engine.id for each in admissible))
             await asyncio.sleep(_HEARTBEAT_SECONDS)

@@ -227,3 +227,11 @@ def test_the_completion_must_be_the_leases(trainer, a):
     first, second = a.take(2)
     with pytest.raises(ValueError, match="completion of 2 for the lease of 1"):
         a.complete(first, completion(second))
+
+
+def test_an_engine_tells_its_load_with_its_heartbeat(trainer, a):
+    engine = Engine("a/e", "a", "http://127.0.0.1:1", groups=3, busy_seconds=1.5)
+    a.heartbeat(engine, 60)
+    (found,) = [each for each in trainer.engines() if each.id == "a/e"]
+    assert (found.groups, found.busy_seconds) == (3, 1.5)
+    assert found == Engine("a/e", "a", "http://127.0.0.1:1")  # another load, the same engine

@@ -22,6 +22,7 @@ from rljob_trainer.incarnation import IncarnationFile
 from rljob_trainer.ledger import Ledger, OpenGroup
 from rljob_trainer.recorder import Recorder
 from rljob_trainer.stop import StopFlag
+from rljob_trainer.utilization import Utilization
 from rljob_trainer.weights.bucket import Bucket
 from rljob_trainer.weights.publisher import Publisher
 
@@ -49,6 +50,7 @@ class Desk:
         self._job = job
         self._incarnation = IncarnationFile(run_dir)
         self.recorder = Recorder(job, run_dir, registry)
+        self._utilization = Utilization(registry)
         self._source = JsonlSource(spec.data, spec.data.prompts, tokenizer, spec.seed)
         self._evaluations = evaluations(spec, tokenizer)
         self._buffer = TrainerBuffer(
@@ -75,7 +77,7 @@ class Desk:
             while_waiting=self._while_waiting,
         )
         self._server = StatusServer(
-            environment.host, environment.metrics_port, registry, self.recorder.status
+            environment.host, environment.metrics_port, registry, self._status
         )
         self._server.start()
 
@@ -105,6 +107,7 @@ class Desk:
             self.recorder.phase("evaluating", evaluation.name)
             self.recorder.evaluation(rollout, evaluation.run(self.exchange))
         self.recorder.phase("running")
+        self._utilization.skip()
 
     def record(
         self,
@@ -130,6 +133,11 @@ class Desk:
             shown_samples(batch, _SHOWN_SAMPLES),
         )
         self._update_status()
+        self._utilization.batch(
+            wait=seconds.get("wait", 0.0),
+            seconds=total - seconds.get("evaluate", 0.0),
+            tokens=samples * metrics["response/length_mean"],
+        )
 
     def finish(self, state: str) -> None:
         """Ends the run for all roles."""
@@ -153,7 +161,12 @@ class Desk:
         self.publisher.catch_up()
         self._update_status()
 
+    def _status(self) -> dict[str, Any]:
+        return {**self.recorder.status(), **self._utilization.status()}
+
     def _update_status(self) -> None:
+        holders = self.publisher.holders
+        self._utilization.look([each for each in self._buffer.engines() if each.id in holders])
         occupancy = self._buffer.occupancy()
         self.recorder.update(
             weight_version=self.exchange.ledger.version,

@@ -61,6 +61,11 @@ class Publisher:
         """Engines that hold the published version."""
         return len(self._holders)
 
+    @property
+    def holders(self) -> frozenset[str]:
+        """Their ids."""
+        return frozenset(self._holders)
+
     def publish(self, snapshot: Sequence[Bucket], version: int) -> None:
         """Sends the weights to every live engine as `version`; waits for a first engine.
 

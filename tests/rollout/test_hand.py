@@ -1,0 +1,50 @@
+"""The groups in hand, and how long there were any."""
+
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from rljob.buffer.records import Group, Lease
+from rljob_rollout import hand
+from rljob_rollout.hand import Hand
+
+
+def lease(number: int) -> Lease:
+    group = Group(
+        id=number,
+        incarnation=1,
+        kind="train",
+        prompt="p",
+        prompt_tokens=np.array([1], np.int32),
+        label="l",
+        metadata={},
+        samples=1,
+        sampling={},
+        reward={},
+        seed=0,
+    )
+    return Lease(f"train {number}-0", group, 0.0)
+
+
+def test_it_is_busy_while_there_is_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Mock(return_value=100.0)  # a real one would make the expected times a guess
+    monkeypatch.setattr(hand.time, "monotonic", clock)
+    held = Hand(4)
+    clock.return_value = 110.0
+    assert held.busy_seconds == 0
+    held.add([])
+    held.add([lease(1), lease(2)])
+    clock.return_value = 113.0
+    assert held.busy_seconds == 3
+    held.drop(lease(1))
+    held.add([lease(3)])
+    clock.return_value = 115.0
+    held.drop(lease(2))
+    held.drop(lease(3))
+    clock.return_value = 150.0
+    held.drop(lease(3))
+    assert held.busy_seconds == 5
+    held.add([lease(4)])
+    clock.return_value = 151.0
+    assert held.busy_seconds == 6
