@@ -1,7 +1,7 @@
 """How many rollout replicas run: as the spec says, or by rate."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rljob_operator.action import Action
@@ -9,6 +9,8 @@ from rljob_operator.children.pod_group import least_rollouts
 from rljob_operator.policies.autoscale import scale
 from rljob_operator.policies.autoscale_memory import Memory
 from rljob_operator.policies.autoscale_sample import Sample
+from rljob_operator.policies.drain import drain, engine_load
+from rljob_operator.policies.rest import pod_count
 from rljob_operator.state import State
 
 
@@ -31,6 +33,16 @@ class Replicas:
 
 def rollout_replicas(state: State) -> Replicas:
     """The replicas wanted now."""
+    verdict = _verdict(state)
+    load = engine_load(state.observed.report)
+    # Only where the Deployment is about to be lowered; a pod that is surplus for a moment while
+    # others come and go is not marked.
+    lowered = pod_count(state.observed, "rollout") > verdict.replicas
+    marks = drain(state.observed.pods, verdict.replicas, load) if lowered else ()
+    return replace(verdict, actions=marks)
+
+
+def _verdict(state: State) -> Replicas:
     rollout = state.job.spec.rollout
     if rollout.autoscaling.mode != "Rate":
         return Replicas(rollout.replicas, reason="spec.rollout.replicas")
