@@ -1,4 +1,4 @@
-"""Logs: one event, one line, the role in front.
+"""Logs: one event, one line: of a role with its name in front, of the operator as JSON.
 
 `2026-11-23T06:00:01Z trainer[0] info rollout.done rollout=3 reward=0.61`
 """
@@ -7,7 +7,7 @@ import logging
 import traceback
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 _logfmt = structlog.processors.LogfmtRenderer(bool_as_flag=False)
 
@@ -17,12 +17,21 @@ def configure(role: str, replica: int) -> None:
 
     Values are logfmt: quoted where they have blanks, and a line break is written as `\\n`.
     """
+    _configure(_Line(f"{role}[{replica}]"))
+
+
+def configure_json() -> None:
+    """The same, one JSON object a line."""
+    _configure(structlog.processors.JSONRenderer(default=str))
+
+
+def _configure(renderer: Processor) -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True),
             structlog.processors.format_exc_info,
-            _Line(f"{role}[{replica}]"),
+            renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(),

@@ -23,7 +23,9 @@ class StatusServer:
         port: int,
         registry: CollectorRegistry,
         status: Callable[[], Mapping[str, Any]],
+        *,
         ready: Callable[[], bool] = lambda: True,
+        healthy: Callable[[], bool] = lambda: True,
     ) -> None:
         """Takes the port; `start` begins to answer.
 
@@ -33,6 +35,7 @@ class StatusServer:
             registry: metrics of /metrics.
             status: JSON values of /status.
             ready: whether /readyz says so.
+            healthy: whether /healthz says so.
 
         Raises:
             UsageError: the port can't be had.
@@ -40,7 +43,12 @@ class StatusServer:
         handler = type(
             "Handler",
             (_Handler,),
-            {"registry": registry, "status": staticmethod(status), "ready": staticmethod(ready)},
+            {
+                "registry": registry,
+                "status": staticmethod(status),
+                "ready": staticmethod(ready),
+                "healthy": staticmethod(healthy),
+            },
         )
         try:
             self._server = _Server((host, port), handler)
@@ -78,6 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
     registry: CollectorRegistry
     status: Callable[[], Mapping[str, Any]]
     ready: Callable[[], bool]
+    healthy: Callable[[], bool]
     timeout = 10  # seconds for a client to say what it wants
 
     def do_GET(self) -> None:
@@ -87,11 +96,11 @@ class _Handler(BaseHTTPRequestHandler):
             case "/status":
                 body = json.dumps(self.status(), default=str).encode()
                 self._answer("application/json", body)
-            case "/healthz":
+            case "/healthz" if self.healthy():
                 self._answer("text/plain; charset=utf-8", b"ok\n")
             case "/readyz" if self.ready():
                 self._answer("text/plain; charset=utf-8", b"ok\n")
-            case "/readyz":
+            case "/healthz" | "/readyz":
                 self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
             case _:
                 self.send_error(HTTPStatus.NOT_FOUND)

@@ -59,7 +59,7 @@ class Worker:
             environment.metrics_port,
             self._metrics.registry,
             self._metrics.status,
-            self._metrics.is_admissible,
+            ready=self._metrics.is_admissible,
         )
         self._process = process
         # New at each start: the weights of a restarted engine are not those of the old one.
