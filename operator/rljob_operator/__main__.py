@@ -1,0 +1,78 @@
+"""`python -m rljob_operator`: the command line of the operator."""
+
+import asyncio
+import os
+import socket
+import sys
+from typing import Annotated
+
+import structlog
+import typer
+
+from rljob.errors import EXIT_USAGE, UsageError
+from rljob.telemetry import log
+from rljob_operator.main import operate
+from rljob_operator.settings import Settings
+
+_IMAGE = "ghcr.io/rljob/{}:latest"
+
+
+def main(  # noqa: PLR0917 - options, by name
+    namespaces: Annotated[
+        str,
+        typer.Option(
+            envvar="RLJOB_NAMESPACES",
+            help="Namespaces whose jobs are looked after, with commas; none: all namespaces.",
+        ),
+    ] = "",
+    own_namespace: Annotated[
+        str, typer.Option(envvar="POD_NAMESPACE", help="Where the Lease and the key are.")
+    ] = "rljob-system",
+    identity: Annotated[
+        str, typer.Option(envvar="POD_NAME", help="Name of this operator; by default the host's.")
+    ] = "",
+    host: Annotated[str, typer.Option(help="Address of the metrics port.")] = "0.0.0.0",  # noqa: S104
+    metrics_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of /metrics, /healthz and /readyz.")
+    ] = 9400,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Jobs that are worked on at a time.")
+    ] = 16,
+    resync_seconds: Annotated[
+        float,
+        typer.Option(min=1, help="Time between two looks at everything, beside the watches."),
+    ] = 600,
+    leader_election: Annotated[
+        bool, typer.Option(help="Lead only while holding the Lease rljob-operator.")
+    ] = True,
+    trainer_image: Annotated[
+        str, typer.Option(envvar="RLJOB_TRAINER_IMAGE", help="For jobs that name none.")
+    ] = _IMAGE.format("trainer"),
+    rollout_image: Annotated[
+        str, typer.Option(envvar="RLJOB_ROLLOUT_IMAGE", help="For jobs that name none.")
+    ] = _IMAGE.format("rollout"),
+) -> None:
+    """Look after the RLJobs of a cluster."""
+    log.configure_json()
+    settings = Settings(
+        namespaces=tuple(name.strip() for name in namespaces.split(",") if name.strip()),
+        own_namespace=own_namespace,
+        identity=identity or f"{socket.gethostname()}-{os.getpid()}",
+        host=host,
+        metrics_port=metrics_port,
+        workers=workers,
+        resync_seconds=resync_seconds,
+        leader_election=leader_election,
+        trainer_image=trainer_image,
+        rollout_image=rollout_image,
+    )
+    try:
+        code = asyncio.run(operate(settings))
+    except UsageError as error:
+        structlog.get_logger().error("operator.failed", message=str(error))
+        code = EXIT_USAGE
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    typer.run(main)

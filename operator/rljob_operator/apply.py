@@ -1,0 +1,225 @@
+"""Performs what was decided: the only part of the operator that writes."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import structlog
+
+from rljob_operator import names
+from rljob_operator.action import (
+    Action,
+    Annotate,
+    Apply,
+    Create,
+    Decision,
+    Delete,
+    DeleteJob,
+    Event,
+    Finalizer,
+)
+from rljob_operator.api import APPLY_PATCH, JSON, MERGE_PATCH, PARTIAL, Api, ApiError, encode
+from rljob_operator.cache import Cache
+from rljob_operator.kind import EVENT, POD, RLJOB, Kind, kind_of, kinds_named
+from rljob_operator.merge_patch import merge_patch
+from rljob_operator.objects import Partial
+from rljob_operator.watch import UNREACHABLE, item_type
+
+log = structlog.get_logger()
+_CONTROLLER = "rljob.dev/operator"
+_NOT_FOUND, _CONFLICT = 404, 409
+_LONGEST_NOTE = 1024  # bytes of an event's note
+
+
+class Applier:
+    """Writes, and tells the cache what came of it."""
+
+    def __init__(self, api: Api, cache: Cache, identity: str) -> None:
+        """
+        Args:
+            api: the server.
+            cache: learns the replies.
+            identity: of this operator, for events.
+        """
+        self._api = api
+        self._cache = cache
+        self._identity = identity
+
+    async def perform(self, manifest: Mapping[str, Any], decision: Decision) -> None:
+        """All actions in their order, then the status, then the events.
+
+        Args:
+            manifest: of the job, as it was observed.
+            decision: about it.
+
+        Raises:
+            ApiError: the server refuses; what follows is left out.
+        """
+        for action in decision.actions:
+            await self._act(manifest, action)
+        if decision.status is not None:
+            await self._tell(manifest, decision.status)
+        for event in decision.events:
+            await self._post(manifest, event)
+
+    async def _act(self, manifest: Mapping[str, Any], action: Action) -> None:
+        namespace = manifest["metadata"]["namespace"]
+        match action:
+            case Apply():
+                kind = _kind(action.manifest)
+                await self._write(
+                    "PATCH",
+                    kind,
+                    kind.path(namespace, action.ref.name),
+                    action.manifest,
+                    content_type=APPLY_PATCH,
+                    query={"fieldManager": names.MANAGER, "force": "true"},
+                )
+            case Create():
+                kind = _kind(action.manifest)
+                try:
+                    await self._write(
+                        "POST",
+                        kind,
+                        kind.path(namespace),
+                        action.manifest,
+                        content_type=JSON,
+                        query={"fieldManager": names.MANAGER},
+                    )
+                except ApiError as error:
+                    if error.reason != "AlreadyExists":
+                        raise
+            case Delete():
+                for kind in kinds_named(action.ref.kind):
+                    await self._delete(kind.path(namespace, action.ref.name), action.uid)
+            case Annotate():
+                await self._annotate(namespace, action)
+            case Finalizer():
+                await self._finalizer(manifest, present=action.present)
+            case DeleteJob():
+                metadata = manifest["metadata"]
+                await self._delete(RLJOB.path(namespace, metadata["name"]), metadata["uid"])
+
+    async def _write(
+        self,
+        method: str,
+        kind: Kind,
+        path: str,
+        manifest: Mapping[str, Any],
+        *,
+        content_type: str,
+        query: Mapping[str, str],
+    ) -> None:
+        item = item_type(kind)
+        reply = await self._api.request(
+            method,
+            path,
+            encode(manifest),
+            content_type=content_type,
+            accept=PARTIAL if item is Partial else JSON,
+            query=query,
+        )
+        if kind.watched:
+            self._cache.applied(kind, msgspec.json.decode(reply, type=item))
+
+    async def _delete(self, path: str, uid: str) -> None:
+        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        try:
+            await self._api.request("DELETE", path, encode(body), accept=PARTIAL)
+        except ApiError as error:
+            # Another object has its name now, or it has gone.
+            if error.code not in (_NOT_FOUND, _CONFLICT):
+                raise
+
+    async def _annotate(self, namespace: str, action: Annotate) -> None:
+        body = {"metadata": {"annotations": action.annotations}}
+        query = {"fieldManager": names.MANAGER}
+        try:
+            reply = await self._api.request(
+                "PATCH",
+                POD.path(namespace, action.pod),
+                encode(body),
+                content_type=MERGE_PATCH,
+                query=query,
+            )
+        except ApiError as error:
+            if error.code != _NOT_FOUND:
+                raise
+        else:
+            self._cache.put(POD, msgspec.json.decode(reply, type=item_type(POD)))
+
+    async def _finalizer(self, manifest: Mapping[str, Any], *, present: bool) -> None:
+        metadata = manifest["metadata"]
+        others = [each for each in metadata.get("finalizers", []) if each != names.FINALIZER]
+        # A merge patch replaces the whole list: not one that another has changed meanwhile.
+        change = {
+            "uid": metadata["uid"],
+            "resourceVersion": metadata["resourceVersion"],
+            "finalizers": [*others, names.FINALIZER] if present else others,
+        }
+        await self._patch_job(manifest, {"metadata": change})
+
+    async def _tell(self, manifest: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        change = merge_patch(manifest.get("status") or {}, status)
+        if change:
+            body = {"metadata": {"uid": manifest["metadata"]["uid"]}, "status": change}
+            await self._patch_job(manifest, body, "/status")
+
+    async def _patch_job(
+        self, manifest: Mapping[str, Any], body: Mapping[str, Any], subresource: str = ""
+    ) -> None:
+        metadata = manifest["metadata"]
+        path = RLJOB.path(metadata["namespace"], metadata["name"]) + subresource
+        try:
+            reply = await self._api.request(
+                "PATCH",
+                path,
+                encode(body),
+                content_type=MERGE_PATCH,
+                query={"fieldManager": names.MANAGER},
+            )
+        except ApiError as error:
+            if error.code != _NOT_FOUND:
+                raise
+            key = f"{metadata['namespace']}/{metadata['name']}"
+            self._cache.drop_job(key, metadata["uid"])
+        else:
+            self._cache.put_job(msgspec.json.decode(reply))
+
+    async def _post(self, manifest: Mapping[str, Any], event: Event) -> None:
+        """An event that can't be told is only logged: the status says the same."""
+        metadata = manifest["metadata"]
+        body = {
+            "apiVersion": EVENT.api_version,
+            "kind": EVENT.name,
+            "metadata": {
+                "name": f"{metadata['name']}.{secrets.token_hex(8)}",
+                "namespace": metadata["namespace"],
+            },
+            "eventTime": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "reportingController": _CONTROLLER,
+            "reportingInstance": self._identity[:128],
+            "action": "Reconcile",
+            "type": event.type,
+            "reason": event.reason,
+            "note": event.message.encode()[:_LONGEST_NOTE].decode(errors="ignore"),
+            "regarding": {
+                "apiVersion": RLJOB.api_version,
+                "kind": RLJOB.name,
+                "name": metadata["name"],
+                "namespace": metadata["namespace"],
+                "uid": metadata["uid"],
+                "resourceVersion": metadata["resourceVersion"],
+            },
+        }
+        try:
+            path = EVENT.path(metadata["namespace"])
+            await self._api.request("POST", path, encode(body), accept=PARTIAL)
+        except (ApiError, *UNREACHABLE) as error:
+            log.warning("event.lost", job=metadata["name"], reason=event.reason, error=str(error))
+
+
+def _kind(manifest: Mapping[str, Any]) -> Kind:
+    return kind_of(manifest["apiVersion"], manifest["kind"])

@@ -1,0 +1,197 @@
+"""The operator's process: kopf brings the stream of RLJobs, the engine works while it leads."""
+
+import asyncio
+import signal
+import time
+from typing import Any
+
+import kopf
+import structlog
+from kubernetes.aio import config
+from kubernetes.aio.client import Configuration
+from prometheus_client import REGISTRY
+
+from rljob.errors import UsageError
+from rljob.telemetry.server import StatusServer
+from rljob_operator.api import Api
+from rljob_operator.discovery import wait_for_jobs
+from rljob_operator.engine import Engine
+from rljob_operator.key import cluster_key
+from rljob_operator.kind import RLJOB
+from rljob_operator.leader import lead
+from rljob_operator.metrics import Metrics
+from rljob_operator.observed import Cluster
+from rljob_operator.settings import Settings
+
+log = structlog.get_logger()
+_REQUEST_SECONDS = 60
+_STREAM_SECONDS = 290
+_DRAIN_SECONDS = 20.0  # for the passes that are under way; each is some requests long
+_DEAD_SECONDS = 60.0  # without a turn of the event loop
+
+
+async def operate(settings: Settings) -> int:
+    """Runs the operator until SIGTERM or SIGINT.
+
+    Returns:
+        0 after a signal; 1 where it can't go on, and has to be started again.
+
+    Raises:
+        UsageError: it can't run as it is set up.
+    """
+    operator = Operator(settings, await _configuration())
+    try:
+        return await operator.run()
+    finally:
+        operator.close()
+
+
+class Operator:
+    """One process; see `operate`."""
+
+    def __init__(self, settings: Settings, configuration: Configuration) -> None:
+        self._settings = settings
+        self._configuration = configuration
+        self._metrics = Metrics(REGISTRY)
+        self._engine: Engine | None = None
+        self._stop = asyncio.Event()
+        self._leads = asyncio.Event()
+        self._turned = time.monotonic()
+        self._server = StatusServer(
+            settings.host,
+            settings.metrics_port,
+            REGISTRY,
+            self._status,
+            ready=self._ready,
+            healthy=lambda: time.monotonic() - self._turned < _DEAD_SECONDS,
+        )
+        self._server.start()
+
+    def close(self) -> None:
+        """Frees the port."""
+        self._server.close()
+
+    async def run(self) -> int:
+        """Until a signal, or until a part ends that must not."""
+        self._listen()
+        turns = asyncio.create_task(self._turn(), name="turns")
+        stop = asyncio.create_task(self._stop.wait(), name="signal")
+        async with Api(self._configuration, self._metrics) as api:
+            prepare = asyncio.create_task(self._prepare(api), name="preparation")
+            await asyncio.wait({prepare, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if stop.done():
+                await _cancel(prepare, turns)
+                return 0
+            engine = self._engine = await prepare
+            stop_kopf = asyncio.Event()
+            work = asyncio.create_task(self._work(engine), name="work")
+            lead = asyncio.create_task(self._lead(), name="leadership")
+            observe = asyncio.create_task(engine.observe(), name="observation")
+            jobs = asyncio.create_task(self._jobs(engine, stop_kopf), name="stream of jobs")
+            parts = {turns, stop, work, lead, observe, jobs}
+            ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            # Whoever has lost the Lease may write nothing more.
+            await engine.stop(0.0 if lead in ended else _DRAIN_SECONDS)
+            await _cancel(work, lead, observe, turns)
+            stop_kopf.set()
+            await asyncio.wait({jobs}, timeout=_DRAIN_SECONDS)
+        for part in ended - {stop}:
+            log.error("operator.failed", part=part.get_name(), error=str(part.exception()))
+        return 0 if ended == {stop} else 1
+
+    async def _prepare(self, api: Api) -> Engine:
+        settings = self._settings
+        await wait_for_jobs(api)
+        key = await cluster_key(self._configuration, settings.own_namespace)
+        images = {"trainer": settings.trainer_image, "rollout": settings.rollout_image}
+        return Engine(api, settings, Cluster(key=key, images=images), self._metrics)
+
+    async def _lead(self) -> None:
+        if self._settings.leader_election:
+            await lead(self._configuration, self._settings, self._leads.set)
+        else:
+            self._leads.set()
+            await asyncio.Event().wait()
+
+    async def _work(self, engine: Engine) -> None:
+        await self._leads.wait()
+        self._metrics.leading.set(1)
+        await engine.work()
+
+    async def _jobs(self, engine: Engine, stop: asyncio.Event) -> None:
+        """The stream of RLJobs; kopf keeps it open."""
+        registry = kopf.OperatorRegistry()
+
+        @kopf.on.startup(registry=registry)
+        async def begin(**_: Any) -> None:
+            self._listen()  # kopf has put its own handlers, which would cut off what is under way
+
+        @kopf.on.login(registry=registry)
+        async def login(**given: Any) -> kopf.ConnectionInfo | None:
+            return kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
+
+        @kopf.on.event(RLJOB.group, RLJOB.version, RLJOB.plural, registry=registry)
+        async def job_event(event: kopf.RawEvent, **_: Any) -> None:
+            if event["type"] == "DELETED":
+                engine.drop_job(event["object"])
+            else:
+                engine.cache.put_job(event["object"])
+
+        await kopf.operator(
+            registry=registry,
+            settings=_kopf_settings(),
+            standalone=True,
+            clusterwide=not self._settings.namespaces,
+            namespaces=self._settings.namespaces,
+            stop_flag=stop,
+        )
+
+    def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+
+    async def _turn(self) -> None:
+        while True:
+            self._turned = time.monotonic()
+            await asyncio.sleep(1)
+
+    def _ready(self) -> bool:
+        return self._engine is not None and self._engine.ready()
+
+    def _status(self) -> dict[str, Any]:
+        jobs = len(self._engine.cache.jobs()) if self._engine is not None else 0
+        return {"identity": self._settings.identity, "leads": self._leads.is_set(), "jobs": jobs}
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False  # the engine posts events, for decisions only
+    settings.scanning.disabled = True  # needs rights on CRDs and namespaces, and finds nothing new
+    settings.networking.request_timeout = _REQUEST_SECONDS
+    settings.watching.server_timeout = _STREAM_SECONDS
+    settings.watching.client_timeout = _STREAM_SECONDS + _REQUEST_SECONDS
+    # The server sends a bookmark every minute: a stream without a word for longer is dead.
+    settings.watching.inactivity_timeout = 150
+    settings.queueing.idle_timeout = 1.0  # a task for each job that changed lately
+    return settings
+
+
+async def _configuration() -> Configuration:
+    configuration = Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        try:
+            await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        except config.ConfigException as error:
+            raise UsageError(
+                f"no cluster: {error}; run in a pod with a service account, or set KUBECONFIG"
+            ) from error
+    return configuration
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

@@ -1,0 +1,253 @@
+"""What is read of the API server's objects; the rest of their JSON is skipped without a copy."""
+
+from datetime import datetime
+
+from msgspec import Raw, Struct, field
+
+from rljob_operator import names
+from rljob_operator.observed import Child, Pod, Ref, Termination
+
+
+class OwnerReference(Struct):
+    """An owner; the controller is the one that acts."""
+
+    uid: str
+    controller: bool = False
+
+
+class ManagedFields(Struct, rename="camel"):
+    """Who wrote which fields; `time` has the resolution of seconds."""
+
+    manager: str = ""
+    operation: str = ""
+    time: str = ""
+    subresource: str = ""
+    fields: Raw = field(name="fieldsV1", default_factory=Raw)
+
+
+class Labels(Struct):
+    """The labels that mean something to the operator."""
+
+    job: str = field(name=names.LABEL_JOB, default="")
+    role: str = field(name=names.LABEL_ROLE, default="")
+
+
+class Annotations(Struct):
+    """The annotations that mean something to the operator."""
+
+    applied: str = field(name=names.ANNOTATION_APPLIED, default="")
+    deletion_cost: str = field(name=names.ANNOTATION_DELETION_COST, default="")
+
+
+class Metadata(Struct, rename="camel"):
+    """The part of metadata that is read."""
+
+    name: str
+    namespace: str
+    uid: str
+    resource_version: str
+    generation: int = 0
+    deletion_timestamp: str | None = None
+    labels: Labels = field(default_factory=Labels)
+    annotations: Annotations = field(default_factory=Annotations)
+    owner_references: list[OwnerReference] = field(default_factory=list)
+    managed_fields: list[ManagedFields] = field(default_factory=list)
+
+    @property
+    def version(self) -> int:
+        """The resource version, which grows with every write to the cluster."""
+        return int(self.resource_version)
+
+    @property
+    def controller(self) -> str:
+        """The uid of its controller; "" without one."""
+        return next((owner.uid for owner in self.owner_references if owner.controller), "")
+
+
+class JobProgress(Struct):
+    """How far a job is."""
+
+    rollout: int = 0
+    rollouts: int = 0
+    reward: float | None = None
+
+
+class JobWeights(Struct):
+    """The published weights."""
+
+    version: int = 0
+
+
+class JobStatus(Struct):
+    """The part of a job's status that metrics tell."""
+
+    phase: str = "Pending"
+    progress: JobProgress = field(default_factory=JobProgress)
+    weights: JobWeights = field(default_factory=JobWeights)
+
+
+class JobObject(Struct):
+    """An RLJob, apart from its spec."""
+
+    metadata: Metadata
+    status: JobStatus = field(default_factory=JobStatus)
+
+
+class Partial(Struct):
+    """An object of which only the metadata is read."""
+
+    metadata: Metadata
+
+
+class WorkloadSpec(Struct):
+    """Of a StatefulSet or a Deployment."""
+
+    replicas: int = 1
+
+
+class WorkloadStatus(Struct, rename="camel"):
+    """Of a StatefulSet or a Deployment."""
+
+    observed_generation: int = 0
+    ready_replicas: int = 0
+    updated_replicas: int = 0
+
+
+class Workload(Struct):
+    """A StatefulSet or a Deployment."""
+
+    metadata: Metadata
+    spec: WorkloadSpec = field(default_factory=WorkloadSpec)
+    status: WorkloadStatus = field(default_factory=WorkloadStatus)
+
+
+class Waiting(Struct):
+    """Why a container waits."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class Terminated(Struct, rename="camel"):
+    """How a container ended."""
+
+    exit_code: int
+    reason: str = ""
+    message: str = ""
+    finished_at: datetime | None = None
+
+
+class ContainerState(Struct):
+    """At most one of them is set."""
+
+    waiting: Waiting | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(Struct, rename="camel"):
+    """A container as the kubelet sees it."""
+
+    name: str
+    restart_count: int = 0
+    state: ContainerState = field(default_factory=ContainerState)
+    last_state: ContainerState = field(default_factory=ContainerState)
+
+
+class PodCondition(Struct):
+    """One aspect of a pod."""
+
+    type: str
+    status: str
+    message: str = ""
+
+
+class PodStatus(Struct, rename="camel"):
+    """A pod's status."""
+
+    phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
+    ip: str = field(name="podIP", default="")
+    conditions: list[PodCondition] = field(default_factory=list)
+    container_statuses: list[ContainerStatus] = field(default_factory=list)
+    init_container_statuses: list[ContainerStatus] = field(default_factory=list)
+
+
+class PodObject(Struct):
+    """A pod."""
+
+    metadata: Metadata
+    status: PodStatus = field(default_factory=PodStatus)
+
+
+def child(kind: str, item: Workload | Partial) -> Child:
+    """A child as reconcile sees it, taken as owned and not written to by others."""
+    metadata = item.metadata
+    common = Child(
+        ref=Ref(kind, metadata.name),
+        uid=metadata.uid,
+        owned=True,
+        deleting=metadata.deletion_timestamp is not None,
+        applied=metadata.annotations.applied,
+    )
+    if isinstance(item, Partial):
+        return common
+    return Child(
+        ref=common.ref,
+        uid=common.uid,
+        owned=True,
+        deleting=common.deleting,
+        applied=common.applied,
+        replicas=item.spec.replicas,
+        ready=item.status.ready_replicas,
+        updated=item.status.updated_replicas,
+        current=item.status.observed_generation >= metadata.generation,
+    )
+
+
+_STARTING = {"", "ContainerCreating", "PodInitializing"}  # waits that are no trouble
+
+
+def pod(item: PodObject) -> Pod:
+    """A pod as reconcile sees it."""
+    metadata, status = item.metadata, item.status
+    role = metadata.labels.role
+    containers = status.container_statuses
+    # The role's container has the role's name; a pod template may bring others.
+    main = next((one for one in containers if one.name == role), None) or next(
+        iter(containers), ContainerStatus("")
+    )
+    cost = metadata.annotations.deletion_cost
+    return Pod(
+        name=metadata.name,
+        uid=metadata.uid,
+        role=role,
+        phase=status.phase,
+        ready=any(one.type == "Ready" and one.status == "True" for one in status.conditions),
+        deleting=metadata.deletion_timestamp is not None,
+        ip=status.ip,
+        restarts=main.restart_count,
+        termination=_termination(main),
+        waiting=main.state.waiting.reason if main.state.waiting else "",
+        trouble=_trouble(status, main),
+        reason=status.reason,
+        deletion_cost=int(cost) if cost.removeprefix("-").isdecimal() else None,
+    )
+
+
+def _termination(container: ContainerStatus) -> Termination | None:
+    ended = container.state.terminated or container.last_state.terminated
+    if ended is None:
+        return None
+    return Termination(ended.exit_code, ended.reason, ended.message.strip(), ended.finished_at)
+
+
+def _trouble(status: PodStatus, main: ContainerStatus) -> str:
+    for condition in status.conditions:
+        if condition.type == "PodScheduled" and condition.status == "False":
+            return condition.message
+    for container in (main, *status.init_container_statuses, *status.container_statuses):
+        waiting = container.state.waiting
+        if waiting is not None and waiting.reason not in _STARTING:
+            return f"{waiting.reason}: {waiting.message}" if waiting.message else waiting.reason
+    return status.message

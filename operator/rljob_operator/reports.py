@@ -1,0 +1,118 @@
+"""What the trainers say of themselves: /status of each job's first trainer pod, read in turn."""
+
+import asyncio
+import contextlib
+import heapq
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import aiohttp
+import msgspec
+import structlog
+
+from rljob_operator import names
+from rljob_operator.observed import Observed, Report
+from rljob_operator.watch import UNREACHABLE
+
+log = structlog.get_logger()
+INTERVAL = 5.0  # s between two reads of a trainer
+MOST_PER_SECOND = 40  # of all trainers; with more than 200 the interval grows
+_TIMEOUT = aiohttp.ClientTimeout(total=5)
+_LONGEST_PAUSE = 60.0  # s between two tries of a trainer that does not answer
+_FORGOTTEN = 3  # failures in a row, after which its last report says nothing any more
+_LARGEST = 2**20  # bytes
+
+
+class Reports:
+    """Reads the trainers that it is told to follow."""
+
+    def __init__(self, changed: Callable[[str], None]) -> None:
+        """
+        Args:
+            changed: told the key of a job whose trainer says something new.
+        """
+        self._changed = changed
+        self._addresses: dict[str, str] = {}
+        self._found: dict[str, Report] = {}
+        self._failures: dict[str, int] = {}
+        self._due: list[tuple[float, str, str]] = []  # heap of time, key and address
+        self._wake = asyncio.Event()
+
+    def of(self, key: str) -> Report | None:
+        """A job's last report; None: its trainer is not there, or has not answered."""
+        return self._found.get(key)
+
+    def follow(self, key: str, observed: Observed | None) -> None:
+        """Begins or ends to read a job's trainer, as its first pod comes and goes."""
+        address = _address(observed)
+        if address == self._addresses.get(key):
+            return
+        for memory in (self._addresses, self._found, self._failures):
+            memory.pop(key, None)
+        if address is not None:
+            self._addresses[key] = address
+            heapq.heappush(self._due, (time.monotonic(), key, address))
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Never ends."""
+        connector = aiohttp.TCPConnector(limit=MOST_PER_SECOND)
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session,
+            asyncio.TaskGroup() as group,
+        ):
+            while True:
+                now = time.monotonic()
+                if not self._due or self._due[0][0] > now:
+                    self._wake.clear()
+                    pause = self._due[0][0] - now if self._due else None
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), pause)
+                    continue
+                _, key, address = heapq.heappop(self._due)
+                if self._addresses.get(key) == address:
+                    group.create_task(self._read(session, key, address))
+                    await asyncio.sleep(1 / MOST_PER_SECOND)
+
+    async def _read(self, session: aiohttp.ClientSession, key: str, address: str) -> None:
+        try:
+            async with session.get(f"http://{address}:{names.METRICS_PORT}/status") as reply:
+                reply.raise_for_status()
+                body = msgspec.json.decode(await reply.content.read(_LARGEST), type=dict)
+        except (*UNREACHABLE, msgspec.MsgspecError) as error:
+            self._failed(key, address, error)
+            return
+        if self._addresses.get(key) != address:
+            return
+        last = self._found.get(key)
+        self._found[key] = Report(datetime.now(UTC), body)
+        self._failures.pop(key, None)
+        self._again(key, address, INTERVAL)
+        if last is None or last.body != body:
+            self._changed(key)
+
+    def _failed(self, key: str, address: str, error: Exception) -> None:
+        if self._addresses.get(key) != address:
+            return
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        self._again(key, address, min(_LONGEST_PAUSE, INTERVAL * 2.0 ** min(failures - 1, 8)))
+        if failures == _FORGOTTEN:
+            log.warning("report.missing", job=key, error=f"{type(error).__name__}: {error}")
+            if self._found.pop(key, None) is not None:
+                self._changed(key)
+
+    def _again(self, key: str, address: str, pause: float) -> None:
+        pause = max(pause, len(self._addresses) / MOST_PER_SECOND)
+        heapq.heappush(self._due, (time.monotonic() + pause, key, address))
+
+
+def _address(observed: Observed | None) -> str | None:
+    """Of the first trainer pod, where it answers; as it stands in a URL."""
+    if observed is None:
+        return None
+    name = f"{observed.manifest['metadata']['name']}-trainer-0"
+    for pod in observed.pods:
+        if pod.name == name and pod.ready and not pod.deleting and pod.ip:
+            return f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+    return None
