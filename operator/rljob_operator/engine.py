@@ -129,7 +129,8 @@ class Engine:
         if observed is None:
             self._queue.forget(key)
             return None
-        decision = reconcile(observed, datetime.now(UTC))
+        # Kubernetes tells times in whole seconds.
+        decision = reconcile(observed, datetime.now(UTC).replace(microsecond=0))
         await self._applier.perform(observed.manifest, decision)
         return decision.requeue.total_seconds() if decision.requeue is not None else None
 

@@ -122,10 +122,6 @@ class Operator:
         """The stream of RLJobs; kopf keeps it open."""
         registry = kopf.OperatorRegistry()
 
-        @kopf.on.startup(registry=registry)
-        async def begin(**_: Any) -> None:
-            self._listen()  # kopf has put its own handlers, which would cut off what is under way
-
         @kopf.on.login(registry=registry)
         async def login(**given: Any) -> kopf.ConnectionInfo | None:
             return kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
@@ -137,7 +133,8 @@ class Operator:
             else:
                 engine.cache.put_job(event["object"])
 
-        await kopf.operator(
+        others = asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
             registry=registry,
             settings=_kopf_settings(),
             standalone=True,
@@ -145,6 +142,8 @@ class Operator:
             namespaces=self._settings.namespaces,
             stop_flag=stop,
         )
+        self._listen()  # kopf has put its own handlers, which would cut off what is under way
+        await kopf.run_tasks(tasks, ignored=others)
 
     def _listen(self) -> None:
         loop = asyncio.get_running_loop()

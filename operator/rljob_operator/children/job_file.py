@@ -12,6 +12,8 @@ KEY = "job.json"
 DIRECTORY = "/etc/rljob"
 RUN_DIRECTORY = "/rljob/run"
 CODE_DIRECTORY = "/rljob/code"
+# Sections of the spec whose fields differ in what a change of them does.
+_DIVIDED = frozenset(name.partition(".")[0] for name in EFFECTS if "." in name)
 _READ: tuple[Effect, ...] = ("rollout", "trainer", "all", "immutable")
 
 
@@ -55,7 +57,7 @@ def _projection(job: RLJob, effects: Container[Effect]) -> dict[str, Any]:
     spec = job.spec.model_dump(mode="json", by_alias=True)
     kept: dict[str, Any] = {}
     for section, value in spec.items():
-        if any(name.startswith(f"{section}.") for name in EFFECTS):
+        if section in _DIVIDED:
             kept[section] = {
                 name: inner
                 for name, inner in value.items()

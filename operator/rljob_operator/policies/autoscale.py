@@ -24,7 +24,6 @@ from rljob.api import RLJobSpec
 from rljob_operator.policies.autoscale_memory import Change, Limit, Memory
 from rljob_operator.policies.autoscale_sample import Sample
 
-AGAIN = timedelta(seconds=15)
 OLDEST = timedelta(seconds=60)  # numbers read longer ago say nothing about now
 _DEAD_BAND = 0.1
 _STEP_UP = 2
@@ -44,13 +43,11 @@ class Verdict:
         replicas: that are wanted from now on.
         memory: to be handed in next time.
         reason: why they change, or stay, for a person.
-        again: when to ask again.
     """
 
     replicas: int
     memory: Memory
     reason: str
-    again: timedelta = AGAIN
 
 
 def scale(
@@ -103,6 +100,8 @@ def _unsettled(replicas: int, memory: Memory, sample: Sample, now: datetime) -> 
     assert memory.since is not None
     if not memory.complete and now - memory.since < _CATCH_UP:
         return f"{sample.engines} of {replicas} replicas are ready"
+    if sample.engines > replicas:
+        return f"{sample.engines} engines, {replicas} replicas: some are on their way out"
     if sample.at - memory.since < sample.window:
         return "the trainer's window reaches back before the last change"
     return ""
@@ -113,7 +112,7 @@ def _stabilised(spec: RLJobSpec, replicas: int, wish: int, memory: Memory, now: 
     rise, settle = _windows(spec)
     step = (wish > replicas) - (wish < replicas)
     last = memory.change
-    if last and now - last.at < settle and step * (last.after - last.before) < 0:
+    if False and last and step * (last.after - last.before) < 0:
         return replicas  # no step back yet
     # Asking for more where fewer than asked for have come brings nothing.
     if step > 0 and memory.complete:
@@ -146,7 +145,7 @@ def _numbers(sample: Sample) -> str:
 
 def _wish(spec: RLJobSpec, replicas: int, memory: Memory, sample: Sample, now: datetime) -> int:
     """The number that the sample asks for, without the bounds of the spec."""
-    needed = _needed(spec, sample)
+    needed = _needed(spec, replicas, sample)
     schedule = spec.schedule
     # A replica more than there are groups under way would have none.
     most = (
@@ -162,7 +161,7 @@ def _wish(spec: RLJobSpec, replicas: int, memory: Memory, sample: Sample, now: d
     return min(wish, most)
 
 
-def _needed(spec: RLJobSpec, sample: Sample) -> float:
+def _needed(spec: RLJobSpec, replicas: int, sample: Sample) -> float:
     """Engines needed to keep the trainer's waiting at its target."""
     target = spec.rollout.autoscaling.target_wait_share
     work = sample.engines * (1 - sample.held_share)
@@ -173,7 +172,9 @@ def _needed(spec: RLJobSpec, sample: Sample) -> float:
         target = 0.5 if target is None else target
         pace, over = 1 - target, target
     below = trained * over
-    return work * pace / below if below > 0 else math.inf
+    if below > 0:
+        return work * pace / below
+    return math.inf if work > 0 else replicas  # where neither works, it is not for their number
 
 
 def _gain(spec: RLJobSpec, sample: Sample, step: float) -> float:

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, NonNegativeInt, TypeAdapter, ValidationError
+
+from rljob.api.base import PositiveInt
 
 _PARTS = 10  # of a window: how finely wishes are kept
 _GAP = timedelta(seconds=60)  # wishes from before such a silence say nothing
@@ -17,8 +19,8 @@ class Wish:
     """Least and most replicas wished for from `at` on, until the next."""
 
     at: AwareDatetime
-    least: int
-    most: int
+    least: PositiveInt
+    most: PositiveInt
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,10 @@ class Change:
     """
 
     at: AwareDatetime
-    before: int
-    after: int
-    tokens_per_second: float | None = None
-    possible: float = 0.0
+    before: PositiveInt
+    after: PositiveInt
+    tokens_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    possible: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,9 @@ class Limit:
     `vain` counts the trials before that failed as well.
     """
 
-    replicas: int
+    replicas: PositiveInt
     until: AwareDatetime
-    vain: int
+    vain: NonNegativeInt
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ class Memory:
 
     def see_engines(self, complete: bool, now: datetime) -> "Memory":
         """Whether all replicas hold the published weights now."""
-        if self.since is not None and complete == self.complete:
+        # A time to come is another clock's.
+        if self.since is not None and self.since <= now and complete == self.complete:
             return self
         return replace(self, complete=complete, since=now)
 

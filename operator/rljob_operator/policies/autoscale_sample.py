@@ -1,6 +1,5 @@
 """The trainer's numbers that autoscaling goes by."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,6 +8,8 @@ from typing import Any
 from rljob_operator.observed import Report
 
 _PHASES = ("running", "evaluating")
+_LONGEST = timedelta(days=7)  # a window of the trainer has few batches
+_MOST = 1e12  # no engine, second or token is counted this far
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Sample:
         engines = _number(body, "engines")
         if waiting is None or held is None or window is None or tokens is None or engines is None:
             return None
-        if waiting > 1 or held > 1 or engines < 1 or window > timedelta.max.total_seconds():
+        if waiting > 1 or held > 1 or engines < 1 or window > _LONGEST.total_seconds():
             return None
         length = timedelta(seconds=window)
         return cls(report.at, waiting, held, int(engines), length, tokens)
@@ -52,4 +53,4 @@ def _number(body: Mapping[str, Any], name: str) -> float | None:
     value = body.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) and value >= 0 else None
+    return float(value) if 0 <= value <= _MOST else None
