@@ -73,7 +73,7 @@ def scale(
     bounded = min(max(replicas, low), high)
     if bounded != replicas:
         # The user's change, not the load's: it counts as no change of direction.
-        return Verdict(bounded, Memory(), f"allowed are {low} to {high}: {replicas} -> {bounded}")
+        return Verdict(bounded, Memory(), f"allowed are {low} to {high}")
     if sample is None or abs(now - sample.at) > OLDEST:
         return Verdict(replicas, memory, "no recent numbers of the trainer")
     memory = memory.see_engines(sample.engines >= replicas, now)
@@ -83,8 +83,7 @@ def scale(
     memory = _judge(memory, sample, now)
     wish = min(max(_wish(spec, replicas, memory, sample, now), low), high)
     memory = memory.wish(wish, max(_windows(spec)), now)
-    # What was wished for under other bounds counts no more.
-    wanted = min(max(_stabilised(spec, replicas, wish, memory, now), low), high)
+    wanted = _stabilised(spec, replicas, wish, memory, now)
     if wanted == replicas:
         return Verdict(replicas, memory, _numbers(sample))
     if memory.limit and wanted == memory.limit.replicas and wanted < replicas:
@@ -92,7 +91,7 @@ def scale(
     else:
         why = _numbers(sample)
     memory = _changed(spec, memory, sample, Change(now, replicas, wanted))
-    return Verdict(wanted, memory, f"{why}: {replicas} -> {wanted}")
+    return Verdict(wanted, memory, why)
 
 
 def _unsettled(replicas: int, memory: Memory, sample: Sample, now: datetime) -> str:
@@ -112,7 +111,7 @@ def _stabilised(spec: RLJobSpec, replicas: int, wish: int, memory: Memory, now: 
     rise, settle = _windows(spec)
     step = (wish > replicas) - (wish < replicas)
     last = memory.change
-    if False and last and step * (last.after - last.before) < 0:
+    if last and now - last.at < settle and step * (last.after - last.before) < 0:
         return replicas  # no step back yet
     # Asking for more where fewer than asked for have come brings nothing.
     if step > 0 and memory.complete:
