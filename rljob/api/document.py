@@ -18,6 +18,8 @@ DEEPEST = 64  # levels of nesting; a pod template needs about 12
 LARGEST_INT = 2**63  # what Kubernetes can store
 TAG = "tag:yaml.org,2002:"
 MERGE_KEY = "<<"
+# What a value with a tag must be, e.g. `!!int 8`.
+TAGGED = {"bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,21 @@ def _syntax_problem(error: YAMLError, text: str) -> Problem:
         return Problem(
             (), message="not a text: a control character", line=line + 1, column=column + 1
         )
-    said = error.problem if isinstance(error, MarkedYAMLError) else str(error)
-    message = f"not YAML: {said}"
-    if "\\t" in str(said):
-        message = "not YAML: found a tab, allowed spaces for indentation"
+    message = f"not YAML: {_said(error)}"
     return Problem((), message=message, line=mark.line + 1, column=mark.column + 1)
+
+
+def _said(error: YAMLError) -> str:
+    """What is wrong, and in what, if that began in an earlier line."""
+    if not isinstance(error, MarkedYAMLError):
+        return str(error)
+    said = str(error.problem)
+    if "\\t" in said:
+        return "found a tab, allowed spaces for indentation"
+    began, mark = error.context_mark, error.problem_mark
+    if error.context and began is not None and mark is not None and began.line < mark.line:
+        said += f" ({error.context} that begins in line {began.line + 1})"
+    return said
 
 
 class _Converter:
@@ -107,7 +119,8 @@ class _Converter:
         try:
             self._document.value = self._value(node, ())
         except TooLargeError:
-            self._complain((), node, f"more than {MOST_VALUES} values")
+            message = f"more than {MOST_VALUES} values, an alias counted as all that it stands for"
+            self._complain((), node, message)
         return self._document
 
     def _value(self, node: Node, path: Path) -> Any:
@@ -130,16 +143,18 @@ class _Converter:
         finally:
             self._open.discard(id(node))
 
-    def _list(self, node: SequenceNode, path: Path) -> list[Any]:
+    def _list(self, node: SequenceNode, path: Path) -> list[Any] | None:
         if node.tag != TAG + "seq":
             self._complain(path, node, f"found the tag {node.tag}, allowed plain values")
+            return None
         for index, item in enumerate(node.value):
             self._mark((*path, index), item)
         return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
 
-    def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
+    def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any] | None:
         if node.tag != TAG + "map":
             self._complain(path, node, f"found the tag {node.tag}, allowed plain values")
+            return None
         merged: dict[str, Any] = {}
         own: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -164,19 +179,21 @@ class _Converter:
         merged: dict[str, Any] = {}
         for source in sources:
             if isinstance(source, MappingNode):
-                merged = {**self._value(source, path), **merged}
+                merged = {**(self._value(source, path) or {}), **merged}
             else:
-                self._complain(path, source, f"{MERGE_KEY} allowed with an alias to a mapping")
+                message = f"found no mapping after {MERGE_KEY}, allowed an alias to a mapping"
+                self._complain(path, source, message)
         return merged
 
     def _key(self, node: Node, path: Path) -> str | None:
         if isinstance(node, ScalarNode) and node.tag == TAG + "str":
             self._compare(node, (*path, str(node.value)))
             return str(node.value)
-        key = str(node.value) if isinstance(node, ScalarNode) else "a collection"
-        self._complain(
-            (*path, key), node, f"found the key {key}, allowed a text (put it in quotes)"
-        )
+        if isinstance(node, ScalarNode):
+            message = f"found the key {node.value}, allowed a text (put it in quotes)"
+            self._complain((*path, str(node.value)), node, message)
+        else:
+            self._complain(path, node, "found a collection as a key, allowed a text")
         return None
 
     def _scalar(self, node: ScalarNode, path: Path) -> Any:
@@ -198,7 +215,7 @@ class _Converter:
         try:
             value = makers[name](node)
         except (ValueError, KeyError, OverflowError, IndexError):
-            self._complain(path, node, f"found {show(node.value)}, which is no {name}")
+            self._complain(path, node, f"found {show(node.value)}, allowed {TAGGED[name]}")
             return None
         if isinstance(value, float) and not math.isfinite(value):
             self._complain(path, node, f"found {node.value}, allowed a finite number")

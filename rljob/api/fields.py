@@ -10,7 +10,7 @@ from rljob.api.base import LARGEST_INT, Part
 from rljob.api.null import without_nulls
 from rljob.api.problem import NOTHING, Path, Problem, show
 from rljob.api.rljob import RLJob
-from rljob.api.vocabulary import names_at, nearest, places_of, root, schema_at, words
+from rljob.api.vocabulary import CLOSE, names_at, nearest, places_of, root, schema_at, words
 
 UNKNOWN = "an unknown field"
 Model = TypeVar("Model", bound=Part)
@@ -39,7 +39,10 @@ def parse(value: dict[str, Any], spoiled: set[Path]) -> tuple[RLJob, list[Proble
         return job, []
     broken = {problem.path for problem in problems} | spoiled
     # A misspelt field leaves its default in the field that was meant: nothing follows from it.
-    broken |= {_meant(problem.path) for problem in problems if problem.found == UNKNOWN}
+    for problem in problems:
+        meant = _meant(problem.path, value) if problem.found == UNKNOWN else None
+        if meant is not None:
+            broken.add((*problem.path[:-1], meant))
     return _partial(RLJob, value, (), broken), problems
 
 
@@ -52,10 +55,10 @@ def _problems(error: ValidationError, value: dict[str, Any]) -> list[Problem]:
     found: dict[Path, Problem] = {}
     for detail in error.errors(include_url=False):
         path = _data_path(value, detail["loc"], missing=detail["type"] == "missing")
-        if path in found:  # one verdict for each alternative of a union
-            continue
+        if path in found and detail["type"] != "string_too_long":
+            continue  # one verdict for each alternative of a union
         if detail["type"] == "extra_forbidden":
-            found[path] = _unknown(path)
+            found[path] = _unknown(path, value)
         elif detail["type"] == "missing":
             found[path] = Problem(path, NOTHING, _allowed(path), "the field is required")
         else:
@@ -100,20 +103,25 @@ def _refused(path: Path, detail: Mapping[str, Any]) -> Problem:
     return Problem(path, said, allowed)
 
 
-def _unknown(path: Path) -> Problem:
-    known = names_at(path[:-1])
-    name = str(path[-1])
-    match = nearest(name, known)
-    if match:
+def _unknown(path: Path, value: dict[str, Any]) -> Problem:
+    match = _meant(path, value)
+    if match is not None:
         return Problem(path, UNKNOWN, match, "the nearest name")
-    elsewhere = places_of(name)
+    elsewhere = places_of(str(path[-1]))
     if elsewhere:
         return Problem(path, UNKNOWN, " or ".join(elsewhere), "where it belongs")
-    return Problem(path, UNKNOWN, ", ".join(known))
+    return Problem(path, UNKNOWN, ", ".join(names_at(path[:-1])))
 
 
-def _meant(path: Path) -> Path:
-    return (*path[:-1], nearest(str(path[-1]), names_at(path[:-1])) or str(path[-1]))
+def _meant(path: Path, value: dict[str, Any]) -> str | None:
+    """The field beside it that an unknown one means: none that is given too."""
+    beside: Any = value
+    for step in path[:-1]:
+        beside = beside[step]
+    name, free = str(path[-1]), [key for key in names_at(path[:-1]) if key not in beside]
+    close = nearest(name, free, cutoff=CLOSE)
+    # A field of another part by its name means more than one here that is only similar.
+    return close if close or places_of(name) else nearest(name, free)
 
 
 def _partial(model: type[Model], value: Any, path: Path, broken: set[Path]) -> Model:

@@ -81,6 +81,8 @@ def show(value: Any) -> str:
             return "a list" if value else "an empty list"
         case str():
             text = json.dumps(value, ensure_ascii=False)
+            # What a terminal would not show, or would obey, is written out.
+            text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
             return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 4] + '..."'
         case bool():
             return "true" if value else "false"

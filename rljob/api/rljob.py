@@ -5,7 +5,15 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from rljob.api.algorithm import AlgorithmSpec
-from rljob.api.base import BY_NAME, CONTROLLER, DNS_LABEL, LARGEST_INT, Part
+from rljob.api.base import (
+    BY_NAME,
+    CONTROLLER,
+    DNS_LABEL,
+    LARGEST_INT,
+    UNIQUE,
+    ObjectName,
+    Part,
+)
 from rljob.api.buffer import BufferSpec
 from rljob.api.code import CodeSpec
 from rljob.api.data import DataSpec
@@ -36,7 +44,11 @@ class ObjectMeta(Part):
         max_length=40,  # child names add a suffix and must stay under 63
         description="Name of the job: lower case, digits and dashes.",
     )
-    namespace: str = Field("default", min_length=1, description="Namespace of the job.")
+    namespace: str = Field(
+        "default", pattern=DNS_LABEL, max_length=63, description="Namespace of the job."
+    )
+    labels: dict[str, str] = Field(default_factory=dict, description="Labels of the job.")
+    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations of the job.")
 
 
 class RLJobSpec(Part):
@@ -59,6 +71,17 @@ class RLJobSpec(Part):
         "auto",
         description="auto: GPUs, on Kubernetes always, with `rljob run` where the machine has "
         "them; cpu: none.",
+    )
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
+        None,
+        description="When images are pulled (on Kubernetes). Default: Always for the tag latest, "
+        "else IfNotPresent.",
+    )
+    image_pull_secrets: list[ObjectName] = Field(
+        default_factory=list,
+        max_length=16,
+        json_schema_extra=UNIQUE,
+        description="Secrets for pulling the images (on Kubernetes).",
     )
     model: ModelSpec = Field(description="The policy.")
     data: DataSpec = Field(description="The prompts.")

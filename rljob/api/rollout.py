@@ -63,11 +63,15 @@ class AutoscalingSpec(Part):
         "where generation and training overlap; 0.5 with maxStaleness 0, where they take turns, "
         "and a smaller share takes more replicas that idle longer.",
     )
-    scale_up_stabilization_seconds: NonNegativeInt = Field(
-        30, le=3600, description="Rate: seconds for which more replicas must have been needed."
+    scale_up_stabilization_seconds: int = Field(
+        30,
+        ge=0,
+        le=3600,
+        description="Rate: seconds for which more replicas must have been needed.",
     )
-    scale_down_stabilization_seconds: NonNegativeInt = Field(
+    scale_down_stabilization_seconds: int = Field(
         300,
+        ge=0,
         le=3600,
         description="Rate: seconds for which fewer replicas must have been enough; between steps "
         "up and down, either way, lie at least as many.",

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
-from rljob.api.base import LARGEST_INT, NETWORK, PATTERN_WORDS
+from rljob.api.base import DNS_SUBDOMAIN, LARGEST_INT, NETWORK, PATTERN_WORDS
 from rljob.api.problem import Path
 from rljob.api.rljob import RLJob
 
 Schema = dict[str, Any]
 LONGEST_NAME = 100  # a text that may be longer is not a matter of counting
+CLOSE, SIMILAR = 0.85, 0.7  # of two names, as difflib's ratio
 NUMBERS = {"integer": "a whole number", "number": "a number"}
 
 
@@ -65,7 +66,7 @@ def places_of(name: str) -> list[str]:
     """Every field of the spec with the name that is meant, with dots, list items as `[]`."""
     fields = list(_fields("spec", root()["properties"]["spec"]))
     # Among so many names only a close one is no accident.
-    match = nearest(name, [key for _, key in fields], cutoff=0.85)
+    match = nearest(name, [key for _, key in fields], cutoff=CLOSE)
     return [field for field, key in fields if key == match]
 
 
@@ -78,7 +79,7 @@ def _fields(prefix: str, schema: Schema) -> Iterator[tuple[str, str]]:
             yield from _fields(f"{prefix}.{key}[]", item)
 
 
-def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.7) -> str | None:
+def nearest(name: str, known: Iterable[str], *, cutoff: float = SIMILAR) -> str | None:
     """The known name that a mistyped one most likely means."""
     plain = {_plain(candidate): candidate for candidate in known}
     match = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=cutoff)
@@ -121,7 +122,12 @@ def _range(schema: Schema) -> str:
         return f" from {low} to {high}"
     limits = [
         f"{name} {bound}"
-        for name, bound in (("of at least", low), ("above", above), ("of at most", high))
+        for name, bound in (
+            ("of at least", low),
+            ("above", above),
+            ("of at most", high),
+            ("below", schema.get("exclusiveMaximum")),
+        )
         if bound is not None
     ]
     return " " + " and ".join(limits) if limits else ""
@@ -143,4 +149,5 @@ def _plural(said: str) -> str:
         "a text that is not empty": "texts that are not empty",
         "a whole number": "whole numbers",
         PATTERN_WORDS[NETWORK]: "names, or namespace/name",
+        PATTERN_WORDS[DNS_SUBDOMAIN]: PATTERN_WORDS[DNS_SUBDOMAIN].replace("a name", "names"),
     }.get(said, said.replace("a whole number", "whole numbers"))

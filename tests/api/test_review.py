@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rljob.api.review import review
-from tests.api.test_manifests import CORPUS, REPOSITORY
+from tests.support.corpus import CORPUS, REPOSITORY
 
 
 def manifest(**spec: Any) -> dict[str, Any]:

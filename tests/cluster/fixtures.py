@@ -6,9 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster import crd
 from tests.cluster.binaries import binaries, missing
 from tests.cluster.client import Client
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.operator import Operator, namespaced_rights
+from tests.cluster.trainer import Trainer
 
 _NODES = 4
 
@@ -42,6 +45,12 @@ def control_plane() -> Iterator[ControlPlane]:
         plane.stop()
 
 
+@pytest.fixture(scope="session")
+def rljobs(control_plane: ControlPlane) -> None:
+    """The control plane knows RLJobs."""
+    crd.install(control_plane.client(""))
+
+
 @pytest.fixture
 def cluster(control_plane: ControlPlane) -> Iterator[Client]:
     """A client that may do everything, in a namespace of the test's own."""
@@ -50,3 +59,25 @@ def cluster(control_plane: ControlPlane) -> Iterator[Client]:
     client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield client
     control_plane.client("").delete("v1/namespaces", name)  # goes in its own time
+
+
+@pytest.fixture
+def operator(control_plane: ControlPlane, cluster: Client, rljobs: None) -> Iterator[Operator]:
+    """The operator, with the rights that it is shipped with, for the test's own namespace."""
+    config = namespaced_rights(control_plane, cluster.namespace)
+    process = Operator(control_plane, config, namespace=cluster.namespace)
+    process.start()
+    process.wait_until_leading()
+    try:
+        yield process
+        process.check()
+    finally:
+        process.kill()
+
+
+@pytest.fixture
+def trainer_pod() -> Iterator[Trainer]:
+    """What answers for the trainer's pod of a job that has its template."""
+    answers = Trainer()
+    yield answers
+    answers.close()

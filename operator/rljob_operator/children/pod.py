@@ -81,6 +81,8 @@ def template(subject: Subject, pod: RolePod) -> dict[str, Any]:
             "volumes": _volumes(subject, pod),
         },
     }
+    if spec.image_pull_secrets:
+        made["spec"]["imagePullSecrets"] = [{"name": name} for name in spec.image_pull_secrets]
     if spec.gang.scheduler == "volcano":
         made["spec"]["schedulerName"] = "volcano"
     return merge(made, pod.overlay)
@@ -117,6 +119,8 @@ def _container(subject: Subject, pod: RolePod) -> dict[str, Any]:
         "volumeMounts": _mounts(subject, pod),
         **pod.probes,
     }
+    if subject.job.spec.image_pull_policy is not None:
+        container["imagePullPolicy"] = subject.job.spec.image_pull_policy
     if limits:
         container["resources"] = {"limits": limits}
     return container

@@ -5,11 +5,31 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from rljob.api.problem import Problem, problem
-from rljob.api.rljob import RLJob
+from rljob.api.rljob import ObjectMeta, RLJob
 from rljob.api.rules.cel import Cel, twin
 from rljob.api.rules.rollout import repeated
+from rljob.api.vocabulary import nearest
 from rljob.errors import EXIT_USAGE
 
+# What the API server adds, besides the fields of ObjectMeta.
+METADATA = (
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "managedFields",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+)
+# In CEL: whether two volumes are mounted at the same place.
+SAME_MOUNT = (
+    "a.mountPath == b.mountPath || a.mountPath + '/' == b.mountPath "
+    "|| a.mountPath == b.mountPath + '/'"
+)
 LOGIN_IN_URL = "^rediss?://[^/?#]*:[^/?#]*@"
 
 
@@ -106,9 +126,9 @@ def no_password_in_a_manifest(job: RLJob) -> Iterator[Problem]:
 @twin(
     Cel(
         at="spec.storage.volumes",
-        rule="self.all(a, self.exists_one(b, a.mountPath == b.mountPath "
-        "|| a.mountPath + '/' == b.mountPath || a.mountPath == b.mountPath + '/'))",
-        message="found a mountPath twice, allowed each once",
+        rule=f"self.all(a, self.exists_one(b, {SAME_MOUNT}))",
+        message=f'found "{{self.filter(a, !self.exists_one(b, {SAME_MOUNT}))[1].mountPath}}", '
+        "allowed each once",
     )
 )
 def volumes_differ(job: RLJob) -> Iterator[Problem]:
@@ -117,6 +137,11 @@ def volumes_differ(job: RLJob) -> Iterator[Problem]:
     place = ("spec", "storage", "volumes")
     yield from repeated(place, [volume.name for volume in volumes], "name")
     yield from repeated(place, [volume.mount_path.rstrip("/") for volume in volumes], "mountPath")
+
+
+def pull_secrets_differ(job: RLJob) -> Iterator[Problem]:
+    """`imagePullSecrets` names each Secret once."""
+    yield from repeated(("spec", "imagePullSecrets"), job.spec.image_pull_secrets)
 
 
 @twin(
@@ -162,12 +187,41 @@ def one_model(job: RLJob) -> Iterator[Problem]:
         )
 
 
+def metadata_is_known(job: RLJob) -> Iterator[Problem]:
+    """`metadata` has the fields that Kubernetes knows."""
+    known = [*METADATA, *(field.alias or name for name, field in ObjectMeta.model_fields.items())]
+    for name in job.metadata.model_extra or {}:
+        if name not in METADATA:
+            allowed = nearest(name, known) or "name, namespace, labels, annotations"
+            yield Problem(("metadata", name), "an unknown field", allowed)
+
+
+@twin(
+    Cel(
+        at="spec.network.rdma.nccl",
+        rule="self.environment.all(name, name.startsWith('NCCL_'))",
+        message="found a variable of another name, allowed NCCL_...",
+        field="environment",
+    )
+)
+def variables_are_nccls(job: RLJob) -> Iterator[Problem]:
+    """`network.rdma.nccl.environment` has variables of NCCL, whose names begin with NCCL_."""
+    rdma = job.spec.network.rdma
+    for name in rdma.nccl.environment if rdma else ():
+        if not name.startswith("NCCL_"):
+            path = ("spec", "network", "rdma", "nccl", "environment", name)
+            yield Problem(path, "a variable of another name", "NCCL_...")
+
+
 RULES = (
+    metadata_is_known,
+    variables_are_nccls,
     one_buffer,
     one_address,
     address_has_a_host,
     no_password_in_a_manifest,
     volumes_differ,
+    pull_secrets_differ,
     failure_rules_make_sense,
     one_model,
 )
