@@ -3,56 +3,63 @@
 import base64
 import secrets
 
-from kubernetes.aio.client import (
-    ApiClient,
-    ApiException,
-    Configuration,
-    CoreV1Api,
-    V1ObjectMeta,
-    V1Secret,
-)
+import msgspec
 
 from rljob.errors import UsageError
+from rljob_operator.api import Api, ApiError, encode
+from rljob_operator.kind import SECRET
 
-SECRET = "rljob-operator-key"  # noqa: S105 - a name
+NAME = "rljob-operator-key"
 _ENTRY = "cluster.key"
 _BYTES = 32
-_NOT_FOUND, _CONFLICT = 404, 409
+_NOT_FOUND = 404
 
 
-async def cluster_key(configuration: Configuration, namespace: str) -> bytes:
+class _Secret(msgspec.Struct):
+    data: dict[str, str] | None = None
+
+
+async def cluster_key(api: Api, namespace: str) -> bytes:
     """The key; made at random where there is none.
 
     Args:
-        configuration: of the API server.
+        api: the server.
         namespace: of the operator.
 
     Raises:
         UsageError: the Secret is there, and has no key of 32 bytes.
     """
-    async with ApiClient(configuration) as client:
-        core = CoreV1Api(client)
-        try:
-            secret = await core.read_namespaced_secret(SECRET, namespace)
-        except ApiException as error:
-            if error.status != _NOT_FOUND:
-                raise
-            secret = await _create(core, namespace)
-    value = base64.b64decode((secret.data or {}).get(_ENTRY, ""))
+    try:
+        reply = await _read(api, namespace)
+    except ApiError as error:
+        if error.code != _NOT_FOUND:
+            raise
+        reply = await _create(api, namespace)
+    data = msgspec.json.decode(reply, type=_Secret).data or {}
+    value = base64.b64decode(data.get(_ENTRY, ""))
     if len(value) != _BYTES:
         raise UsageError(
-            f"Secret {namespace}/{SECRET}: found {_ENTRY} of {len(value)} bytes, allowed {_BYTES} "
+            f"Secret {namespace}/{NAME}: found {_ENTRY} of {len(value)} bytes, allowed {_BYTES} "
             "random bytes; all jobs' keys are derived from it"
         )
     return value
 
 
-async def _create(core: CoreV1Api, namespace: str) -> V1Secret:
-    value = base64.b64encode(secrets.token_bytes(_BYTES)).decode()
-    body = V1Secret(metadata=V1ObjectMeta(name=SECRET), type="Opaque", data={_ENTRY: value})
+async def _read(api: Api, namespace: str) -> bytes:
+    return await api.request("GET", SECRET.path(namespace, NAME))
+
+
+async def _create(api: Api, namespace: str) -> bytes:
+    secret = {
+        "apiVersion": SECRET.api_version,
+        "kind": SECRET.name,
+        "metadata": {"name": NAME},
+        "type": "Opaque",
+        "data": {_ENTRY: base64.b64encode(secrets.token_bytes(_BYTES)).decode()},
+    }
     try:
-        return await core.create_namespaced_secret(namespace, body)
-    except ApiException as error:
-        if error.status != _CONFLICT:
+        return await api.request("POST", SECRET.path(namespace), encode(secret))
+    except ApiError as error:
+        if error.reason != "AlreadyExists":
             raise
-        return await core.read_namespaced_secret(SECRET, namespace)  # another was faster
+        return await _read(api, namespace)  # another was faster

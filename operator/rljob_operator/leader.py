@@ -2,91 +2,139 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import structlog
-from kubernetes.aio.client import (
-    ApiClient,
-    ApiException,
-    Configuration,
-    CoordinationV1Api,
-    V1Lease,
-    V1ObjectMeta,
-)
+from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.leaderelection.electionconfig import Config
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
-from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
+from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
+from kubernetes.aio.leaderelection.resourcelock.baselock import BaseLock
 
+from rljob_operator.api import Api, ApiError, encode
+from rljob_operator.kind import LEASE
 from rljob_operator.settings import Settings
 from rljob_operator.watch import UNREACHABLE
 
 log = structlog.get_logger()
-LEASE = "rljob-operator"
+NAME = "rljob-operator"
 _LEASE_SECONDS, _RENEW_SECONDS, _RETRY_SECONDS = 15, 10, 3
 
 
-async def lead(
-    configuration: Configuration, settings: Settings, started: Callable[[], None]
-) -> None:
+async def lead(api: Api, settings: Settings, started: Callable[[], None]) -> None:
     """Waits until this operator leads, and returns when it leads no more.
 
     Where it is cancelled it gives the Lease up, so that another need not wait for its end.
 
     Args:
-        configuration: of the API server.
+        api: the server.
         settings: of the operator.
         started: called once, when it leads.
     """
-    async with ApiClient(configuration) as client:
-        lock = _Lock(LEASE, settings.own_namespace, settings.identity, client)
+    lock = LeaseLock(api, settings)
 
-        async def begun() -> None:
-            log.info("leader.elected", identity=settings.identity)
-            started()
+    async def begun() -> None:
+        log.info("leader.elected", identity=settings.identity)
+        started()
 
-        async def over() -> None:
-            log.error("leader.lost", identity=settings.identity)
+    async def over() -> None:
+        log.error("leader.lost", identity=settings.identity)
 
-        config = Config(lock, _LEASE_SECONDS, _RENEW_SECONDS, _RETRY_SECONDS, begun, over)
+    config = Config(lock, _LEASE_SECONDS, _RENEW_SECONDS, _RETRY_SECONDS, begun, over)
+    try:
+        await LeaderElection(config).run()
+    except asyncio.CancelledError:
+        await lock.release()
+        raise
+
+
+class LeaseLock(BaseLock):
+    """The Lease as the library's election wants it.
+
+    The library's own lock brings the models of all of Kubernetes, 100 MiB, and takes a server that
+    is away for a moment as the end of the election.
+    """
+
+    def __init__(self, api: Api, settings: Settings) -> None:
+        """
+        Args:
+            api: the server.
+            settings: of the operator.
+        """
+        super().__init__(NAME, settings.own_namespace, settings.identity)
+        self._api = api
+        self._lease: dict[str, Any] = {}
+
+    async def get(
+        self, name: str, namespace: str
+    ) -> tuple[bool, LeaderElectionRecord] | tuple[bool, Exception]:
+        """The Lease as it stands; False with the error where there is none."""
         try:
-            await LeaderElection(config).run()
-        except asyncio.CancelledError:
-            await _release(client, settings)
-            raise
-
-
-class _Lock(LeaseLock):
-    """A Lease whose server may be away for a while: that is no end of the election."""
-
-    async def get(self, name: str, namespace: str) -> Any:
-        try:
-            return await super().get(name, namespace)
+            reply = await self._api.request("GET", LEASE.path(namespace, name))
+        except ApiError as error:
+            failure = ApiException(error.code, error.message)
+            failure.body = msgspec.json.encode({"code": error.code}).decode()
+            return False, failure
         except UNREACHABLE as error:
             return False, ApiException(reason=f"{type(error).__name__}: {error}")
+        self._lease = msgspec.json.decode(reply)
+        spec = self._lease.get("spec") or {}
+        record = LeaderElectionRecord(
+            spec.get("holderIdentity") or None,
+            str(spec.get("leaseDurationSeconds") or "") or None,
+            spec.get("acquireTime"),
+            spec.get("renewTime"),
+        )
+        return True, record
 
-    async def create(self, name: str, namespace: str, election_record: Any) -> bool:
-        # Not the library's own: of kubernetes 37 it passes an argument that its client refuses.
-        lease = V1Lease(metadata=V1ObjectMeta(name=name), spec=self.update_lease(election_record))
+    async def create(
+        self, name: str, namespace: str, election_record: LeaderElectionRecord
+    ) -> bool:
+        """Makes the Lease; False where another was faster."""
+        lease = {
+            "apiVersion": LEASE.api_version,
+            "kind": LEASE.name,
+            "metadata": {"name": name},
+            "spec": _spec(election_record),
+        }
+        return await self._write("POST", LEASE.path(namespace), lease)
+
+    async def update(self, name: str, namespace: str, updated_record: LeaderElectionRecord) -> bool:
+        """Writes the Lease as it was got; False where another was faster."""
+        lease = {**self._lease, "spec": _spec(updated_record)}
+        return await self._write("PUT", LEASE.path(namespace, name), lease)
+
+    async def release(self) -> None:
+        """Gives the Lease up, if it is this operator's."""
+        there, record = await self.get(self.name, self.namespace)
+        if not there or not isinstance(record, LeaderElectionRecord):
+            return
+        if record.holder_identity == self.identity:
+            lease = {**self._lease, "spec": {**self._lease["spec"], "holderIdentity": ""}}
+            await self._write("PUT", LEASE.path(self.namespace, self.name), lease)
+
+    async def _write(self, method: str, path: str, lease: dict[str, Any]) -> bool:
         try:
-            await self.api_instance.create_namespaced_lease(namespace, lease)
-        except (ApiException, *UNREACHABLE) as error:
-            log.warning("leader.create_failed", error=f"{type(error).__name__}: {error}")
+            await self._api.request(method, path, encode(lease))
+        except (ApiError, *UNREACHABLE) as error:
+            log.warning("lease.write_failed", error=f"{type(error).__name__}: {error}")
             return False
         return True
 
-    async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
-        try:
-            return bool(await super().update(name, namespace, updated_record))
-        except UNREACHABLE:
-            return False
+
+def _spec(record: LeaderElectionRecord) -> dict[str, Any]:
+    return {
+        "holderIdentity": record.holder_identity,
+        "leaseDurationSeconds": int(float(record.lease_duration or _LEASE_SECONDS)),
+        "acquireTime": _time(record.acquire_time),
+        "renewTime": _time(record.renew_time),
+    }
 
 
-async def _release(client: ApiClient, settings: Settings) -> None:
-    leases = CoordinationV1Api(client)
-    try:
-        lease = await leases.read_namespaced_lease(LEASE, settings.own_namespace)
-        if lease.spec and lease.spec.holder_identity == settings.identity:
-            lease.spec.holder_identity = ""
-            await leases.replace_namespaced_lease(LEASE, settings.own_namespace, lease)
-    except (ApiException, *UNREACHABLE) as error:
-        log.warning("leader.release_failed", error=str(error))
+def _time(text: str | None) -> str:
+    """A time as the election writes it, or as a Lease has it, in the form of a Lease."""
+    time = datetime.fromisoformat(text) if text else datetime.now(UTC)
+    # The election's own times are local ones without a zone.
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

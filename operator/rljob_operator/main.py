@@ -85,7 +85,7 @@ class Operator:
             engine = self._engine = await prepare
             stop_kopf = asyncio.Event()
             work = asyncio.create_task(self._work(engine), name="work")
-            lead = asyncio.create_task(self._lead(), name="leadership")
+            lead = asyncio.create_task(self._lead(api), name="leadership")
             observe = asyncio.create_task(engine.observe(), name="observation")
             jobs = asyncio.create_task(self._jobs(engine, stop_kopf), name="stream of jobs")
             parts = {turns, stop, work, lead, observe, jobs}
@@ -102,13 +102,13 @@ class Operator:
     async def _prepare(self, api: Api) -> Engine:
         settings = self._settings
         await wait_for_jobs(api)
-        key = await cluster_key(self._configuration, settings.own_namespace)
+        key = await cluster_key(api, settings.own_namespace)
         images = {"trainer": settings.trainer_image, "rollout": settings.rollout_image}
         return Engine(api, settings, Cluster(key=key, images=images), self._metrics)
 
-    async def _lead(self) -> None:
+    async def _lead(self, api: Api) -> None:
         if self._settings.leader_election:
-            await lead(self._configuration, self._settings, self._leads.set)
+            await lead(api, self._settings, self._leads.set)
         else:
             self._leads.set()
             await asyncio.Event().wait()

@@ -46,6 +46,14 @@ class Process:
             self._child.wait()
             self._child = None
 
+    def terminate(self, number: int, seconds: float) -> int:
+        """Sends a signal; the exit code, TimeoutExpired where there is none in time."""
+        assert self._child is not None
+        self._child.send_signal(number)
+        code = self._child.wait(seconds)
+        self._child = None
+        return code
+
     def check(self) -> None:
         """Fails with the log's last lines if the process has ended by itself."""
         if self._child is not None and self._child.poll() is not None:
