@@ -12,7 +12,7 @@ DEMO := examples/sort_digits
 RUN := runs/demo
 
 .DELETE_ON_ERROR:
-.PHONY: help setup test test-faults lint tools demo bench lock clean
+.PHONY: help setup test test-faults lint generate tools demo bench lock clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -66,6 +66,15 @@ lint: $(READY) ## Style, format, types, and who imports whom
 	$(call stage,format,$(BIN)/ruff format --check)
 	$(call stage,types,$(BIN)/mypy)
 	$(call stage,imports,$(BIN)/lint-imports)
+
+# $(call written,file,command): a command that fails leaves the file as it was.
+define written
+$(2) > $(1).new || { rm -f $(1).new; exit 1; }; mv $(1).new $(1)
+endef
+
+generate: $(READY) ## Write crds/ and docs/manifest.md anew from rljob/api
+	$(call written,crds/rljob.dev_rljobs.yaml,$(BIN)/python -m rljob_operator.crd)
+	$(call written,docs/manifest.md,$(BIN)/python -m rljob.api.reference)
 
 demo: $(READY) ## Train the sorting demo with SEED (default 1) into runs/demo; resumes what was stopped
 	@if grep -qs '"state": "succeeded"' $(RUN)/summary.json; then rm -rf $(RUN); fi

@@ -16,7 +16,8 @@ Probability = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 HOOK = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$"
 REDIS_URL = r"^rediss?://"
 HTTP_URL = r"^https?://"
-QUANTITY = r"^[0-9]+(\.[0-9]+)?([EPTGMk]i?|[mun])?$"
+QUANTITY = r"^(0\.0*[1-9][0-9]*|[1-9][0-9]*(\.[0-9]+)?)([EPTGMK]i|[EPTGMk])?$"  # above 0
+NCCL_VARIABLE = r"^NCCL_[A-Z0-9_]+$"
 METRIC_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 DNS_LABEL = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 DNS_SUBDOMAIN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
@@ -30,7 +31,7 @@ PATTERN_WORDS = {
     HOOK: "module:name",
     REDIS_URL: "a redis:// or rediss:// URL",
     HTTP_URL: "an http:// or https:// URL",
-    QUANTITY: "a Kubernetes quantity, e.g. 10Gi",
+    QUANTITY: "a Kubernetes quantity above 0, e.g. 10Gi",
     METRIC_NAME: "letters, digits, '.', '_' and '-'",
     DNS_LABEL: "lower-case letters, digits and '-'",
     DNS_SUBDOMAIN: "a name of lower-case letters, digits, '-' and '.'",

@@ -35,7 +35,11 @@ class RunStorageSpec(Part):
 class VolumeSpec(Part):
     """A claim mounted into the trainer and the rollout."""
 
-    name: str = Field(pattern=DNS_LABEL, max_length=63, description="Name of the volume.")
+    name: str = Field(
+        pattern=DNS_LABEL,
+        max_length=58,  # the pod's volume is data-<name>
+        description="Name of the volume.",
+    )
     claim_name: ObjectName = Field(description="PersistentVolumeClaim.")
     mount_path: str = Field(
         pattern=MOUNT_PATH, max_length=1024, description="Absolute path in the containers."

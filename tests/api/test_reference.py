@@ -9,7 +9,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def test_reference_has_not_drifted() -> None:
-    """`python -m rljob.api.reference > docs/manifest.md` where it has."""
+    """`make generate` where it has."""
     assert (REPOSITORY / "docs" / "manifest.md").read_text() == reference()
 
 

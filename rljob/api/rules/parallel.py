@@ -28,7 +28,7 @@ def data_parallel_size(job: RLJob) -> int | None:
 @twin(
     Cel(
         at="spec.trainer",
-        rule=f"{PROCESSES} % ({MODEL}) == 0",
+        rule=f"{MODEL} < 1 || {PROCESSES} % ({MODEL}) == 0",
         message="found tensor {self.parallelism.tensor} x pipeline {self.parallelism.pipeline} x "
         f"context {{self.parallelism.context}} = {{{MODEL}}}, allowed a divisor of {{{PROCESSES}}} "
         "(= replicas {self.replicas} x gpusPerReplica {self.gpusPerReplica})",
@@ -53,8 +53,8 @@ def sizes_fill_the_gpus(job: RLJob) -> Iterator[Problem]:
 @twin(
     Cel(
         at="spec.trainer",
-        rule=f"{PROCESSES} % ({MODEL}) != 0 || {PROCESSES} / ({MODEL}) * self.parallelism.context "
-        "% self.parallelism.expert == 0",
+        rule=f"{MODEL} < 1 || self.parallelism.expert < 1 || {PROCESSES} % ({MODEL}) != 0 "
+        f"|| {PROCESSES} / ({MODEL}) * self.parallelism.context % self.parallelism.expert == 0",
         message="found {self.parallelism.expert}, allowed a divisor of "
         f"{{{PROCESSES} / ({MODEL}) * self.parallelism.context}} (= data-parallel size "
         f"{{{PROCESSES} / ({MODEL})}} x context {{self.parallelism.context}})",
@@ -115,7 +115,7 @@ def one_way_to_micro_batches(job: RLJob) -> Iterator[Problem]:
 @twin(
     Cel(
         at="spec",
-        rule=f"{SHARED} % ({SHARDS}) != 0 "
+        rule=f"{SHARED} < 1 || {SHARDS} < 1 || {MICRO} < 1 || {SHARED} % ({SHARDS}) != 0 "
         f"|| self.schedule.globalBatchSize % ({REPLICAS} * {MICRO}) == 0",
         message="found {self.schedule.globalBatchSize}, allowed a multiple of "
         f"{{{REPLICAS} * {MICRO}}} (= data-parallel size {{{REPLICAS}}}"
@@ -141,7 +141,8 @@ def global_batch_divides(job: RLJob) -> Iterator[Problem]:
 @twin(
     Cel(
         at="spec",
-        rule="!self.colocate || self.trainer.gpusPerReplica % self.rollout.gpusPerReplica == 0",
+        rule="!self.colocate || self.rollout.gpusPerReplica < 1 "
+        "|| self.trainer.gpusPerReplica % self.rollout.gpusPerReplica == 0",
         message="found {self.rollout.gpusPerReplica}, allowed a divisor of "
         "{self.trainer.gpusPerReplica} (spec.colocate: an engine lives on the GPUs of one trainer "
         "pod)",
@@ -149,7 +150,8 @@ def global_batch_divides(job: RLJob) -> Iterator[Problem]:
     ),
     Cel(
         at="spec",
-        rule="!self.colocate || self.trainer.gpusPerReplica % self.rollout.gpusPerReplica != 0 "
+        rule="!self.colocate || self.rollout.gpusPerReplica < 1 "
+        "|| self.trainer.gpusPerReplica % self.rollout.gpusPerReplica != 0 "
         f"|| self.rollout.replicas * self.rollout.gpusPerReplica <= {SHARED}",
         message=f"found {{self.rollout.replicas}}, allowed at most "
         f"{{{SHARED} / self.rollout.gpusPerReplica}} (spec.colocate: the trainer has {{{SHARED}}} "

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import urlsplit
 
+from rljob.api.base import NCCL_VARIABLE
 from rljob.api.problem import Problem, problem
 from rljob.api.rljob import ObjectMeta, RLJob
 from rljob.api.rules.cel import Cel, twin
@@ -136,7 +138,9 @@ def volumes_differ(job: RLJob) -> Iterator[Problem]:
     volumes = job.spec.storage.volumes
     place = ("spec", "storage", "volumes")
     yield from repeated(place, [volume.name for volume in volumes], "name")
-    yield from repeated(place, [volume.mount_path.rstrip("/") for volume in volumes], "mountPath")
+    mounts = [volume.mount_path.rstrip("/") for volume in volumes]
+    for found in repeated(place, mounts, "mountPath"):
+        yield replace(found, message="")  # at which index the other is, costs CEL too much
 
 
 def pull_secrets_differ(job: RLJob) -> Iterator[Problem]:
@@ -199,8 +203,9 @@ def metadata_is_known(job: RLJob) -> Iterator[Problem]:
 @twin(
     Cel(
         at="spec.network.rdma.nccl",
-        rule="self.environment.all(name, name.startsWith('NCCL_'))",
-        message="found a variable of another name, allowed NCCL_...",
+        rule=f"self.environment.all(name, name.matches('{NCCL_VARIABLE}'))",
+        message="found a variable of another name, allowed NCCL_ and capital letters, digits "
+        "and '_'",
         field="environment",
     )
 )
@@ -208,9 +213,10 @@ def variables_are_nccls(job: RLJob) -> Iterator[Problem]:
     """`network.rdma.nccl.environment` has variables of NCCL, whose names begin with NCCL_."""
     rdma = job.spec.network.rdma
     for name in rdma.nccl.environment if rdma else ():
-        if not name.startswith("NCCL_"):
+        if not re.fullmatch(NCCL_VARIABLE, name):
             path = ("spec", "network", "rdma", "nccl", "environment", name)
-            yield Problem(path, "a variable of another name", "NCCL_...")
+            allowed = "NCCL_ and capital letters, digits and '_'"
+            yield Problem(path, "a variable of another name", allowed)
 
 
 RULES = (

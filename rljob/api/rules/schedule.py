@@ -16,14 +16,14 @@ MADE = (
 @twin(
     Cel(
         at="spec",
-        rule=f"{SAMPLES} % self.schedule.stepsPerRollout == 0",
+        rule=f"self.schedule.stepsPerRollout < 1 || {SAMPLES} % self.schedule.stepsPerRollout == 0",
         message=f"found {{self.schedule.stepsPerRollout}}, allowed a divisor of {{{SAMPLES}}} "
         f"({{{SAMPLES}}} {MADE})",
         field="schedule.stepsPerRollout",
     ),
     Cel(
         at="spec",
-        rule=f"{SAMPLES} % self.schedule.stepsPerRollout != 0 "
+        rule=f"self.schedule.stepsPerRollout < 1 || {SAMPLES} % self.schedule.stepsPerRollout != 0 "
         f"|| {SAMPLES} == self.schedule.globalBatchSize * self.schedule.stepsPerRollout",
         message="found {self.schedule.globalBatchSize}, allowed "
         f"{{{SAMPLES} / self.schedule.stepsPerRollout}} ({MADE} / stepsPerRollout "
@@ -148,7 +148,8 @@ def publishes_at_all(job: RLJob) -> Iterator[Problem]:
 @twin(
     Cel(
         at="spec.schedule",
-        rule="!has(self.evalInterval) || self.evalInterval % self.updateWeightsInterval == 0",
+        rule="!has(self.evalInterval) || self.updateWeightsInterval < 1 "
+        "|| self.evalInterval % self.updateWeightsInterval == 0",
         message="found {self.evalInterval}, allowed a multiple of {self.updateWeightsInterval} "
         "(updateWeightsInterval; the engines have no newer weights to evaluate)",
         field="evalInterval",
