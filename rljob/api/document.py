@@ -10,11 +10,11 @@ from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from rljob.api.depth import DEEPEST, PART, TOO_DEEP
 from rljob.api.dialect import other_reading
 from rljob.api.problem import NOTHING, Path, Problem, show
 
 MOST_VALUES = 100_000  # aliases can make a short text grow without bound
-DEEPEST = 64  # levels of nesting; a pod template needs about 12
 LARGEST_INT = 2**63  # what Kubernetes can store
 TAG = "tag:yaml.org,2002:"
 MERGE_KEY = "<<"
@@ -131,7 +131,7 @@ class _Converter:
             self._complain(path, node, "an alias to a value that contains it")
             return None
         if len(path) > DEEPEST:
-            self._complain(path, node, f"nested deeper than {DEEPEST} levels")
+            self._complain(path[:PART], node, TOO_DEEP)
             return None
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)

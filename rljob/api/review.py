@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
+from rljob.api.depth import too_deep
 from rljob.api.fields import parse
 from rljob.api.problem import Path, Problem, show
 from rljob.api.rljob import API_VERSION, KIND, RLJob
@@ -31,11 +32,12 @@ def judge(
         directory: where relative paths start; None: they are no paths of this machine.
 
     Returns:
-        The job, partial where there are problems; None where the manifest is of another kind.
+        The job, partial where there are problems; None where the manifest is of another kind, or
+        nested too deeply to be looked at.
     """
-    other = _other_kind(value)
-    if other:
-        return None, other
+    unusable = _other_kind(value) or too_deep({"spec": value.get("spec")})
+    if unusable:
+        return None, unusable
     # The status is what was observed; a manifest may carry it along, and it means nothing here.
     job, problems = parse({key: part for key, part in value.items() if key != "status"}, spoiled)
     return job, problems + check(job, directory)

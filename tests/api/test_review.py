@@ -50,6 +50,20 @@ def test_another_kind() -> None:
     assert [str(p) for p in review({"kind": "Job"})[1]] == ['kind: found "Job", allowed RLJob']
 
 
+@pytest.mark.parametrize("levels", [70, 9_000])
+def test_no_depth_crashes(levels: int) -> None:
+    """The API server takes 10,000 levels."""
+    deep: Any = 1
+    for _ in range(levels):
+        deep = {"a": [deep]}
+    job, problems = review(manifest(rollout={"template": deep}, trainer={"megatron": deep}))
+    assert job is None
+    assert [str(problem) for problem in problems] == [
+        "spec.rollout.template: nested deeper than 64 levels",
+        "spec.trainer.megatron: nested deeper than 64 levels",
+    ]
+
+
 def test_paths_are_of_the_pods(monkeypatch: pytest.MonkeyPatch) -> None:
     """This directory has a config.json for 2048 positions, and means nothing in the cluster."""
     monkeypatch.chdir(REPOSITORY / CORPUS)
