@@ -1,6 +1,5 @@
 """`python -m rljob_operator`: the command line of the operator."""
 
-import asyncio
 import os
 import socket
 import sys
@@ -8,6 +7,7 @@ from typing import Annotated
 
 import structlog
 import typer
+import uvloop
 
 from rljob.errors import EXIT_USAGE, UsageError
 from rljob.telemetry import log
@@ -67,7 +67,7 @@ def main(  # noqa: PLR0917 - options, by name
         rollout_image=rollout_image,
     )
     try:
-        code = asyncio.run(operate(settings))
+        code = uvloop.run(operate(settings))
     except UsageError as error:
         structlog.get_logger().error("operator.failed", message=str(error))
         code = EXIT_USAGE

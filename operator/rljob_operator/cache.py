@@ -1,6 +1,7 @@
 """What the operator knows of the cluster: jobs, their children and pods, slim."""
 
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,19 +18,25 @@ Item = Partial | Workload | PodObject
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job, as JSON: ten thousand of them are held.
+    """A job; ten thousand of them are held.
 
     Args:
         uid: of the object.
         version: resource version.
-        manifest: without managedFields.
+        packed: the manifest without managedFields, as compressed JSON: a quarter of its size.
         summary: the part of the status that metrics tell.
     """
 
     uid: str
     version: int
-    manifest: bytes
+    packed: bytes
     summary: JobStatus
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """As the API server has it."""
+        found: dict[str, Any] = msgspec.json.decode(zlib.decompress(self.packed))
+        return found
 
 
 @dataclass(slots=True)
@@ -93,7 +100,7 @@ class Cache:
             return None
         pods = self._pods.get(key, {})
         return Observed(
-            manifest=msgspec.json.decode(job.manifest),
+            manifest=job.manifest,
             children={
                 ref: _as_of(job, known) for ref, known in self._children.get(key, {}).items()
             },
@@ -112,7 +119,8 @@ class Cache:
         if known is not None and known.version >= item.metadata.version:
             return
         uid = sys.intern(item.metadata.uid)
-        self._jobs[key] = Job(uid, item.metadata.version, content, item.status)
+        packed = zlib.compress(content, level=1)
+        self._jobs[key] = Job(uid, item.metadata.version, packed, item.status)
         self._changed(key)
 
     def drop_job(self, key: str, uid: str) -> None:
@@ -171,25 +179,29 @@ class Cache:
         key, ref = _place(kind, item)
         self._drop(kind, key, ref, item.metadata.uid)
 
-    def replace(self, kind: Kind, namespace: str | None, items: Iterable[Item]) -> None:
-        """These are all objects of a kind."""
+    def replace(
+        self, kind: Kind, namespace: str | None, items: Iterable[Item], version: int
+    ) -> None:
+        """These are all objects of a kind that there were at a resource version."""
         there: set[str] = set()
         for item in items:
             there.add(item.metadata.uid)
             self.put(kind, item)
-        for key, ref, uid in list(self._known(kind)):
-            if uid not in there and _within(key, namespace):
+        for key, ref, uid, at in list(self._known(kind)):
+            if uid not in there and at <= version and _within(key, namespace):
                 self._drop(kind, key, ref, uid)
 
-    def _known(self, kind: Kind) -> Iterable[tuple[str, Ref, str]]:
+    def _known(self, kind: Kind) -> Iterable[tuple[str, Ref, str, int]]:
+        """Job, name, uid and version of all objects of a kind."""
         if kind is POD:
             for key, pods in self._pods.items():
-                yield from ((key, Ref(POD.name, name), it.uid) for name, (it, _) in pods.items())
+                for name, (seen, version) in pods.items():
+                    yield key, Ref(POD.name, name), seen.uid, version
         else:
             for key, children in self._children.items():
                 for ref, known in children.items():
                     if known.kind is kind:
-                        yield key, ref, known.seen.uid
+                        yield key, ref, known.seen.uid, known.version
 
     def _put_child(
         self, key: str, kind: Kind, item: Partial | Workload, fields: int, applied_fields: int

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -87,9 +88,8 @@ class Engine:
     async def work(self) -> None:
         """Passes over the jobs that are due, until `stop`."""
         slots = asyncio.Semaphore(self._settings.workers)
-        for reflectors in list(self._reflectors.values()):
-            for reflector, _ in reflectors:
-                await reflector.synced.wait()
+        while not self.ready():
+            await asyncio.sleep(0.05)  # what is there already must not be made again
         while not self._stopping:
             await slots.acquire()
             key, waited = await self._queue.get()
@@ -146,7 +146,7 @@ class Engine:
         for kind in self._reflectors.keys() - wanted:
             for _, task in self._reflectors.pop(kind):
                 task.cancel()
-            self.cache.replace(kind, None, [])
+            self.cache.replace(kind, None, [], sys.maxsize)
         for kind in wanted - self._reflectors.keys():
             reflectors = [
                 Reflector(self._api, kind, scope, self.cache, self._settings.resync_seconds)

@@ -32,8 +32,10 @@ T = TypeVar("T")
 class Store(Protocol):
     """Where the objects go."""
 
-    def replace(self, kind: Kind, namespace: str | None, items: Iterable[Item]) -> None:
-        """These are all there are."""
+    def replace(
+        self, kind: Kind, namespace: str | None, items: Iterable[Item], version: int
+    ) -> None:
+        """These are all there were at a resource version."""
 
     def put(self, kind: Kind, item: Item) -> None:
         """This was made or changed."""
@@ -118,7 +120,7 @@ class Reflector:
         ):
             items += page
             version = at
-        self._store.replace(self._kind, self._namespace, items)
+        self._store.replace(self._kind, self._namespace, items, int(version))
         return version
 
     async def _watch(self, version: str) -> None:
