@@ -12,7 +12,7 @@ def main() -> None:
     parser.add_argument("--gpus", type=int, default=8, help="of each node; default: %(default)s")
     parser.add_argument("--pods", type=int, default=250, help="of each node; default: %(default)s")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # ends in order as well
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends in order as well
     plane = ControlPlane()
     try:
         plane.start()
