@@ -9,11 +9,12 @@ one now, and however many engines there are now: nothing is counted twice while 
   (1 - t) times that ratio; t is 0 by default.
 * Synchronous, they take turns, and the trainer always waits while samples are made. Generation may
   take the share t of a batch, so (1 - t) / t times the ratio are needed. By default t is a half:
-  there the next replica saves as much of the trainer's time as it idles itself.
+  the right share of the hours of all GPUs where trainer and rollouts have as many.
 
 Engines whose speed depends on the length of a response alone do not become faster by number. Each
-step up is therefore judged by the tokens trained on per second, and taken back where it brought
-less than a quarter of what it should.
+step up is therefore judged by the tokens trained on per second, and taken back where they grew less
+than the job's GPUs did: it would cost more than it brings. Where the user has said what share the
+trainer may wait, it is taken back only where it brought less than a quarter of what it could.
 """
 
 import math
@@ -29,8 +30,8 @@ _DEAD_BAND = 0.1
 _STEP_UP = 2
 # How long replicas may take to come and catch up: a large model comes from a network disk.
 _CATCH_UP = timedelta(minutes=15)
-_WORTH = 0.25  # share of the possible gain that a step up must bring
-_JUDGED = 0.2  # a step that can bring less than this is not told from noise
+_VAIN = 0.25  # of the possible gain; a step up that brings less is in vain for anyone
+_JUDGED = 0.1  # a step that can bring less than this is not told from noise
 _TRIAL = timedelta(hours=1)  # after a step in vain, until the next; doubled each time
 _MOST_DOUBLINGS = 5
 
@@ -80,14 +81,14 @@ def scale(
     why = _unsettled(replicas, memory, sample, now)
     if why:
         return Verdict(replicas, memory, why)
-    memory = _judge(memory, sample, now)
+    memory = _judge(spec, memory, sample, now)
     wish = min(max(_wish(spec, replicas, memory, sample, now), low), high)
     memory = memory.wish(wish, max(_windows(spec)), now)
     wanted = _stabilised(spec, replicas, wish, memory, now)
     if wanted == replicas:
         return Verdict(replicas, memory, _numbers(sample))
     if memory.limit and wanted == memory.limit.replicas and wanted < replicas:
-        why = f"more than {wanted} did not generate faster"
+        why = f"more than {wanted} did not pay"
     else:
         why = _numbers(sample)
     memory = _changed(spec, memory, sample, Change(now, replicas, wanted))
@@ -191,14 +192,23 @@ def _changed(spec: RLJobSpec, memory: Memory, sample: Sample, change: Change) ->
     return replace(memory, change=change, complete=False, since=change.at)
 
 
-def _judge(memory: Memory, sample: Sample, now: datetime) -> Memory:
+def _judge(spec: RLJobSpec, memory: Memory, sample: Sample, now: datetime) -> Memory:
     """Notes a limit where the last step up was in vain; its window is wholly after the step."""
     change = memory.change
     if change is None or change.tokens_per_second is None or not memory.complete:
         return memory
     gain = sample.tokens_per_second / change.tokens_per_second - 1
     memory = replace(memory, change=replace(change, tokens_per_second=None))
-    if gain >= _WORTH * change.possible:
+    if gain >= _worth(spec, change):
         return replace(memory, limit=None)
     vain = min(memory.limit.vain + 1, _MOST_DOUBLINGS) if memory.limit else 0
     return replace(memory, limit=Limit(change.before, now + _TRIAL * 2**vain, vain))
+
+
+def _worth(spec: RLJobSpec, change: Change) -> float:
+    """The gain that a step up must bring."""
+    if spec.rollout.autoscaling.target_wait_share is not None:
+        return _VAIN * change.possible
+    trainer = spec.trainer.replicas * spec.trainer.gpus_per_replica
+    engine = spec.rollout.gpus_per_replica
+    return (change.after - change.before) * engine / (trainer + change.before * engine)

@@ -97,7 +97,7 @@ def test_a_step_in_vain_is_taken_back_and_tried_again_only_later() -> None:
     assert story.replicas == 8
     story.go_on(700, waiting_share=0.5, tokens_per_second=1020.0)
     assert steps(story.changes) == [(4, 8), (8, 4)]
-    assert story.changes[1].reason == "more than 4 did not generate faster"
+    assert story.changes[1].reason == "more than 4 did not pay"
     assert story.changes[1].at - story.changes[0].at >= seconds(300)
     story.go_on(8 * 3600, waiting_share=0.5, tokens_per_second=1000.0)
     trials = [change.at for change in story.changes if change.up]

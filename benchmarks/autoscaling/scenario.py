@@ -1,0 +1,111 @@
+"""What the jobs of the benchmark are like: lengths, times, accidents."""
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+BATCH = 32  # groups
+SAMPLES = 8  # of a group
+TRAINER_GPUS = 8
+LEAST, FIRST, MOST = 1, 4, 16  # replicas
+MEDIAN = 2000.0  # tokens of a response, by the scenario's scale
+SPEED = 60.0  # tokens per second of a response that is alone on its engine
+FULL = 4.0  # groups with which an engine has half of its most tokens per second
+CACHE = 370_000  # tokens in the key-value cache of an engine: a 4-billion model on 80 GiB
+GRACE = 5.0  # s from SIGTERM to the end of a pod that gives back its groups
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A job of so many batches; `scale` is by the number of the batch.
+
+    Args:
+        name: for the table.
+        text: what happens.
+        scale: of response lengths, by batch.
+        spread: sigma of their logarithm.
+        longest: tokens of a response.
+        staleness: maxStaleness of the job.
+        fixed: seconds of training that do not depend on tokens.
+        tokens_per_second: of training.
+        noise: sigma of the logarithm of each batch's lengths and of its training time.
+        start: seconds from a replica's creation until its engine is ready.
+        dead: seconds from and to which the trainer is not there.
+        silent: seconds from and to which no metric can be read.
+        loss: share of all other reads of metrics that fail.
+        full: as FULL.
+        batches: of the job.
+    """
+
+    name: str
+    text: str
+    scale: Callable[[int], float] = lambda batch: 1.0
+    spread: float = 0.3
+    longest: float = 16384.0
+    staleness: int = 1
+    fixed: float = 60.0
+    tokens_per_second: float = 14_000.0
+    noise: float = 0.05
+    start: float = 180.0
+    dead: tuple[float, float] = (math.inf, math.inf)
+    silent: tuple[float, float] = (math.inf, math.inf)
+    loss: float = 0.0
+    full: float = FULL
+    batches: int = 120
+
+    def lengths(self, group: int) -> list[float]:
+        """Tokens of a group's responses; the same for every policy."""
+        batch = group // BATCH
+        median = MEDIAN * self.scale(batch) * self._factor("length", batch)
+        draws = random.Random(f"{self.name} group {group}")
+        log = math.log(median)
+        return [min(draws.lognormvariate(log, self.spread), self.longest) for _ in range(SAMPLES)]
+
+    def training(self, batch: int, tokens: float) -> float:
+        """Seconds in which the trainer is busy with a batch."""
+        return (self.fixed + tokens / self.tokens_per_second) * self._factor("train", batch)
+
+    def starting(self, replica: int) -> float:
+        """Seconds until a replica's engine is ready."""
+        return self.start * random.Random(f"{self.name} replica {replica}").uniform(0.8, 1.2)
+
+    def is_silent(self, now: float) -> bool:
+        """Whether metrics can't be read now."""
+        if self.silent[0] <= now < self.silent[1]:
+            return True
+        return random.Random(f"{self.name} read {now}").random() < self.loss
+
+    def _factor(self, what: str, batch: int) -> float:
+        return random.Random(f"{self.name} {what} {batch}").lognormvariate(0.0, self.noise)
+
+
+def _step(batch: int) -> float:
+    return 2.0 if 40 <= batch < 80 else 1.0
+
+
+SCENARIOS = (
+    Scenario("steady", "lengths stay as they are"),
+    Scenario("step", "responses are twice as long from batch 40 to 80", _step),
+    Scenario("growth", "responses grow to four times their length", lambda n: 4.0 ** (n / 120)),
+    Scenario("turns", "as step, with maxStaleness 0", _step, staleness=0),
+    Scenario("long tails", "one in a hundred is five times as long as the median", spread=0.7),
+    Scenario("noise", "each batch's lengths and times differ by a third", noise=0.3),
+    Scenario("slow start", "as step; a replica takes a quarter of an hour", _step, start=900.0),
+    Scenario("dead trainer", "as step; no trainer for half an hour", _step, dead=(5400.0, 7200.0)),
+    Scenario(
+        "missing metrics",
+        "as step; no metrics for an hour around it, and a fifth of the other reads fail",
+        _step,
+        silent=(2400.0, 6000.0),
+        loss=0.2,
+    ),
+    Scenario(
+        "no gain",
+        "few long responses: engines are no faster for being more",
+        lambda batch: 4.0,
+        full=200.0,
+        fixed=100.0,
+        tokens_per_second=60_000.0,
+    ),
+)
