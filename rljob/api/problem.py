@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import BaseModel
+
 Path = tuple[str | int, ...]  # keys and list indices from the document's root
 NOTHING = "nothing"  # found, where a field is missing
 PLAIN_KEY = re.compile(r"[\w./-]+")
@@ -77,6 +79,8 @@ def show(value: Any) -> str:
             return "null"
         case dict():
             return "a mapping" if value else "an empty mapping"
+        case BaseModel():
+            return "a mapping"
         case list():
             return "a list" if value else "an empty list"
         case str():

@@ -1,6 +1,6 @@
 """Every manifest of the corpus: the valid give jobs, the invalid exactly the problems they expect.
 
-What a cluster says of them: tests/cluster/test_crd.py.
+What a cluster says of them: tests/cluster/test_corpus.py.
 """
 
 from pathlib import Path

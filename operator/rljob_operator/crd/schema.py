@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from rljob.api.null import takes_null
+from rljob.api.problem import show
 from rljob.api.rules.cel import expression
 from rljob.api.vocabulary import Schema, resolve, variants, words
 
@@ -106,6 +107,9 @@ def _object(part: Schema, *, defaults: bool) -> dict[str, Any]:
             schema["properties"][name] = inner = structural(field, defaults=defaults)
             if defaults and name not in required and (value := _default(field, inner)) is not None:
                 inner["default"] = value
+                if not isinstance(value, dict | list):  # which kubectl explain does not show
+                    plain = value if isinstance(value, str) else show(value)
+                    inner["description"] += f" Default: {plain}."
         schema |= {"required": required} if required else {}
     elif isinstance(part["additionalProperties"], dict):
         schema["additionalProperties"] = structural(part["additionalProperties"], defaults=defaults)
