@@ -1,0 +1,1 @@
+"""Faults between operator and API server, and what users do wrong."""

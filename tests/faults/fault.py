@@ -1,0 +1,207 @@
+"""What can go wrong between the operator and the API server."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A reply of the proxy's own; code 0: the connection is cut instead."""
+
+    code: int
+    reason: str = ""
+    retry_after: int | None = None
+
+
+class Fault:
+    """None at all; each kind of fault overrides what it disturbs.
+
+    One belongs to one proxy, and is only used by its event loop.
+    """
+
+    async def before(self, number: int) -> Refusal | None:
+        """Before a request goes to the server; a refusal keeps it from there.
+
+        Args:
+            number: of this write, from 1; 0: it only reads.
+        """
+        return None
+
+    async def after(self, number: int) -> Refusal | None:
+        """After the server has done it; a refusal takes the place of its reply."""
+        return None
+
+    async def events(self, line: bytes) -> list[bytes] | None:
+        """What is passed on of an event of a watch; None: the connection is cut."""
+        return [line]
+
+    def listed(self, url: str, reply: bytes) -> bytes:
+        """What is passed on of a list or an object that is read."""
+        return reply
+
+
+@dataclass
+class Kill(Fault):
+    """The operator is killed, once, by a write.
+
+    Args:
+        number: of the write.
+        done: after the server has done it, and before the reply comes; otherwise before.
+        kill: ends the operator.
+    """
+
+    number: int
+    done: bool
+    kill: Callable[[], None] = field(repr=False)
+
+    async def before(self, number: int) -> Refusal | None:
+        return self._kill(number) if not self.done else None
+
+    async def after(self, number: int) -> Refusal | None:
+        return self._kill(number) if self.done else None
+
+    def _kill(self, number: int) -> Refusal | None:
+        if number != self.number:
+            return None
+        self.kill()
+        return Refusal(0)
+
+
+@dataclass
+class Refuse(Fault):
+    """Some requests are refused.
+
+    Args:
+        code: HTTP status; 0: the connection is cut.
+        reason: the server's word for it.
+        share: of the requests.
+        seed: of the choice.
+        retry_after: seconds, for a header.
+        done: the request is done before, and only its reply is lost.
+        writes: only writes are refused.
+    """
+
+    code: int
+    reason: str
+    share: float
+    seed: int
+    retry_after: int | None = None
+    done: bool = False
+    writes: bool = False
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    async def before(self, number: int) -> Refusal | None:
+        return None if self.done else self._refuse(number)
+
+    async def after(self, number: int) -> Refusal | None:
+        return self._refuse(number) if self.done else None
+
+    def _refuse(self, number: int) -> Refusal | None:
+        if (self.writes and not number) or self._random.random() >= self.share:
+            return None
+        return Refusal(self.code, self.reason, self.retry_after)
+
+
+@dataclass
+class Hang(Fault):
+    """Some writes get no reply, though they are done, until the operator gives up.
+
+    Args:
+        number: of the first that hangs.
+        every: how many writes are from one to the next.
+        seconds: how long; longer than the operator waits.
+    """
+
+    number: int
+    every: int
+    seconds: float
+
+    async def after(self, number: int) -> Refusal | None:
+        if number < self.number or (number - self.number) % self.every:
+            return None
+        await asyncio.sleep(self.seconds)
+        return Refusal(0)
+
+
+@dataclass
+class Drop(Fault):
+    """Some events of watches are lost."""
+
+    share: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    async def events(self, line: bytes) -> list[bytes] | None:
+        return [] if self._random.random() < self.share else [line]
+
+
+class Double(Fault):
+    """Every event of a watch comes twice."""
+
+    async def events(self, line: bytes) -> list[bytes] | None:
+        return [line, line]
+
+
+@dataclass
+class Delay(Fault):
+    """Events of watches come late; those of one watch stay in their order.
+
+    Args:
+        seconds: at most.
+        seed: of the delays.
+    """
+
+    seconds: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    async def events(self, line: bytes) -> list[bytes] | None:
+        if self._random.random() < 0.5:
+            await asyncio.sleep(self._random.uniform(0, self.seconds))
+        return [line]
+
+
+@dataclass
+class CutWatches(Fault):
+    """Watches end in the middle of an event."""
+
+    share: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    async def events(self, line: bytes) -> list[bytes] | None:
+        return None if self._random.random() < self.share else [line]
+
+
+@dataclass
+class Stale(Fault):
+    """What is read is at times as it was when it was read before.
+
+    Args:
+        share: of the reads.
+        seed: of the choice.
+    """
+
+    share: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+        self._before: dict[str, bytes] = {}
+
+    def listed(self, url: str, reply: bytes) -> bytes:
+        old = self._before.get(url)
+        if old is not None and self._random.random() < self.share:
+            return old
+        self._before[url] = reply
+        return reply
