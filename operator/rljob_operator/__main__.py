@@ -1,6 +1,7 @@
 """`python -m rljob_operator`: the command line of the operator."""
 
 import os
+import re
 import socket
 import sys
 from typing import Annotated
@@ -9,6 +10,7 @@ import structlog
 import typer
 import uvloop
 
+from rljob.api.base import DNS_LABEL
 from rljob.errors import EXIT_USAGE, UsageError
 from rljob.telemetry import log
 from rljob_operator.main import operate
@@ -54,24 +56,36 @@ def main(  # noqa: PLR0917 - options, by name
 ) -> None:
     """Look after the RLJobs of a cluster."""
     log.configure_json()
-    settings = Settings(
-        namespaces=tuple(name.strip() for name in namespaces.split(",") if name.strip()),
-        own_namespace=own_namespace,
-        identity=identity or f"{socket.gethostname()}-{os.getpid()}",
-        host=host,
-        metrics_port=metrics_port,
-        workers=workers,
-        resync_seconds=resync_seconds,
-        leader_election=leader_election,
-        trainer_image=trainer_image,
-        rollout_image=rollout_image,
-    )
     try:
+        settings = Settings(
+            namespaces=_names(namespaces),
+            own_namespace=own_namespace,
+            identity=identity or f"{socket.gethostname()}-{os.getpid()}",
+            host=host,
+            metrics_port=metrics_port,
+            workers=workers,
+            resync_seconds=resync_seconds,
+            leader_election=leader_election,
+            trainer_image=trainer_image,
+            rollout_image=rollout_image,
+        )
         code = uvloop.run(operate(settings))
     except UsageError as error:
         structlog.get_logger().error("operator.failed", message=str(error))
         code = EXIT_USAGE
     sys.exit(code)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Namespaces of a text with commas."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if not re.fullmatch(DNS_LABEL, name):
+            raise UsageError(
+                f"--namespaces: found {name!r}, allowed names of lower-case letters, digits and "
+                "'-', with commas"
+            )
+    return names
 
 
 if __name__ == "__main__":

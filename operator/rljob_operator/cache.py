@@ -10,7 +10,7 @@ import msgspec
 
 from rljob_operator.foreign import last_writer, own_fields
 from rljob_operator.kind import POD, Kind
-from rljob_operator.objects import JobObject, JobStatus, Partial, PodObject, Workload, child, pod
+from rljob_operator.objects import JobStatus, Metadata, Partial, PodObject, Workload, child, pod
 from rljob_operator.observed import Child, Cluster, Observed, Pod, Ref, Report
 
 Item = Partial | Workload | PodObject
@@ -111,16 +111,17 @@ class Cache:
 
     def put_job(self, manifest: Mapping[str, Any]) -> None:
         """A job was made or changed."""
-        metadata = {k: v for k, v in manifest["metadata"].items() if k != "managedFields"}
-        content = msgspec.json.encode({**manifest, "metadata": metadata})
-        item = msgspec.json.decode(content, type=JobObject)
-        key = _key(item.metadata.namespace, item.metadata.name)
+        kept = {
+            name: value for name, value in manifest["metadata"].items() if name != "managedFields"
+        }
+        metadata = msgspec.convert(kept, Metadata)
+        key = _key(metadata.namespace, metadata.name)
         known = self._jobs.get(key)
-        if known is not None and known.version >= item.metadata.version:
+        if known is not None and known.version >= metadata.version:
             return
-        uid = sys.intern(item.metadata.uid)
-        packed = zlib.compress(content, level=1)
-        self._jobs[key] = Job(uid, item.metadata.version, packed, item.status)
+        packed = zlib.compress(msgspec.json.encode({**manifest, "metadata": kept}), level=1)
+        summary = _summary(manifest.get("status"))
+        self._jobs[key] = Job(sys.intern(metadata.uid), metadata.version, packed, summary)
         self._changed(key)
 
     def drop_job(self, key: str, uid: str) -> None:
@@ -252,6 +253,13 @@ class Cache:
             if not children:
                 del self._children[key]
         self._changed(key)
+
+
+def _summary(status: Any) -> JobStatus:
+    try:
+        return msgspec.convert(status or {}, JobStatus)
+    except msgspec.ValidationError:
+        return JobStatus()  # whoever wrote that: it only misses in the metrics
 
 
 def _as_of(job: Job, known: _Child) -> Child:

@@ -86,13 +86,6 @@ class JobStatus(Struct):
     weights: JobWeights = field(default_factory=JobWeights)
 
 
-class JobObject(Struct):
-    """An RLJob, apart from its spec."""
-
-    metadata: Metadata
-    status: JobStatus = field(default_factory=JobStatus)
-
-
 class Partial(Struct):
     """An object of which only the metadata is read."""
 

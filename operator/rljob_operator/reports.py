@@ -79,7 +79,7 @@ class Reports:
         try:
             async with session.get(f"http://{address}:{names.METRICS_PORT}/status") as reply:
                 reply.raise_for_status()
-                body = msgspec.json.decode(await reply.content.read(_LARGEST), type=dict)
+                body = msgspec.json.decode(await _content(reply), type=dict)
         except (*UNREACHABLE, msgspec.MsgspecError) as error:
             self._failed(key, address, error)
             return
@@ -105,6 +105,15 @@ class Reports:
     def _again(self, key: str, address: str, pause: float) -> None:
         pause = max(pause, len(self._addresses) / MOST_PER_SECOND)
         heapq.heappush(self._due, (time.monotonic() + pause, key, address))
+
+
+async def _content(reply: aiohttp.ClientResponse) -> bytes:
+    content = bytearray()
+    async for chunk in reply.content.iter_any():
+        content += chunk
+        if len(content) > _LARGEST:
+            raise aiohttp.ClientPayloadError(f"a report of more than {_LARGEST} bytes")
+    return bytes(content)
 
 
 def _address(observed: Observed | None) -> str | None:
