@@ -87,7 +87,7 @@ def _scheduled(state: State, want: Want) -> tuple[Status, str, str]:
     wanted = want.trainer + want.rollout + want.buffer + want.router
     if not wanted:
         return "False", "AtRest", "no pods are wanted"
-    pods = [pod for pod in state.observed.pods if not pod.deleting]
+    pods = [pod for pod in state.observed.pods if not pod.deleting and not pod.over]
     stuck = [pod for pod in pods if pod.phase == "Pending" and not pod.ip and pod.trouble]
     stuck = [pod for pod in stuck if not pod.waiting]
     if stuck:
@@ -108,7 +108,10 @@ def _role(state: State, role: str, needed: int, wanted: int) -> tuple[Status, st
         return "False", "AtRest", f"no {role} pods are wanted"
     ready = state.ready(role)
     count = f"{ready} of {wanted} ready"
-    troubles = [said for pod in state.pods(role) if (said := words(pod))]
+    pods = state.pods(role)
+    if ready < wanted:  # what has ended a pod says why one is missing
+        pods += [pod for pod in state.observed.pods if pod.role == role and pod.over]
+    troubles = [said for pod in pods if (said := words(pod))]
     message = f"{count}; {troubles[0]}" if troubles else count
     if ready >= needed:
         return "True", "Ready", message

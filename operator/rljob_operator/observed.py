@@ -93,6 +93,11 @@ class Pod:
     reason: str
     deletion_cost: int | None
 
+    @property
+    def over(self) -> bool:
+        """Whether it has ended for good; it stays as a record, and another is in its place."""
+        return self.phase in ("Succeeded", "Failed")
+
 
 @dataclass(frozen=True, slots=True)
 class Report:

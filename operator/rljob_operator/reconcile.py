@@ -226,7 +226,9 @@ def _seen(state: State, status: RLJobStatus, want: Want) -> RLJobStatus:
         return status
     ready = want.trainer and state.ready("trainer") >= want.trainer
     telling = state.report.get("phase") in ("running", "evaluating", "finished")
-    phase = "Running" if ready and telling else "Starting" if state.observed.pods else "Pending"
+    phase = (
+        "Running" if ready and telling else "Starting" if not at_rest(state.observed) else "Pending"
+    )
     return status.model_copy(update={"phase": phase})
 
 

@@ -33,8 +33,12 @@ class State:
     now: datetime
 
     def pods(self, role: str) -> list[Pod]:
-        """The pods of a role that are not on their way out."""
-        return [pod for pod in self.observed.pods if pod.role == role and not pod.deleting]
+        """The pods of a role that are neither over nor on their way out."""
+        return [
+            pod
+            for pod in self.observed.pods
+            if pod.role == role and not pod.deleting and not pod.over
+        ]
 
     def ready(self, role: str) -> int:
         """How many of these are ready."""

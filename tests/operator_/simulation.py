@@ -185,7 +185,8 @@ class Simulation:
             if ref.kind not in WORKLOADS:
                 continue
             role = ref.name.removeprefix("job-")
-            there = sorted(name for name, pod in self.pods.items() if pod.role == role)
+            alive = [(name, pod) for name, pod in self.pods.items() if not pod.over]
+            there = sorted(name for name, pod in alive if pod.role == role)
             for name in there[child.replicas :]:
                 del self.pods[name]
             for _ in range(child.replicas - len(there)):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rljob_operator import names
 from rljob_operator.observed import Observed, Ref
 from rljob_operator.reconcile import reconcile
-from tests.operator_.simulation import CLUSTER, START, Simulation, a_job, failed
+from tests.operator_.simulation import CLUSTER, START, Simulation, a_job, a_pod, failed
 
 RUNNING = {"phase": "running", "rollout": 3, "rollouts": 10, "reward": 0.5, "engines": 2}
 FINISHED = {"phase": "finished", "rollout": 10, "rollouts": 10, "reward": 0.96}
@@ -288,3 +288,24 @@ def test_any_object_gives_a_decision(field: str, value: Any) -> None:
     place[field] = value
     first = reconcile(Observed(manifest, cluster=CLUSTER), START)
     assert first == reconcile(Observed(manifest, cluster=CLUSTER), START)
+
+
+def evicted() -> Simulation:
+    """A job of which a rollout pod was evicted and replaced; the old one stays as a record."""
+    job = running()
+    record = a_pod("rollout", "job-rollout-evicted", phase="Failed", ready=False, reason="Evicted")
+    job.pods[record.name] = record
+    return job.settle()
+
+
+def test_an_evicted_pod_does_not_count() -> None:
+    job = evicted()
+    assert job.status["rollout"]["replicas"] == 2
+    assert job.condition("RolloutReady")["message"] == "2 of 2 ready"
+
+
+def test_an_evicted_pod_does_not_keep_a_job_from_rest() -> None:
+    suspended = evicted().change(suspend=True).settle()
+    assert wanted(suspended) == dict.fromkeys(ROLES, 0)
+    assert suspended.status["phase"] == "Suspended"
+    assert evicted().delete().settle().manifest is None

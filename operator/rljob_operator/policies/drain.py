@@ -39,11 +39,7 @@ def drain(pods: Sequence[Pod], wanted: int, load: Mapping[str, int]) -> tuple[An
         wanted: rollout replicas that stay.
         load: see `engine_load`.
     """
-    there = [
-        pod
-        for pod in pods
-        if pod.role == "rollout" and not pod.deleting and pod.phase not in ("Succeeded", "Failed")
-    ]
+    there = [pod for pod in pods if pod.role == "rollout" and not pod.deleting and not pod.over]
     surplus = len(there) - wanted
     if surplus <= 0:
         return ()
