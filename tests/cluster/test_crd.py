@@ -11,6 +11,7 @@ from rljob_operator.crd.definition import object_schema
 from tests.cluster.client import Client, Manifest
 from tests.cluster.crd import RESOURCE
 from tests.cluster.kubectl import kubectl
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("rljobs")
 
@@ -59,6 +60,8 @@ def explained(control_plane: Any, rljobs: None) -> dict[str, str]:
         ran = kubectl(control_plane.kubeconfig, "explain", f"rljob{path}")
         return path, " ".join((ran.stdout + ran.stderr).split())
 
+    # The API server makes its documentation known a moment after the kind itself.
+    wait_for(lambda: "Batches" in explain(".spec.schedule")[1], "the CRD is explained")
     with ThreadPoolExecutor(4) as pool:
         return dict(pool.map(explain, PARTS))
 
@@ -72,6 +75,7 @@ def test_explain_describes_each_field(explained: dict[str, str], path: str) -> N
         assert re.search(rf" {name} <[^>]+>.* {re.escape(description)}", said), name
 
 
+@pytest.mark.usefixtures("explained")
 def test_explain_of_the_schedule(cluster: Client) -> None:
     said = " ".join(run(cluster, "explain", "rljob.spec.schedule").split())
     assert "The batch equation is rolloutBatchSize x samplesPerPrompt = " in said
@@ -79,6 +83,7 @@ def test_explain_of_the_schedule(cluster: Client) -> None:
     assert "rolloutBatchSize <integer> Prompts per rollout batch. Default: 16." in said
 
 
+@pytest.mark.usefixtures("explained")
 def test_explain_of_the_whole(cluster: Client) -> None:
     said = run(cluster, "explain", "rljob", "--recursive")
     found = set(re.findall(r"^ +(\w+)\t<", said, flags=re.MULTILINE))
