@@ -160,6 +160,7 @@ class ControlPlane:
                 "--secure-port=0",
                 "--leader-elect=false",
                 "--use-service-account-credentials=true",
+                "--horizontal-pod-autoscaler-sync-period=1s",
                 f"--controllers={','.join(['*', *(f'-{name}' for name in _WITHOUT)])}",
                 f"--root-ca-file={at}/ca.crt",
                 f"--service-account-private-key-file={at}/sa.key",
