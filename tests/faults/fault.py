@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Fault:
 
     One belongs to one proxy, and is only used by its event loop.
     """
+
+    kill: Callable[[], None]  # ends the operator; set by the world that this is a fault of
 
     async def before(self, number: int) -> Refusal | None:
         """Before a request goes to the server; a refusal keeps it from there.
@@ -49,12 +51,10 @@ class Kill(Fault):
     Args:
         number: of the write.
         done: after the server has done it, and before the reply comes; otherwise before.
-        kill: ends the operator.
     """
 
     number: int
     done: bool
-    kill: Callable[[], None] = field(repr=False)
 
     async def before(self, number: int) -> Refusal | None:
         return self._kill(number) if not self.done else None
@@ -204,4 +204,39 @@ class Stale(Fault):
         if old is not None and self._random.random() < self.share:
             return old
         self._before[url] = reply
+        return reply
+
+
+class Several(Fault):
+    """Some faults at once."""
+
+    def __init__(self, *faults: Fault) -> None:
+        self._faults = faults
+
+    async def before(self, number: int) -> Refusal | None:
+        for fault in self._faults:
+            refusal = await fault.before(number)
+            if refusal is not None:
+                return refusal
+        return None
+
+    async def after(self, number: int) -> Refusal | None:
+        for fault in self._faults:
+            refusal = await fault.after(number)
+            if refusal is not None:
+                return refusal
+        return None
+
+    async def events(self, line: bytes) -> list[bytes] | None:
+        lines = [line]
+        for fault in self._faults:
+            passed = [await fault.events(each) for each in lines]
+            if None in passed:
+                return None
+            lines = [each for some in passed for each in some or []]
+        return lines
+
+    def listed(self, url: str, reply: bytes) -> bytes:
+        for fault in self._faults:
+            reply = fault.listed(url, reply)
         return reply

@@ -4,9 +4,11 @@ import difflib
 import json
 import os
 import signal
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +26,8 @@ from tests.faults.snapshot import Snapshots
 JOB = "math"
 _PODS = "v1/pods"
 _TRAINER = f"{JOB}-trainer-0"
-_QUIET_SECONDS = 2.0
+_QUIET_SECONDS = 1.5  # without a write; the operator is at rest then
+_LONGEST_SECONDS = 60.0
 _LOOK_SECONDS = 0.25
 
 
@@ -37,8 +40,10 @@ class World:
     proxy: Proxy
     trainer: Trainer
     snapshots: Snapshots
-    killed: list[str] = field(default_factory=list)  # writes at which the operator was
+    killed: list[str] = field(default_factory=list)  # the last write before each time
+    restarts: int = 0
     memory: dict[str, str] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def job(self) -> Manifest:
         """As it is; empty where it has gone."""
@@ -53,17 +58,19 @@ class World:
         return self.client.list(_PODS, f"rljob.dev/job={JOB},rljob.dev/role={role}")
 
     def kill(self) -> None:
-        """Ends the operator at once; `tend` starts it again."""
-        self.killed.append(self.proxy.writes[-1] if self.proxy.writes else "none")
-        os.kill(self.operator.pid, signal.SIGKILL)
+        """Ends the operator at once, in any thread; `tend` starts it again."""
+        with self.lock:
+            os.kill(self.operator.pid, signal.SIGKILL)
+            self.killed.append(self.proxy.writes[-1] if self.proxy.writes else "none")
 
     def tend(self) -> None:
         """Starts the operator that was killed; RuntimeError where it has ended by itself."""
-        if len(self.killed) > int(self.memory.get("restarted", "0")):
-            self.memory["restarted"] = str(len(self.killed))
-            self.operator.kill()
-            self.operator.launch()
-        self.operator.check()
+        with self.lock:
+            if len(self.killed) > self.restarts:
+                self.restarts += 1
+                self.operator.kill()
+                self.operator.launch()
+            self.operator.check()
 
 
 @dataclass(frozen=True)
@@ -97,9 +104,11 @@ def world(plane: ControlPlane, fault: Fault, *options: str) -> Iterator[World]:
     operator = Operator(plane, proxy.kubeconfig, "--no-leader-election", *options, namespace=name)
     trainer = Trainer()
     snapshots = Snapshots(client, JOB, {name: "NAMESPACE", trainer.ip: "TRAINER"})
+    made = World(client, operator, proxy, trainer, snapshots)
+    fault.kill = made.kill
     try:
         operator.launch()
-        yield World(client, operator, proxy, trainer, snapshots)
+        yield made
     finally:
         operator.kill()
         proxy.close()
@@ -107,44 +116,68 @@ def world(plane: ControlPlane, fault: Fault, *options: str) -> Iterator[World]:
         plane.client("").delete("v1/namespaces", name)
 
 
-def live(world: World, known: list[Any] | None = None, seconds: float = 90.0) -> list[Any]:
-    """Goes through all steps.
+def lead(world: World, steps: Sequence[Step], known: Sequence[Future[Any]]) -> None:
+    """Goes undisturbed through all steps, and tells what stands at the end of each.
+
+    A step ends when what must come of it is there and the operator is at rest.
+    """
+    try:
+        for step, end in zip(steps, known, strict=True):
+            step.act(world)
+            end.set_result(_rest(world, step))
+            world.snapshots.keep()
+    except BaseException as error:
+        for end in known:
+            if not end.done():
+                end.set_exception(error)
+        raise
+
+
+def follow(
+    world: World, steps: Sequence[Step], known: Sequence[Future[Any]], seconds: float
+) -> None:
+    """Goes through all steps; each must end as in the undisturbed life.
 
     Args:
         world: where.
-        known: the snapshots of an undisturbed life, which must come about again; None: this is it,
-            and each step ends when what must come of it is there and the operator is at rest.
+        steps: of the life.
+        known: what stood at the end of each of them.
         seconds: that a step may take.
 
-    Returns:
-        A snapshot for each step.
+    Raises:
+        AssertionError: a step ends otherwise, or not in time.
     """
-    found = []
-    for number, step in enumerate(STEPS):
+    for step, end in zip(steps, known, strict=True):
         step.act(world)
-        wanted = known[number] if known is not None else None
-        found.append(_settle(world, step, wanted, seconds))
+        until = time.monotonic() + seconds
+        taken = None
+        while taken != (wanted := _known(world, end)):
+            assert time.monotonic() < until, f"{step.name}: {_difference(world, wanted, taken)}"
+            time.sleep(_LOOK_SECONDS)
+            world.tend()
+            taken = world.snapshots.take() if step.done(world) else None
         world.snapshots.keep()
-    return found
 
 
-def _settle(world: World, step: Step, wanted: Any, seconds: float) -> Any:
-    until = time.monotonic() + seconds
-    done, writes, since, taken = False, -1, time.monotonic(), None
+def _known(world: World, end: Future[Any]) -> Any:
+    """Waits for the undisturbed life, which may be under way."""
+    while not end.done():
+        world.tend()
+        time.sleep(_LOOK_SECONDS)
+    return end.result()
+
+
+def _rest(world: World, step: Step) -> Any:
+    until = time.monotonic() + _LONGEST_SECONDS
+    writes, since = -1, 0.0
     while True:
         world.tend()
         done = step.done(world)
-        if done:
-            taken = world.snapshots.take()
-            if wanted is None:
-                if writes != len(world.proxy.writes):
-                    writes, since = len(world.proxy.writes), time.monotonic()
-                elif time.monotonic() - since > _QUIET_SECONDS:
-                    return taken
-            elif taken == wanted:
-                return taken
-        if time.monotonic() > until:
-            raise AssertionError(f"step {step.name}, {_difference(world, wanted, taken)}")
+        if not done or writes != len(world.proxy.writes):
+            writes, since = len(world.proxy.writes), time.monotonic()
+        elif time.monotonic() - since > _QUIET_SECONDS:
+            return world.snapshots.take()
+        assert time.monotonic() < until, f"{step.name}: {_difference(world, None, None)}"
         time.sleep(_LOOK_SECONDS)
 
 
@@ -198,7 +231,7 @@ def _create(world: World) -> None:
 
 def _started(world: World) -> bool:
     status = world.job().get("status", {})
-    return status.get("phase") == "Starting" and status["rollout"]["ready"] == 2
+    return bool(status.get("phase") == "Starting" and status["rollout"]["ready"] == 2)
 
 
 def _run(world: World) -> None:
@@ -220,7 +253,7 @@ def _scale_down(world: World) -> None:
 
 
 def _update_rollout(world: World) -> None:
-    world.memory |= {name: "" for name in _names(world, "rollout")}
+    world.memory |= dict.fromkeys(_names(world, "rollout"), "")
     world.change({"rollout": {"sglang": {"mem_fraction_static": 0.5}}})
 
 
@@ -265,9 +298,14 @@ def _rollout_is_replaced(world: World) -> bool:
     return runs(world, 2) and len(ready) == 2 and world.memory["lost"] not in ready
 
 
+def _at_rest(world: World) -> bool:
+    """Whether no pod is left but the record of the one that was evicted."""
+    return all(each["status"].get("phase") == "Failed" for each in world.client.list(_PODS))
+
+
 def _suspended(world: World) -> bool:
     status = world.job().get("status", {})
-    return status.get("phase") == "Suspended" and world.client.list(_PODS) == []
+    return status.get("phase") == "Suspended" and _at_rest(world)
 
 
 def _complete(world: World) -> None:
@@ -276,7 +314,11 @@ def _complete(world: World) -> None:
 
 def _completed(world: World) -> bool:
     status = world.job().get("status", {})
-    return status.get("phase") == "Succeeded" and world.client.list(_PODS) == []
+    return status.get("phase") == "Succeeded" and _at_rest(world)
+
+
+def _delete(world: World) -> None:
+    world.client.delete(RESOURCE, JOB)
 
 
 def _remember_trainer(world: World) -> None:
@@ -305,9 +347,5 @@ STEPS = (
     Step("suspend", lambda world: world.change({"suspend": True}), _suspended),
     Step("resume", lambda world: world.change({"suspend": False}), lambda world: runs(world, 2)),
     Step("complete", _complete, _completed),
-    Step(
-        "delete",
-        lambda world: world.client.delete(RESOURCE, JOB) and None,
-        lambda world: not world.job(),
-    ),
+    Step("delete", _delete, lambda world: not world.job()),
 )

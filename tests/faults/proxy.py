@@ -157,7 +157,7 @@ def _refuse(request: web.Request, refusal: Refusal) -> web.Response:
 
 def _cut(request: web.Request) -> None:
     if request.transport is not None:
-        request.transport.abort()  # type: ignore[attr-defined]
+        request.transport.abort()
 
 
 def _kept(reply: aiohttp.ClientResponse) -> dict[str, str]:

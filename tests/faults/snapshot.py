@@ -23,6 +23,7 @@ _TIMES = {
 }
 _GIVEN = ("clusterIP", "clusterIPs", "volumeName")  # by the cluster, at random
 _COUNTS = ("replicas", "readyReplicas", "updatedReplicas", "availableReplicas")
+_VOLUME = re.compile(r"(pv|volume)\.")
 _POD_NAME = re.compile(r"-(rollout|router)-[a-z0-9]+-[a-z0-9]{5}\b")
 
 
@@ -59,12 +60,12 @@ class Snapshots:
             for each in self._list(kind.api_version, kind.plural):
                 place = f"{kind.name}/{each['metadata']['name']}"
                 found[place] = self._of_a_child(place, each)
-        pods = [self._of_a_pod(each) for each in self._list(POD.api_version, POD.plural)]
-        found["pods"] = sorted(pods, key=json.dumps)
+        found["pods"] = [self._of_a_pod(each) for each in self._list(POD.api_version, POD.plural)]
         text = json.dumps(found, indent=1, sort_keys=True)
         for word, stands in self._words.items():
             text = text.replace(word, stands)
         plain: dict[str, Any] = json.loads(_POD_NAME.sub(r"-\1-*", text))
+        plain["pods"].sort(key=json.dumps)
         return plain
 
     def keep(self) -> None:
@@ -134,7 +135,8 @@ class Snapshots:
         }
 
     def _numbered(self, place: str, annotations: dict[str, str]) -> dict[str, str]:
-        found = dict(annotations)
+        # Those of volumes are the controllers' own, and come in their own time.
+        found = {name: value for name, value in annotations.items() if not _VOLUME.match(name)}
         for name in (names.ANNOTATION_APPLIED, names.ANNOTATION_READS):
             if name in found:
                 # Templates and their pods share what they read.
