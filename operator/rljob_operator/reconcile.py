@@ -22,7 +22,6 @@ from rljob_operator.policies.rest import at_rest, towards_rest
 from rljob_operator.state import State, holds, last_status, metadata
 
 OURS = RLJobSpec.model_fields["managed_by"].default
-_LOOK = timedelta(seconds=5)  # between two looks at a job whose trainer tells its progress
 _WORKLOADS = ("StatefulSet", "Deployment")
 
 
@@ -79,7 +78,7 @@ def _leave(state: State, *, has_finalizer: bool) -> Decision:
         return Decision()
     if at_rest(state.observed):
         return Decision((Finalizer(False),))
-    return Decision(_lower(state, towards_rest(state.observed)), requeue=_LOOK)
+    return Decision(_lower(state, towards_rest(state.observed)))
 
 
 def _ended(state: State, status: RLJobStatus, actions: list[Action]) -> Decision:
@@ -123,12 +122,11 @@ def _alive(state: State, status: RLJobStatus, actions: list[Action]) -> Decision
         # Recorded first; the trainer stays until it is.
         status = _end(state, status, "Succeeded", "Finished", _finished(state))
     running = _children(state, want)
-    again = min(each for each in (_LOOK, left) if each is not None)
     return _told(
         state.status,
         status,
         (*actions, *desired.actions, *running),
-        requeue=again,
+        requeue=left,  # all else that matters brings a look by itself: job, pods, report
         scaled=desired.reason,
         restarted=failures.message,
     )
@@ -149,8 +147,7 @@ def _suspended(state: State, status: RLJobStatus, actions: list[Action]) -> Deci
         generation=state.generation,
         now=state.now,
     ).model_copy(update={"phase": "Suspended"})
-    requeue = None if at_rest(state.observed) else _LOOK
-    return _told(state.status, status, (*actions, *_lower(state, want)), requeue=requeue)
+    return _told(state.status, status, (*actions, *_lower(state, want)))
 
 
 def _active(state: State, status: RLJobStatus) -> RLJobStatus:
@@ -175,7 +172,7 @@ def _failed(
 ) -> Decision:
     want = towards_rest(state.observed)
     status = _end(state, _seen(state, status, want), "Failed", reason, message)
-    return _told(state.status, status, (*actions, *_lower(state, want)), requeue=_LOOK)
+    return _told(state.status, status, (*actions, *_lower(state, want)))
 
 
 def _end(
