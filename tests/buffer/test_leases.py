@@ -235,3 +235,23 @@ def test_an_engine_tells_its_load_with_its_heartbeat(trainer, a):
     (found,) = [each for each in trainer.engines() if each.id == "a/e"]
     assert (found.groups, found.busy_seconds) == (3, 1.5)
     assert found == Engine("a/e", "a", "http://127.0.0.1:1")  # another load, the same engine
+
+
+def test_each_engine_gets_its_part_however_much_the_first_asks_for(
+    server, trainer, a, b, make_worker
+):
+    workers = [a, b, make_worker(server, "c")]
+    trainer.set_version(1, [worker.engine.id for worker in workers])
+    for worker in workers:
+        worker.heartbeat(worker.engine, 60)
+    trainer.admit(group(number, 1) for number in range(11))
+    assert [len(worker.take(64)) for worker in workers] == [4, 4, 3]
+
+
+def test_groups_do_not_wait_for_an_engine_that_never_asks(trainer, a, b):
+    for worker in (a, b):
+        worker.heartbeat(worker.engine, 60)
+    trainer.admit(group(number, 1) for number in range(6))
+    taken = [len(a.take(64)) for _ in range(5)]
+    assert taken == [3, 1, 1, 1, 0]
+    assert b.take(64) == []

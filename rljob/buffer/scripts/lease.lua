@@ -23,28 +23,40 @@ local function hand_out(kind, entries)
   end
 end
 
+local engines = 0
+local registered = live()
+for i = 1, #registered, 2 do
+  engines = engines + (admitted(registered[i]) and 1 or 0)
+end
+
 for _, kind in ipairs({'evaluation', 'train'}) do
   local stream = STREAMS[kind]
   -- First what it owns without knowing: the reply that told it was lost.
   local owned = redis.call('XPENDING', stream, WORKERS, '-', '+', #ARGV + count, consumer)
+  local held = 0
   for _, entry in ipairs(owned) do
+    held = held + (entry[3] < tonumber(lease) and 1 or 0)
     if #leases < count and not known[kind .. ' ' .. entry[1]] then
       hand_out(kind, redis.call('XCLAIM', stream, WORKERS, consumer, 0, entry[1]))
     end
   end
+  -- Its part of the groups that are open: the first that asks must not leave the others idle. One
+  -- at least, for another engine may never ask.
+  local part = math.ceil(redis.call('XLEN', stream) / math.max(engines, 1)) - held
+  local most = math.min(count, #leases + math.max(part, 1))
   -- Then what others gave back or let lapse: it has waited longest.
   local cursor = '0-0'
   repeat
-    local want = count - #leases
-    if want == 0 then
-      return reply
+    local want = most - #leases
+    if want <= 0 then
+      break
     end
     local claimed = redis.call('XAUTOCLAIM', stream, WORKERS, consumer, lease, cursor,
       'COUNT', want)
     cursor = claimed[1]
     hand_out(kind, claimed[2])
   until cursor == '0-0'
-  local want = count - #leases
+  local want = most - #leases
   if want > 0 then
     local read = redis.call('XREADGROUP', 'GROUP', WORKERS, consumer, 'COUNT', want,
       'STREAMS', stream, '>')
