@@ -59,7 +59,8 @@ def main(environment: RoleEnvironment) -> int:
     server.start()
     log.info("buffer.started", host=host, port=port)
     try:
-        finished = _until_the_end(server, Watch(host, port, password, environment.job().key), stops)
+        watch = Watch(host, port, password, environment.job().key)
+        finished = _until_the_end(server, watch, stops, linger=environment.linger)
     finally:
         server.stop()
     if finished:
@@ -69,8 +70,11 @@ def main(environment: RoleEnvironment) -> int:
     return 0
 
 
-def _until_the_end(server: Server, watch: Watch, stops: list[int]) -> bool:
-    """Returns when the others have gone, or had their time; True where the run is finished."""
+def _until_the_end(server: Server, watch: Watch, stops: list[int], *, linger: bool) -> bool:
+    """Returns when the others have gone, or had their time; True where the run is finished.
+
+    A buffer that lingers waits for a stop.
+    """
     finished, deadline = False, float("inf")
     while True:
         server.check(_LOOK_SECONDS)
@@ -79,8 +83,10 @@ def _until_the_end(server: Server, watch: Watch, stops: list[int]) -> bool:
             deadline = min(deadline, now + _STOP_SECONDS)
         try:
             if not finished and watch.finished():
-                finished, deadline = True, min(deadline, now + _FINISH_SECONDS)
-            if (stops or finished) and not watch.clients():
+                finished = True
+                if not linger:
+                    deadline = min(deadline, now + _FINISH_SECONDS)
+            if (stops or (finished and not linger)) and not watch.clients():
                 return finished
         except redis.RedisError as error:
             # It starts, loads its data, or is frozen; the clients have their own patience.

@@ -31,7 +31,8 @@ class RoleEnvironment:
         termination_file: where the reason of a failure is written; None: nowhere.
         supervisor: pid of the process without which this one must not go on; None: there is none.
         name: of this process among all of the job, where its replica does not tell it from others.
-        linger: the trainer stays after its last step, and says so, until it is told to stop.
+        linger: once the run is finished the role stays until it is told to stop: where its end
+            would only have it started again. The trainer says on /status that it is finished.
     """
 
     role: str

@@ -37,7 +37,9 @@ PASSWORD = 'a "quoted" \\ one'
 class Role:
     """`python -m rljob.buffer`, as the scheduler starts it."""
 
-    def __init__(self, run_dir: Path, *, password: str | None = PASSWORD) -> None:
+    def __init__(
+        self, run_dir: Path, *, password: str | None = PASSWORD, linger: bool = False
+    ) -> None:
         self.run_dir = run_dir
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
@@ -58,6 +60,7 @@ class Role:
             rendezvous="127.0.0.1:1",
             buffer_password=password,
             termination_file=str(run_dir / "reason"),
+            linger=linger,
         )
         self.environment = {**os.environ, **environment.to_env()}
         self.process: subprocess.Popen[bytes] | None = None
@@ -133,6 +136,26 @@ def test_it_ends_by_itself_once_the_run_is_finished_and_the_others_have_gone(rol
     # A later run in this directory does not find this one's end.
     assert not (role.run_dir / "buffer").exists()
     assert role.logged("buffer[0] info buffer.stopped finished=true")
+
+
+def test_one_that_lingers_ends_only_when_it_is_told_to(tmp_path):
+    role = Role(tmp_path, linger=True)
+    role.start()
+    try:
+        trainer = role.trainer()
+        trainer.start(0)
+        trainer.set_phase("finished")
+        trainer.close()
+        # As many looks as take a role that does not linger to its end.
+        with pytest.raises(subprocess.TimeoutExpired):
+            role.process.wait(3)
+        role.process.send_signal(signal.SIGTERM)
+        assert role.wait() == 0
+        assert not (role.run_dir / "buffer").exists()
+    finally:
+        if role.process.poll() is None:
+            os.killpg(role.process.pid, signal.SIGKILL)
+            role.process.wait()
 
 
 def test_its_clients_are_named_while_they_are_open(role, runner):

@@ -11,6 +11,12 @@ from rljob.errors import EXIT_USAGE
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.server import StatusServer
 
+# Pods come as the cluster has room for them; those that are there wait for the others.
+_MEET_SECONDS = 24 * 3600
+# From SIGTERM to SIGKILL for a step and a checkpoint; whoever sent the former may have less
+# patience, and then kills this process with its ranks.
+_STOP_SECONDS = 3600
+
 
 def launch(environment: RoleEnvironment) -> int:
     """Runs the ranks and returns the exit code of the role.
@@ -28,10 +34,13 @@ def launch(environment: RoleEnvironment) -> int:
         nproc_per_node=job.spec.trainer.gpus_per_replica,
         run_id=job.key.replace("/", "-"),
         role="trainer",
-        rdzv_backend="c10d",
+        # Rank 0, with its /status, has to be in the first pod; the dynamic rendezvous would sort
+        # the pods by their addresses.
+        rdzv_backend="static",
         rdzv_endpoint=environment.rendezvous,
-        local_addr=environment.host,
+        rdzv_configs={"rank": environment.replica, "timeout": _MEET_SECONDS},
         max_restarts=0,
+        shutdown_timeout=_STOP_SECONDS,
         monitor_interval=0.1,
     )
     try:

@@ -68,7 +68,7 @@ def _role_variables(subject: Subject, role: str) -> dict[str, str]:
         host="",
         rendezvous=f"{name}-trainer-0.{name}-trainer:{names.RENDEZVOUS_PORT}",
         termination_file="/dev/termination-log",
-        linger=role == "trainer",
+        linger=True,
     ).to_env()
     return {key: value for key, value in complete.items() if value}
 

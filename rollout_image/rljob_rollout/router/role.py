@@ -32,6 +32,7 @@ class Router:
             UsageError: the router's port or that of its metrics can't be had.
         """
         job = environment.job()
+        self._linger = environment.linger
         host = environment.host
         metrics_port = environment.metrics_port or free_port(host)
         for name, port in (("router", environment.router_port), ("metrics", metrics_port)):
@@ -77,7 +78,7 @@ class Router:
         await _first(self._process.watch(), self._keep_listing())
 
     async def _keep_listing(self) -> None:
-        while (await self._buffer.state()).phase != "finished":
+        while self._linger or (await self._buffer.state()).phase != "finished":
             engines = await self._buffer.admissible_engines()
             try:
                 await self._listing.keep(engine.url for engine in engines)

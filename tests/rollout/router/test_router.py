@@ -95,6 +95,17 @@ def test_it_ends_with_the_run(start_role, trainer):
     assert "router.stopped" in role.output()
 
 
+def test_one_that_lingers_lists_engines_after_the_run(start_role, trainer, register, engine):
+    role = start_role(linger=True)
+    role.until_ready()
+    trainer.set_phase("finished")
+    register("rollout-0", engine)
+    trainer.set_version(0, ["rollout-0/e"])
+    role.until_listed(engine)
+    role.process.send_signal(signal.SIGTERM)
+    assert role.wait() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_when_asked_to(start_role, trainer, number):
     role = start_role()
