@@ -40,7 +40,7 @@ def environment(
     found: list[dict[str, Any]] = [_from_field(name, path) for name, path in fields.items()]
     found += [{"name": name, "value": value} for name, value in plain.items()]
     found += [
-        _from_secret(variable(name), keys.secret_name(subject.name), key)
+        _from_secret(variable(name), keys.secret_name(subject), key)
         for name, key in _SECRETS.items()
         if not (name == "buffer_password" and subject.job.spec.buffer.external)
     ]

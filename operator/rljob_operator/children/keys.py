@@ -17,12 +17,16 @@ def secret(subject: Subject) -> Wanted:
         for name in (BUFFER_PASSWORD, ENGINE_API_KEY, ENGINE_ADMIN_KEY)
     }
     body = {"type": "Opaque", "stringData": values}
-    return child(subject, "Secret", "v1", secret_name(subject.name), body)
+    return child(subject, "Secret", "v1", secret_name(subject), body)
 
 
-def secret_name(job: str) -> str:
-    """Name of a job's Secret."""
-    return f"{job}-keys"
+def secret_name(subject: Subject) -> str:
+    """Name of a job's Secret.
+
+    Secrets are not read, so nobody would see that one of the user's has the name already: it has
+    a part of the job's uid.
+    """
+    return f"{subject.name}-keys-{subject.uid[:8]}"
 
 
 def derive(key: bytes, uid: str, name: str) -> str:
