@@ -7,10 +7,11 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from rljob.api.base import LARGEST_INT, Part
+from rljob.api.nearest import CLOSE, nearest
 from rljob.api.null import without_nulls
 from rljob.api.problem import NOTHING, Path, Problem, show
 from rljob.api.rljob import RLJob
-from rljob.api.vocabulary import CLOSE, names_at, nearest, places_of, root, schema_at, words
+from rljob.api.vocabulary import names_at, places_of, root, schema_at, words
 
 UNKNOWN = "an unknown field"
 Model = TypeVar("Model", bound=Part)

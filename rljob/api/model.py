@@ -1,10 +1,36 @@
 """Which policy is trained, and from which weights."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from rljob.api.base import FilePath, Part, Text
+
+
+def _count(of_what: str, least: int = 1) -> dict[str, Any]:
+    return {"type": "integer", "minimum": least, "description": f"{of_what}."}
+
+
+# The fields that rules speak of; null leaves one out.
+ARCHITECTURE: dict[str, Any] = {
+    "properties": {
+        "max_position_embeddings": _count("Tokens of the longest sequence"),
+        "num_attention_heads": _count("Attention heads of a layer"),
+        "num_hidden_layers": _count("Layers"),
+        "num_experts": _count("Experts of a layer", 0),
+        "num_local_experts": _count("Experts of a layer, by another name", 0),
+        "rope_scaling": {
+            "type": "object",
+            "additionalProperties": True,
+            "description": "How positions are stretched.",
+        },
+        "rope_parameters": {
+            "type": "object",
+            "additionalProperties": True,
+            "description": "How positions are stretched, by another name.",
+        },
+    }
+}
 
 
 class ModelSpec(Part):
@@ -13,7 +39,7 @@ class ModelSpec(Part):
     preset: Text | None = Field(
         None, description="Name of a published model whose architecture is known, e.g. qwen3-4b."
     )
-    architecture: dict[str, Any] | None = Field(
+    architecture: Annotated[dict[str, Any], Field(json_schema_extra=ARCHITECTURE)] | None = Field(
         None,
         description="The architecture by hand, in the terms of a Hugging Face config.json. "
         "Default: read from the checkpoint.",

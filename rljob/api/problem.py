@@ -77,10 +77,8 @@ def show(value: Any) -> str:
     match value:
         case None:
             return "null"
-        case dict():
-            return "a mapping" if value else "an empty mapping"
-        case BaseModel():
-            return "a mapping"
+        case dict() | BaseModel():
+            return "an empty mapping" if value == {} else "a mapping"
         case list():
             return "a list" if value else "an empty list"
         case str():

@@ -35,11 +35,11 @@ def _sections(name: str, schema: Schema) -> Iterator[str]:
     part = part_of(schema)
     if part is None:
         return
-    required = part.get("required", [])
-    rows = [_row(key, field, required=key in required) for key, field in part["properties"].items()]
+    rows = [_row(part, key, field) for key, field in part["properties"].items()]
     title = f"## `{name}`" if name else "## The object"
     head = "| Field | Allowed | Default | Meaning |\n| --- | --- | --- | --- |"
-    yield "\n".join([title, "", part["description"], "", head, *rows, ""])
+    meaning = part.get("description") or schema["description"]
+    yield "\n".join([title, "", meaning, "", head, *rows, ""])
     for key, field in part["properties"].items():
         inner = f"{name}.{key}" if name else key
         yield from _sections(inner, field)
@@ -47,11 +47,13 @@ def _sections(name: str, schema: Schema) -> Iterator[str]:
             yield from _sections(f"{inner}[]", item)
 
 
-def _row(key: str, field: Schema, *, required: bool) -> str:
-    if required:
+def _row(part: Schema, key: str, field: Schema) -> str:
+    if key in part.get("required", []):
         default = "required"
     elif "default" in field:
         default = f"`{show(field['default'])}`"
+    elif part.get("additionalProperties") is True:  # what is handed on has defaults of its own
+        default = ""
     else:  # a part of its own, or an empty collection
         default = {"array": "`[]`", "object": "`{}`"}.get(field.get("type", ""), "see below")
     # Pydantic leaves a description out where it is the one of the part itself.

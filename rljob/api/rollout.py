@@ -16,6 +16,7 @@ from rljob.api.base import (
     Probability,
     Text,
 )
+from rljob.api.passthrough.named import named
 
 
 class SamplingSpec(Part):
@@ -131,6 +132,7 @@ class RolloutSpec(Part):
     )
     sglang: dict[str, Any] = Field(
         default_factory=dict,
+        json_schema_extra=named("sglang"),
         description="SGLang server arguments, passed through; names are checked against the "
         "pinned version.",
     )

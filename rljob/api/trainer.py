@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rljob.api.base import NonNegativeInt, Part, PositiveInt
+from rljob.api.passthrough.named import named
 
 # Far above any cluster; a product of three stays within 64 bits.
 ParallelSize = Annotated[int, Field(ge=1, le=65536)]
@@ -52,6 +53,7 @@ class TrainerSpec(Part):
     )
     optimizer: dict[str, Any] = Field(
         default_factory=dict,
+        json_schema_extra=named("optimizer"),
         description="Fields of megatron-core's OptimizerConfig and learning-rate schedule, passed "
         "through; names are checked against the pinned version.",
     )

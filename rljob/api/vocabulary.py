@@ -1,17 +1,16 @@
 """The manifest's schema in words: which fields there are, and what each allows."""
 
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 from rljob.api.base import DNS_SUBDOMAIN, LARGEST_INT, NETWORK, PATTERN_WORDS
+from rljob.api.nearest import CLOSE, nearest
 from rljob.api.problem import Path
 from rljob.api.rljob import RLJob
 
 Schema = dict[str, Any]
 LONGEST_NAME = 100  # a text that may be longer is not a matter of counting
-CLOSE, SIMILAR = 0.85, 0.7  # of two names, as difflib's ratio
 NUMBERS = {"integer": "a whole number", "number": "a number"}
 
 
@@ -77,17 +76,6 @@ def _fields(prefix: str, schema: Schema) -> Iterator[tuple[str, str]]:
         yield from _fields(f"{prefix}.{key}", value)
         for item in (alternative.get("items", {}) for alternative in variants(value)):
             yield from _fields(f"{prefix}.{key}[]", item)
-
-
-def nearest(name: str, known: Iterable[str], *, cutoff: float = SIMILAR) -> str | None:
-    """The known name that a mistyped one most likely means."""
-    plain = {_plain(candidate): candidate for candidate in known}
-    match = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=cutoff)
-    return plain[match[0]] if match else None
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", "").replace("-", "").lower()
 
 
 def words(schema: Schema) -> str:

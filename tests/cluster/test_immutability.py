@@ -12,6 +12,7 @@ import pytest
 
 from rljob.api.change import effect
 from rljob_operator.crd.definition import object_schema
+from rljob_operator.crd.schema import ANYTHING
 from tests.cluster.client import ApiError, Client, Manifest
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.crd import RESOURCE
@@ -82,8 +83,15 @@ SPEC: dict[str, Any] = {
     },
     "tracking": {"wandb": {"project": "math", "group": "sweep"}},
 }
-# The same job with a buffer of the user's own, for a job can't change from one kind to the other.
-EXTERNAL = {**SPEC, "buffer": {"external": {"urlSecretRef": {"name": "redis", "key": "url"}}}}
+# The same job with what the first can't have as well.
+EXTERNAL = {
+    **SPEC,
+    "model": {
+        "checkpoint": "/models/a",
+        "architecture": {"num_hidden_layers": 36, "hidden_act": "silu", "rope_scaling": {"a": [1]}},
+    },
+    "buffer": {"external": {"urlSecretRef": {"name": "redis", "key": "url"}}},
+}
 # Values where another one made by rule would not be valid, or is not the only change needed.
 CHANGES: dict[str, dict[str, Any]] = {
     "model.architecture": {"model.preset": None, "model.architecture": {"num_layers": 36}},
@@ -108,7 +116,7 @@ def leaves(part: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str
     for name, field in part["properties"].items():
         here = f"{path}.{name}".lstrip(".")
         inside = field.get("items", field)
-        if "properties" in inside:
+        if "properties" in inside and ANYTHING not in inside:
             yield from leaves(inside, here if inside is field else f"{here}[]")
         else:
             yield here, field
@@ -197,6 +205,19 @@ def test_a_change(client: Client, jobs: dict[str, Manifest], path: str) -> None:
         assert part.get(name) != value
         part[name] = value
     verdict(path, replaced(client, manifest))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"num_hidden_layers": 35}, {"hidden_act": "gelu"}, {"rope_scaling": {"a": [2]}}],
+    ids=str,
+)
+def test_a_change_inside_of_what_is_handed_on(
+    client: Client, jobs: dict[str, Manifest], change: dict[str, Any]
+) -> None:
+    manifest = copy.deepcopy(jobs["external"])
+    manifest["spec"]["model"]["architecture"] |= change
+    verdict("model.architecture", replaced(client, manifest))
 
 
 @pytest.mark.parametrize("path", [path for path in OPTIONAL if path not in EXCLUDED])

@@ -5,6 +5,7 @@ from typing import Any
 
 from rljob.api.change import effect
 from rljob.api.rules.cel import Cel
+from rljob_operator.crd.schema import ANYTHING
 
 WHY = "(the job was made with it; for another, make a new job)"
 PLAIN = ("boolean", "integer", "number")
@@ -20,7 +21,7 @@ def _rules(part: dict[str, Any], at: str, *, immutable: bool) -> Iterator[Cel]:
         here = f"{at}.{name}"
         fixed = immutable or effect(here.removeprefix("spec.")) == "immutable"
         optional = field.get("nullable", False)
-        inside = "properties" in field
+        inside = "properties" in field and ANYTHING not in field
         if fixed and optional:
             yield _given_or_not(at, name)
         if inside:

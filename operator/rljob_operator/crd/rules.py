@@ -1,10 +1,11 @@
 """The rules of `rljob.api.rules` in CEL, put where they belong in a structural schema."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rljob.api.rules import RULES
 from rljob.api.rules.cel import TWINS, Cel
+from rljob.api.rules.shape import SHAPE_RULES
 from rljob_operator.crd.schema import VALIDATIONS
 
 
@@ -35,7 +36,8 @@ def place(rules: Iterable[Cel], schema: dict[str, Any]) -> None:
 
 def of_the_manifest() -> list[Cel]:
     """The twins of all rules, in the order in which `rljob validate` asks them."""
-    return [cel for rule in RULES for cel in TWINS.get(rule, ())]
+    rules: Iterable[Callable[..., object]] = (*RULES, *SHAPE_RULES)
+    return [cel for rule in rules for cel in TWINS.get(rule, ())]
 
 
 def _part(schema: dict[str, Any], path: str) -> dict[str, Any]:

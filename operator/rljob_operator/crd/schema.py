@@ -18,6 +18,7 @@ from rljob.api.vocabulary import Schema, resolve, variants, words
 INT32, INT64 = 2**31 - 1, 2**63 - 1
 VALIDATIONS = "x-kubernetes-validations"
 LIST_TYPE = "x-kubernetes-list-type"
+ANYTHING = "x-kubernetes-preserve-unknown-fields"
 KEPT = (
     "type",
     "enum",
@@ -68,9 +69,9 @@ def _default(field: Schema, schema: dict[str, Any]) -> Any:
         return field["default"]
     if schema.get("nullable"):
         return None
-    if schema["type"] == "array":
+    if schema.get("type") == "array":
         return []
-    if schema["type"] != "object":
+    if schema.get("type") != "object":
         return None
     # In full, for the rules of the part are asked about its default as it stands here.
     inner = schema.get("properties", {})
@@ -79,6 +80,8 @@ def _default(field: Schema, schema: dict[str, Any]) -> Any:
 
 def _one(part: Schema, *, defaults: bool) -> dict[str, Any]:
     schema = {key: part[key] for key in KEPT if key in part}
+    if "type" not in part:
+        schema[ANYTHING] = True
     if "const" in part:
         schema["enum"] = [part["const"]]
     if part.get("type") == "integer":
@@ -100,6 +103,8 @@ def _integer(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _object(part: Schema, *, defaults: bool) -> dict[str, Any]:
     schema: dict[str, Any] = {}
+    others = part["additionalProperties"]
+    defaults = defaults and others is False  # what is handed on has defaults of its own
     if "properties" in part:
         required = part.get("required", [])
         schema["properties"] = {}
@@ -111,10 +116,10 @@ def _object(part: Schema, *, defaults: bool) -> dict[str, Any]:
                     plain = value if isinstance(value, str) else show(value)
                     inner["description"] += f" Default: {plain}."
         schema |= {"required": required} if required else {}
-    elif isinstance(part["additionalProperties"], dict):
-        schema["additionalProperties"] = structural(part["additionalProperties"], defaults=defaults)
-    else:
-        schema["x-kubernetes-preserve-unknown-fields"] = True
+    if isinstance(others, dict):
+        schema["additionalProperties"] = structural(others, defaults=defaults)
+    elif others:
+        schema[ANYTHING] = True
     return schema
 
 

@@ -7,9 +7,9 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
+from rljob.api.nearest import nearest
 from rljob.api.passthrough import owned
 from rljob.api.problem import Path, Problem, show
-from rljob.api.vocabulary import nearest
 
 WORDS = {
     "bool": "true or false",

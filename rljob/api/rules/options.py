@@ -3,62 +3,122 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rljob.api.passthrough.table import check_options, options
-from rljob.api.problem import NOTHING, Problem, problem
+from rljob.api.passthrough.table import Section, check_options
+from rljob.api.problem import NOTHING, Path, Problem, problem
 from rljob.api.rljob import RLJob
+from rljob.api.rules.cel import Cel, twin
+from rljob.api.vocabulary import Schema, part_of, schema_at, words
 
+MEGATRON = ("spec", "trainer", "megatron")
 OPTIMIZER = ("spec", "trainer", "optimizer")
+SGLANG = ("spec", "rollout", "sglang")
+
+# In CEL, of spec.trainer.optimizer; a decay that is not given is weight_decay.
+START = "(has(self.start_wd) ? self.start_wd : self.weight_decay)"
+END = "(has(self.end_wd) ? self.end_wd : self.weight_decay)"
+DECAYS = "(has(self.weight_decay) || (has(self.start_wd) && has(self.end_wd)))"
+CONSTANT = "(!has(self.wd_incr_style) || self.wd_incr_style == 'constant')"
+# In CEL, of spec.
+WARMUP, DECAY = (f"self.trainer.optimizer.lr_{name}_steps" for name in ("warmup", "decay"))
+STEPS = f"(has({DECAY}) ? {DECAY} : self.schedule.rollouts * self.schedule.stepsPerRollout)"
+JSON_TYPES = {"integer": int, "boolean": bool, "string": str, "object": dict}
 
 
 def megatron(job: RLJob) -> Iterator[Problem]:
     """`trainer.megatron` has options of the pinned megatron-core that rljob does not set."""
-    yield from check_options("megatron", ("spec", "trainer", "megatron"), job.spec.trainer.megatron)
+    yield from _others("megatron", MEGATRON, job.spec.trainer.megatron)
 
 
 def optimizer(job: RLJob) -> Iterator[Problem]:
     """`trainer.optimizer` likewise, of its optimizer and learning-rate schedule."""
-    yield from check_options("optimizer", OPTIMIZER, job.spec.trainer.optimizer)
+    yield from _others("optimizer", OPTIMIZER, job.spec.trainer.optimizer)
 
 
 def sglang(job: RLJob) -> Iterator[Problem]:
     """`rollout.sglang` likewise, of the pinned SGLang's server."""
-    yield from check_options("sglang", ("spec", "rollout", "sglang"), job.spec.rollout.sglang)
+    yield from _others("sglang", SGLANG, job.spec.rollout.sglang)
+
+
+def _others(section: Section, path: Path, given: dict[str, Any]) -> Iterator[Problem]:
+    """Of the options that the manifest does not name itself."""
+    named = _named(path)
+    yield from check_options(section, path, {k: v for k, v in given.items() if k not in named})
+
+
+def named_values(job: RLJob) -> Iterator[Problem]:
+    """What is named above of options and architecture has its type and range."""
+    for path, given in (
+        (("spec", "model", "architecture"), job.spec.model.architecture or {}),
+        (OPTIMIZER, job.spec.trainer.optimizer),
+        (SGLANG, job.spec.rollout.sglang),
+    ):
+        for name, schema in _named(path).items():
+            if given.get(name) is not None and not _fits(given[name], schema):
+                yield problem((*path, name), given[name], words(schema))
+
+
+def _named(path: Path) -> dict[str, Schema]:
+    schema = schema_at(path)
+    part = part_of(schema) if schema is not None else None
+    properties: dict[str, Schema] = part["properties"] if part is not None else {}
+    return properties
+
+
+def _fits(value: Any, schema: Schema) -> bool:
+    kind = schema.get("type")
+    if kind == "number" and type(value) is int:
+        pass
+    elif kind is not None and type(value) is not JSON_TYPES.get(kind, float):
+        return False
+    return (
+        value in schema.get("enum", [value])
+        and ("minimum" not in schema or value >= schema["minimum"])
+        and ("maximum" not in schema or value <= schema["maximum"])
+        and ("exclusiveMinimum" not in schema or value > schema["exclusiveMinimum"])
+        and ("exclusiveMaximum" not in schema or value < schema["exclusiveMaximum"])
+    )
 
 
 def _sound(job: RLJob) -> dict[str, Any]:
-    """The optimizer's options that have the right type."""
-    known = options("optimizer")
-    given = job.spec.trainer.optimizer
-    return {name: given[name] for name in given if name in known and known[name].takes(given[name])}
+    """The optimizer's options that are named, with right values."""
+    given, named = job.spec.trainer.optimizer, _named(OPTIMIZER)
+    return {
+        name: given[name] for name in named if name in given and _fits(given[name], named[name])
+    }
 
 
-def optimizer_values(job: RLJob) -> Iterator[Problem]:
-    """Rates, decays, betas and steps of `trainer.optimizer` are in their ranges."""
-    given = _sound(job)
-    for name, low, high in (
-        ("min_lr", 0, None),
-        ("init_lr", 0, None),
-        ("weight_decay", 0, None),
-        ("start_wd", 0, None),
-        ("clip_grad", 0, None),
-        ("lr_warmup_steps", 0, None),
-        ("lr_decay_steps", 1, None),
-        ("wsd_decay_steps", 1, None),
-        ("wd_incr_steps", 0, None),
-        ("optimizer_offload_fraction", 0, 1),
-    ):
-        value = given.get(name)
-        if value is not None and (value < low or (high is not None and value > high)):
-            allowed = f"at least {low}" if high is None else f"from {low} to {high}"
-            yield problem((*OPTIMIZER, name), value, allowed)
-    for name in ("adam_beta1", "adam_beta2"):
-        if not 0 <= given.get(name, 0) < 1:
-            yield problem((*OPTIMIZER, name), given[name], "at least 0 and below 1")
-    for name in ("lr", "adam_eps"):
-        if name in given and (given[name] is None or given[name] <= 0):
-            yield problem((*OPTIMIZER, name), given[name], "a number above 0")
+def _at_most_lr(name: str) -> Cel:
+    return Cel(
+        at="spec.trainer.optimizer",
+        rule=f"!has(self.lr) || !has(self.{name}) || self.{name} <= self.lr",
+        message=f"found {{self.{name}}}, allowed at most {{self.lr}} (lr)",
+        field=name,
+    )
 
 
+def _of_wsd(name: str) -> Cel:
+    return Cel(
+        at="spec.trainer.optimizer",
+        rule=f"!has(self.lr_decay_style) || self.lr_decay_style != 'WSD' || has(self.{name})",
+        message="found nothing, allowed a value (lr_decay_style is WSD)",
+        field=name,
+        reason="FieldValueRequired",
+    )
+
+
+@twin(
+    _at_most_lr("min_lr"),
+    _at_most_lr("init_lr"),
+    Cel(
+        at="spec",
+        rule=f"!has({WARMUP}) || {WARMUP} < {STEPS}",
+        message=f"found {{{WARMUP}}}, allowed below {{{STEPS}}} "
+        f"({{has({DECAY}) ? 'lr_decay_steps' : 'rollouts x stepsPerRollout'}})",
+        field="trainer.optimizer.lr_warmup_steps",
+    ),
+    _of_wsd("wsd_decay_steps"),
+    _of_wsd("lr_wsd_decay_style"),
+)
 def learning_rate_schedule(job: RLJob) -> Iterator[Problem]:
     """`min_lr` and `init_lr` are at most `lr`; the warm-up ends before the decay."""
     given = _sound(job)
@@ -74,10 +134,24 @@ def learning_rate_schedule(job: RLJob) -> Iterator[Problem]:
         yield problem((*OPTIMIZER, "lr_warmup_steps"), warmup, f"below {steps}", source)
     if given.get("lr_decay_style") == "WSD":
         for name in ("wsd_decay_steps", "lr_wsd_decay_style"):
-            if given.get(name) is None:
+            if job.spec.trainer.optimizer.get(name) is None:
                 yield Problem((*OPTIMIZER, name), NOTHING, "a value", "lr_decay_style is WSD")
 
 
+@twin(
+    Cel(
+        at="spec.trainer.optimizer",
+        rule=f"!{DECAYS} || !{CONSTANT} || {START} == {END}",
+        message=f"found {{{END}}}, allowed {{{START}}} (start_wd; wd_incr_style is constant)",
+        field="end_wd",
+    ),
+    Cel(
+        at="spec.trainer.optimizer",
+        rule=f"!{DECAYS} || {CONSTANT} || {START} <= {END}",
+        message=f"found {{{END}}}, allowed at least {{{START}}} (start_wd)",
+        field="end_wd",
+    ),
+)
 def weight_decay_schedule(job: RLJob) -> Iterator[Problem]:
     """`start_wd` is at most `end_wd`, and equal to it where `wd_incr_style` is constant."""
     given = _sound(job)
@@ -100,7 +174,7 @@ RULES = (
     megatron,
     optimizer,
     sglang,
-    optimizer_values,
+    named_values,
     learning_rate_schedule,
     weight_decay_schedule,
 )

@@ -6,11 +6,11 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from rljob.api.base import NCCL_VARIABLE
+from rljob.api.nearest import nearest
 from rljob.api.problem import Problem, problem
 from rljob.api.rljob import ObjectMeta, RLJob
 from rljob.api.rules.cel import Cel, twin
 from rljob.api.rules.rollout import repeated
-from rljob.api.vocabulary import nearest
 from rljob.errors import EXIT_USAGE
 
 # What the API server adds, besides the fields of ObjectMeta.

@@ -11,7 +11,41 @@ from rljob.api.rljob import RLJob
 from rljob.api.rules.cel import Cel, twin
 from rljob.api.trainer import DEFAULT_MAX_TOKENS_PER_GPU
 
-# In CEL, of spec.
+# Options with which the stages of the pipeline need not be alike.
+UNEVEN = (
+    "num_layers_in_first_pipeline_stage",
+    "num_layers_in_last_pipeline_stage",
+    "pipeline_model_parallel_layout",
+    "account_for_embedding_in_pipeline_split",
+    "account_for_loss_in_pipeline_split",
+)
+# In CEL, of spec. Stretched positions and uneven stages are left to the operator.
+ARCHITECTURE = "self.model.architecture"
+POSITIONS = f"{ARCHITECTURE}.max_position_embeddings"
+HEADS = f"{ARCHITECTURE}.num_attention_heads"
+STATED = (
+    f"(has({ARCHITECTURE}) && has({POSITIONS}) && !has({ARCHITECTURE}.rope_scaling) "
+    f"&& !has({ARCHITECTURE}.rope_parameters))"
+)
+WINDOW = "self.rollout.sglang.context_length"
+CHOSEN = f"has({WINDOW})"
+LIMITED = f"({CHOSEN} || {STATED})"
+LIMIT = f"({CHOSEN} ? {WINDOW} : {POSITIONS})"
+SOURCE = (
+    f"{CHOSEN} ? 'spec.rollout.sglang.context_length' "
+    ": 'max_position_embeddings of spec.model.architecture'"
+)
+PROMPT, RESPONSE = "self.data.maxPromptTokens", "self.rollout.sampling.maxResponseTokens"
+ROOM = (
+    f"allowed at most {{{LIMIT} - {PROMPT}}} ({{{SOURCE}}} {{{LIMIT}}} - maxPromptTokens "
+    f"{{{PROMPT}}})"
+)
+TOO_LONG = f"has(e.sampling.maxResponseTokens) && {PROMPT} + e.sampling.maxResponseTokens > {LIMIT}"
+NUMBERS_OF_EXPERTS = " : ".join(
+    f"has({ARCHITECTURE}.{name}) && {ARCHITECTURE}.{name} > 0 ? {ARCHITECTURE}.{name}"
+    for name in ("num_experts", "num_local_experts")
+)
+EXPERTS = f"({NUMBERS_OF_EXPERTS} : 1)"
 SAMPLE = "(self.data.maxPromptTokens + self.rollout.sampling.maxResponseTokens)"
 CONTEXT = "self.trainer.parallelism.context"
 BUDGET = (
@@ -72,13 +106,42 @@ def shape_of(job: RLJob, directory: Path | None) -> Shape | Problem:
     return Shape(text if isinstance(text, dict) else config, str(file))
 
 
+@twin(
+    Cel(
+        at="spec",
+        rule=f"!{CHOSEN} || !{STATED} || {WINDOW} <= {POSITIONS}",
+        message=f"found {{{WINDOW}}}, allowed at most {{{POSITIONS}}} (max_position_embeddings of "
+        "spec.model.architecture)",
+        field="rollout.sglang.context_length",
+    ),
+    Cel(
+        at="spec",
+        rule=f"!{LIMITED} || {PROMPT} < {LIMIT}",
+        message=f"found {{{PROMPT}}}, allowed at most {{{LIMIT} - 1}} ({{{SOURCE}}} {{{LIMIT}}})",
+        field="data.maxPromptTokens",
+    ),
+    Cel(
+        at="spec",
+        rule=f"!{LIMITED} || {PROMPT} >= {LIMIT} || {PROMPT} + {RESPONSE} <= {LIMIT}",
+        message=f"found {{{RESPONSE}}}, {ROOM}",
+        field="rollout.sampling.maxResponseTokens",
+    ),
+    Cel(
+        at="spec",
+        rule=f"!{LIMITED} || {PROMPT} >= {LIMIT} || !self.evaluation.exists(e, {TOO_LONG})",
+        message=f"found {{self.evaluation.filter(e, {TOO_LONG})[0].sampling.maxResponseTokens}}, "
+        f"{ROOM}",
+        field="evaluation",
+    ),
+)
 def response_in_context(job: RLJob, shape: Shape) -> Iterator[Problem]:
     """`maxPromptTokens` + `maxResponseTokens` fits the model's `max_position_embeddings`."""
     positions, source = shape.positions, f"max_position_embeddings of {shape.source}"
-    chosen = job.spec.rollout.sglang.get("context_length")
-    if isinstance(chosen, int) and positions is not None and chosen > positions:
+    given = job.spec.rollout.sglang.get("context_length")
+    chosen = given if isinstance(given, int) and given >= 1 else None
+    if chosen is not None and positions is not None and chosen > positions:
         yield problem("spec.rollout.sglang.context_length", chosen, f"at most {positions}", source)
-    elif isinstance(chosen, int):
+    elif chosen is not None:
         positions, source = chosen, "spec.rollout.sglang.context_length"
     if positions is None:
         return
@@ -108,25 +171,36 @@ def response_in_context(job: RLJob, shape: Shape) -> Iterator[Problem]:
             )
 
 
+@twin(
+    Cel(
+        at="spec",
+        rule=f"!has({ARCHITECTURE}) || !has({HEADS}) || self.trainer.parallelism.tensor < 1 "
+        f"|| {HEADS} % self.trainer.parallelism.tensor == 0",
+        message=f"found {{self.trainer.parallelism.tensor}}, allowed a divisor of {{{HEADS}}} "
+        "(num_attention_heads of spec.model.architecture)",
+        field="trainer.parallelism.tensor",
+    ),
+    Cel(
+        at="spec",
+        rule=f"!has({ARCHITECTURE}) || self.trainer.parallelism.expert < 1 "
+        f"|| {EXPERTS} % self.trainer.parallelism.expert == 0",
+        message=f"found {{self.trainer.parallelism.expert}}, allowed a divisor of {{{EXPERTS}}} "
+        "(the number of experts of spec.model.architecture)",
+        field="trainer.parallelism.expert",
+    ),
+)
 def shape_divides(job: RLJob, shape: Shape) -> Iterator[Problem]:
     """`tensor` divides the attention heads, `pipeline` the layers, `expert` the experts."""
     trainer = job.spec.trainer
     heads = shape.count("num_attention_heads")
-    uneven = trainer.megatron.keys() & {
-        "num_layers_in_first_pipeline_stage",
-        "num_layers_in_last_pipeline_stage",
-        "pipeline_model_parallel_layout",
-        "account_for_embedding_in_pipeline_split",
-        "account_for_loss_in_pipeline_split",
-    }
     sizes = trainer.parallelism
     checks = [("spec.trainer.parallelism.tensor", sizes.tensor, heads, "num_attention_heads")]
-    if shape.config:  # a config that names no experts has one
+    if shape.source:  # a config that names no experts has one
         experts = shape.count("num_experts") or shape.count("num_local_experts") or 1
         checks.append(
             ("spec.trainer.parallelism.expert", sizes.expert, experts, "the number of experts")
         )
-    if not uneven:
+    if not any(option in trainer.megatron for option in UNEVEN):
         layers = shape.count("num_hidden_layers")
         checks.append(
             ("spec.trainer.parallelism.pipeline", sizes.pipeline, layers, "num_hidden_layers")

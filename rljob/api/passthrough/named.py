@@ -1,0 +1,59 @@
+"""The options passed through that rules speak of, as JSON schema: the manifest names them itself.
+
+The others are checked against the tables of the pinned packages only. Null leaves an option out.
+"""
+
+from typing import Any
+
+from rljob.api.passthrough.table import Section, options
+
+JSON_TYPES = {"bool": "boolean", "int": "integer", "float": "number", "str": "string"}
+
+# Besides the type: what an option means, and its bounds.
+_NAMED: dict[Section, dict[str, dict[str, Any]]] = {
+    "optimizer": {
+        "lr": {"exclusiveMinimum": 0, "description": "Learning rate, after the warm-up."},
+        "min_lr": {"minimum": 0, "description": "Learning rate at the end of the decay."},
+        "init_lr": {"minimum": 0, "description": "Learning rate when the warm-up begins."},
+        "lr_warmup_steps": {"minimum": 0, "description": "Optimizer steps of the warm-up."},
+        "lr_decay_steps": {
+            "minimum": 1,
+            "description": "Optimizer steps until the decay ends. Default: all of the run.",
+        },
+        "lr_decay_style": {"description": "Course of the learning rate after the warm-up."},
+        "wsd_decay_steps": {"minimum": 1, "description": "WSD: optimizer steps of the decay."},
+        "lr_wsd_decay_style": {"description": "WSD: course of the decay."},
+        "weight_decay": {"minimum": 0, "description": "Weight decay."},
+        "start_wd": {"minimum": 0, "description": "First weight decay. Default: weight_decay."},
+        "end_wd": {"minimum": 0, "description": "Last weight decay. Default: weight_decay."},
+        "wd_incr_steps": {"minimum": 0, "description": "Optimizer steps from first to last."},
+        "wd_incr_style": {"description": "Course of the weight decay from first to last."},
+        "clip_grad": {"minimum": 0, "description": "Largest norm of the gradient; 0: any."},
+        "adam_beta1": {"minimum": 0, "exclusiveMaximum": 1, "description": "Adam's beta1."},
+        "adam_beta2": {"minimum": 0, "exclusiveMaximum": 1, "description": "Adam's beta2."},
+        "adam_eps": {"exclusiveMinimum": 0, "description": "Adam's epsilon."},
+        "optimizer_offload_fraction": {
+            "minimum": 0,
+            "maximum": 1,
+            "description": "Share of the optimizer's state that is kept on the CPU.",
+        },
+    },
+    "sglang": {
+        "context_length": {
+            "minimum": 1,
+            "description": "Longest sequence of the engine, in tokens. Default: the model's.",
+        },
+    },
+}
+
+
+def named(section: Section) -> dict[str, Any]:
+    """What a field of options says in JSON schema of those that it names."""
+    return {"properties": {name: _schema(section, name) for name in _NAMED[section]}}
+
+
+def _schema(section: Section, name: str) -> dict[str, Any]:
+    option = options(section)[name]
+    [kind] = set(option.types) - {"null"}
+    schema = {"type": JSON_TYPES[kind], **_NAMED[section][name]}
+    return schema | {"enum": list(option.choices)} if option.choices else schema
