@@ -5,11 +5,13 @@ others (see `benchmarks/autoscaling/`). The measure is what a job costs: the GPU
 and rollouts together until its last batch, so that a trainer that waits and a replica that idles
 both count. The best fixed number is chosen with hindsight, for each job.
 
-    python benchmarks/autoscale.py
+    python benchmarks/autoscale.py [--seed 1]
 """
 
+import argparse
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import mean
 
 from benchmarks.autoscaling.policy import AiBrix, Fixed, Hpa, MeanUtilization, Policy, Rate
@@ -58,11 +60,15 @@ def ratio(ones: list[Outcome], others: list[Outcome], trainer: int = TRAINER_GPU
 
 def main() -> None:
     """Prints a table, then one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seed", type=int, default=1)
+    seed = parser.parse_args().seed
+    scenarios = [replace(scenario, seed=seed) for scenario in SCENARIOS]
     print(f"{'':28}{'hours':>8}{'waiting':>9}{'replica-h':>11}{'GPU-h':>8}{'ratio':>7}", end="")
     print(f"{'changes':>9}{'reversals':>11}")
     outcomes: dict[str, list[Outcome]] = {name: [] for name in (OURS, *PEERS)}
     fixed: list[Outcome] = []
-    for scenario in SCENARIOS:
+    for scenario in scenarios:
         print(f"{scenario.name}: {scenario.text}")
         replicas, best = best_fixed(scenario)
         fixed.append(best)
@@ -72,7 +78,7 @@ def main() -> None:
             print(row(name, outcomes[name][-1], best))
         print(row(f"best fixed, {replicas}", best, best))
     means = {name: ratio(all_, fixed) for name, all_ in outcomes.items()}
-    larger = [Simulation(each, Rate(each.staleness, LARGER)).run() for each in SCENARIOS]
+    larger = [Simulation(each, Rate(each.staleness, LARGER)).run() for each in scenarios]
     peer = min(PEERS, key=lambda name: means[name])
     result = {
         "name": "GPU-hours of a job scaled by rate, in those with the best fixed number; mean",

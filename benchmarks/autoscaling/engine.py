@@ -22,7 +22,7 @@ class Replica:
     serving: bool = False  # holds the published weights
     ready: bool = False
     busy: float = 0.0  # seconds with a group in hand
-    lengths: dict[int, list[float]] = field(default_factory=dict)
+    lengths: dict[int, tuple[float, ...]] = field(default_factory=dict)
     version: int = 0  # of its plan: an event of an older one is void
     _done: list[tuple[float, int]] = field(default_factory=list)  # tokens at which a group is
     _begun: dict[int, float] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Replica:
             self._tokens += (now - self._at) * self._speed()
         self._at = now
 
-    def take(self, group: int, lengths: list[float]) -> None:
+    def take(self, group: int, lengths: tuple[float, ...]) -> None:
         """Begins a group."""
         self.lengths[group] = lengths
         self._begun[group] = self._tokens
@@ -53,7 +53,7 @@ class Replica:
         self.version += 1
         return group, sum(self.lengths.pop(group))
 
-    def give_back(self) -> list[tuple[int, list[float]]]:
+    def give_back(self) -> list[tuple[int, tuple[float, ...]]]:
         """Leaves all its groups, with what was generated of them."""
         groups = sorted(self.lengths.items())
         self.lengths, self._begun, self._done = {}, {}, []

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 BATCH = 32  # groups
 SAMPLES = 8  # of a group
@@ -36,6 +37,7 @@ class Scenario:
         loss: share of all other reads of metrics that fail.
         full: as FULL.
         batches: of the job.
+        seed: of all that is drawn.
     """
 
     name: str
@@ -53,31 +55,43 @@ class Scenario:
     loss: float = 0.0
     full: float = FULL
     batches: int = 120
+    seed: int = 1
 
-    def lengths(self, group: int) -> list[float]:
+    def lengths(self, group: int) -> tuple[float, ...]:
         """Tokens of a group's responses; the same for every policy."""
-        batch = group // BATCH
-        median = MEDIAN * self.scale(batch) * self._factor("length", batch)
-        draws = random.Random(f"{self.name} group {group}")
-        log = math.log(median)
-        return [min(draws.lognormvariate(log, self.spread), self.longest) for _ in range(SAMPLES)]
+        return _lengths(self, group)
 
     def training(self, batch: int, tokens: float) -> float:
         """Seconds in which the trainer is busy with a batch."""
-        return (self.fixed + tokens / self.tokens_per_second) * self._factor("train", batch)
+        return (self.fixed + tokens / self.tokens_per_second) * self.factor("train", batch)
 
     def starting(self, replica: int) -> float:
         """Seconds until a replica's engine is ready."""
-        return self.start * random.Random(f"{self.name} replica {replica}").uniform(0.8, 1.2)
+        return self.start * self.draws("replica", replica).uniform(0.8, 1.2)
 
     def is_silent(self, now: float) -> bool:
         """Whether metrics can't be read now."""
         if self.silent[0] <= now < self.silent[1]:
             return True
-        return random.Random(f"{self.name} read {now}").random() < self.loss
+        return self.loss > 0 and self.draws("read", now).random() < self.loss
 
-    def _factor(self, what: str, batch: int) -> float:
-        return random.Random(f"{self.name} {what} {batch}").lognormvariate(0.0, self.noise)
+    def factor(self, what: str, batch: int) -> float:
+        """By which a batch differs from the others."""
+        return self.draws(what, batch).lognormvariate(0.0, self.noise)
+
+    def draws(self, what: str, number: float) -> random.Random:
+        """Of one thing, whatever else was drawn before."""
+        return random.Random(f"{self.seed} {self.name} {what} {number}")
+
+
+@cache
+def _lengths(scenario: Scenario, group: int) -> tuple[float, ...]:
+    batch = group // BATCH
+    log = math.log(MEDIAN * scenario.scale(batch) * scenario.factor("length", batch))
+    draws = scenario.draws("group", group)
+    return tuple(
+        min(draws.lognormvariate(log, scenario.spread), scenario.longest) for _ in range(SAMPLES)
+    )
 
 
 def _step(batch: int) -> float:

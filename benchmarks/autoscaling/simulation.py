@@ -72,7 +72,7 @@ class Simulation:
         self._spent = 0.0  # s of replicas that have gone
         self._changes: list[tuple[float, int, int]] = []
         # The buffer and the trainer's ledger.
-        self._waiting: deque[tuple[int, list[float]]] = deque()
+        self._waiting: deque[tuple[int, tuple[float, ...]]] = deque()
         self._completed: dict[int, float] = {}  # tokens
         self._admitted = 0
         self._consumed = 0
