@@ -1,22 +1,37 @@
 """The operator's own key, from which the keys of all jobs are derived."""
 
+import asyncio
 import base64
 import secrets
 
 import msgspec
+import structlog
 
 from rljob.errors import UsageError
 from rljob_operator.api import Api, ApiError, encode
 from rljob_operator.kind import SECRET
+from rljob_operator.watch import UNREACHABLE
 
 NAME = "rljob-operator-key"
 _ENTRY = "cluster.key"
 _BYTES = 32
 _NOT_FOUND = 404
+_RETRY_SECONDS = 2.0
+log = structlog.get_logger()
 
 
 class _Secret(msgspec.Struct):
     data: dict[str, str] | None = None
+
+
+async def wait_for_key(api: Api, namespace: str) -> bytes:
+    """As `cluster_key`, tried until the server does not fail."""
+    while True:
+        try:
+            return await cluster_key(api, namespace)
+        except (ApiError, *UNREACHABLE) as error:
+            log.warning("key.failed", error=f"{type(error).__name__}: {error}")
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def cluster_key(api: Api, namespace: str) -> bytes:

@@ -16,7 +16,7 @@ from rljob.telemetry.server import StatusServer
 from rljob_operator.api import Api
 from rljob_operator.discovery import wait_for_jobs
 from rljob_operator.engine import Engine
-from rljob_operator.key import cluster_key
+from rljob_operator.key import wait_for_key
 from rljob_operator.kind import RLJOB
 from rljob_operator.leader import lead
 from rljob_operator.metrics import Metrics
@@ -102,7 +102,7 @@ class Operator:
     async def _prepare(self, api: Api) -> Engine:
         settings = self._settings
         await wait_for_jobs(api)
-        key = await cluster_key(api, settings.own_namespace)
+        key = await wait_for_key(api, settings.own_namespace)
         images = {"trainer": settings.trainer_image, "rollout": settings.rollout_image}
         return Engine(api, settings, Cluster(key=key, images=images), self._metrics)
 

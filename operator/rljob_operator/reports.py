@@ -34,9 +34,11 @@ class Reports:
         """
         self._changed = changed
         self._addresses: dict[str, str] = {}
+        self._turns: dict[str, int] = {}  # number of the entry in `_due` that counts, by key
+        self._last_turn = 0
         self._found: dict[str, Report] = {}
         self._failures: dict[str, int] = {}
-        self._due: list[tuple[float, str, str]] = []  # heap of time, key and address
+        self._due: list[tuple[float, str, int]] = []  # heap of time, key and number
         self._wake = asyncio.Event()
 
     def of(self, key: str) -> Report | None:
@@ -48,11 +50,11 @@ class Reports:
         address = _address(observed)
         if address == self._addresses.get(key):
             return
-        for memory in (self._addresses, self._found, self._failures):
+        for memory in (self._addresses, self._turns, self._found, self._failures):
             memory.pop(key, None)
         if address is not None:
             self._addresses[key] = address
-            heapq.heappush(self._due, (time.monotonic(), key, address))
+            self._again(key, 0.0)
             self._wake.set()
 
     async def run(self) -> None:
@@ -70,9 +72,9 @@ class Reports:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._wake.wait(), pause)
                     continue
-                _, key, address = heapq.heappop(self._due)
-                if self._addresses.get(key) == address:
-                    group.create_task(self._read(session, key, address))
+                _, key, turn = heapq.heappop(self._due)
+                if self._turns.get(key) == turn:
+                    group.create_task(self._read(session, key, self._addresses[key]))
                     await asyncio.sleep(1 / MOST_PER_SECOND)
 
     async def _read(self, session: aiohttp.ClientSession, key: str, address: str) -> None:
@@ -88,7 +90,7 @@ class Reports:
         last = self._found.get(key)
         self._found[key] = Report(datetime.now(UTC), body)
         self._failures.pop(key, None)
-        self._again(key, address, INTERVAL)
+        self._again(key, self._at_least(INTERVAL))
         if last is None or last.body != body:
             self._changed(key)
 
@@ -96,15 +98,21 @@ class Reports:
         if self._addresses.get(key) != address:
             return
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        self._again(key, address, min(_LONGEST_PAUSE, INTERVAL * 2.0 ** min(failures - 1, 8)))
+        pause = min(_LONGEST_PAUSE, INTERVAL * 2.0 ** min(failures - 1, 8))
+        self._again(key, self._at_least(pause))
         if failures == _FORGOTTEN:
             log.warning("report.missing", job=key, error=f"{type(error).__name__}: {error}")
             if self._found.pop(key, None) is not None:
                 self._changed(key)
 
-    def _again(self, key: str, address: str, pause: float) -> None:
-        pause = max(pause, len(self._addresses) / MOST_PER_SECOND)
-        heapq.heappush(self._due, (time.monotonic() + pause, key, address))
+    def _at_least(self, pause: float) -> float:
+        return max(pause, len(self._addresses) / MOST_PER_SECOND)
+
+    def _again(self, key: str, pause: float) -> None:
+        # One turn at a time, however often a pod comes and goes at one address.
+        self._last_turn += 1
+        self._turns[key] = self._last_turn
+        heapq.heappush(self._due, (time.monotonic() + pause, key, self._last_turn))
 
 
 async def _content(reply: aiohttp.ClientResponse) -> bytes:

@@ -19,6 +19,7 @@ class Trainer:
 
     def __init__(self) -> None:
         self.status: dict[str, Any] = {"phase": "starting"}
+        self.reads = 0
         self._server = self._listen()
         self.ip = str(self._server.server_address[0])
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -41,6 +42,7 @@ class Trainer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                trainer.reads += 1
                 body = json.dumps(trainer.status).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
