@@ -15,10 +15,13 @@ class Apply:
     Args:
         ref: the child.
         manifest: complete, with the hash annotation, labels and owner reference.
+        uid: of the object that it has to be; "": there has to be none, so that an object that is
+            not the job's is never taken over; None: whatever there is (what is not watched).
     """
 
     ref: Ref
     manifest: Mapping[str, Any]
+    uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,25 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """Brings a workload to fewer replicas (merge patch); that it has gone already is no error.
+
+    It needs nothing of the spec, so a job comes to rest also where its spec is no longer valid.
+
+    Args:
+        ref: StatefulSet or Deployment.
+        uid: only this very object; another of its name stays as it is.
+        replicas: from now on.
+    """
+
+    ref: Ref
+    uid: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
-    """Deletion of a child in the background; that it has gone already is no error.
+    """Deletion of a child, or of a pod, in the background; that it has gone already is no error.
 
     Args:
         ref: the child.
@@ -67,14 +87,14 @@ class DeleteJob:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event on the job, for a person."""
+    """An event on the job, for a person; `reason` is one of rljob_operator.reason."""
 
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
 
 
-Action = Apply | Create | Delete | Annotate | Finalizer | DeleteJob
+Action = Apply | Create | Scale | Delete | Annotate | Finalizer | DeleteJob
 
 
 @dataclass(frozen=True, slots=True)

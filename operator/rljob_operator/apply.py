@@ -1,7 +1,8 @@
 """Performs what was decided: the only part of the operator that writes."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ from rljob_operator.action import (
     DeleteJob,
     Event,
     Finalizer,
+    Scale,
 )
 from rljob_operator.api import APPLY_PATCH, JSON, MERGE_PATCH, PARTIAL, Api, ApiError, encode
 from rljob_operator.cache import Cache
@@ -68,15 +70,19 @@ class Applier:
         namespace = manifest["metadata"]["namespace"]
         match action:
             case Apply():
-                kind = _kind(action.manifest)
-                await self._write(
-                    "PATCH",
-                    kind,
-                    kind.path(namespace, action.ref.name),
-                    action.manifest,
-                    content_type=APPLY_PATCH,
-                    query={"fieldManager": names.MANAGER, "force": "true"},
-                )
+                await self._apply(manifest, action)
+            case Scale():
+                (kind,) = kinds_named(action.ref.kind)
+                body = {"metadata": {"uid": action.uid}, "spec": {"replicas": action.replicas}}
+                with _gone_or_replaced():
+                    await self._write(
+                        "PATCH",
+                        kind,
+                        kind.path(namespace, action.ref.name),
+                        body,
+                        content_type=MERGE_PATCH,
+                        query={"fieldManager": names.MANAGER},
+                    )
             case Create():
                 kind = _kind(action.manifest)
                 try:
@@ -91,6 +97,8 @@ class Applier:
                 except ApiError as error:
                     if error.reason != "AlreadyExists":
                         raise
+            case Scale():
+                await self._scale(namespace, action)
             case Delete():
                 for kind in kinds_named(action.ref.kind):
                     await self._delete(kind.path(namespace, action.ref.name), action.uid)
@@ -101,6 +109,29 @@ class Applier:
             case DeleteJob():
                 metadata = manifest["metadata"]
                 await self._delete(RLJOB.path(namespace, metadata["name"]), metadata["uid"])
+
+    async def _apply(self, job: Mapping[str, Any], action: Apply) -> None:
+        kind = _kind(action.manifest)
+        metadata = job["metadata"]
+        namespace, key = metadata["namespace"], f"{metadata['namespace']}/{metadata['name']}"
+        manifest = action.manifest
+        if action.uid is not None:
+            # No object has resource version 1: with it an apply creates, or is refused.
+            condition = {"uid": action.uid} if action.uid else {"resourceVersion": "1"}
+            manifest = {**manifest, "metadata": {**manifest["metadata"], **condition}}
+        try:
+            await self._write(
+                "PATCH",
+                kind,
+                kind.path(namespace, action.ref.name),
+                manifest,
+                content_type=APPLY_PATCH,
+                query={"fieldManager": names.MANAGER, "force": "true"},
+            )
+        except ApiError as error:
+            if action.uid != "" or error.code != _CONFLICT:
+                raise
+            self._cache.take(key, action.ref)
 
     async def _write(
         self,
@@ -124,14 +155,27 @@ class Applier:
         if kind.watched:
             self._cache.applied(kind, msgspec.json.decode(reply, type=item))
 
-    async def _delete(self, path: str, uid: str) -> None:
-        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+    async def _scale(self, namespace: str, action: Scale) -> None:
+        (kind,) = kinds_named(action.ref.kind)
+        body = {"metadata": {"uid": action.uid}, "spec": {"replicas": action.replicas}}
         try:
-            await self._api.request("DELETE", path, encode(body), accept=PARTIAL)
+            await self._write(
+                "PATCH",
+                kind,
+                kind.path(namespace, action.ref.name),
+                body,
+                content_type=MERGE_PATCH,
+                query={"fieldManager": names.MANAGER},
+            )
         except ApiError as error:
-            # Another object has its name now, or it has gone.
+            # As where it is deleted; what still has to be scaled is looked at again.
             if error.code not in (_NOT_FOUND, _CONFLICT):
                 raise
+
+    async def _delete(self, path: str, uid: str) -> None:
+        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        with _gone_or_replaced():
+            await self._api.request("DELETE", path, encode(body), accept=PARTIAL)
 
     async def _annotate(self, namespace: str, action: Annotate) -> None:
         body = {"metadata": {"annotations": action.annotations}}
@@ -219,6 +263,16 @@ class Applier:
             await self._api.request("POST", path, encode(body), accept=PARTIAL)
         except (ApiError, *UNREACHABLE) as error:
             log.warning("event.lost", job=metadata["name"], reason=event.reason, error=str(error))
+
+
+@contextmanager
+def _gone_or_replaced() -> Iterator[None]:
+    """It is no error that the object has gone, or that another has its name now."""
+    try:
+        yield
+    except ApiError as error:
+        if error.code not in (_NOT_FOUND, _CONFLICT):
+            raise
 
 
 def _kind(manifest: Mapping[str, Any]) -> Kind:

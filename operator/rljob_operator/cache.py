@@ -84,6 +84,7 @@ class Cache:
         self._jobs: dict[str, Job] = {}
         self._children: dict[str, dict[Ref, _Child]] = {}
         self._pods: dict[str, dict[str, tuple[Pod, int]]] = {}
+        self._taken: dict[str, set[Ref]] = {}
 
     def jobs(self) -> list[tuple[str, Job]]:
         """All jobs by key; may be called from another thread."""
@@ -107,6 +108,7 @@ class Cache:
             pods=tuple(pods[name][0] for name in sorted(pods)),
             report=report,
             cluster=cluster,
+            taken=frozenset(self._taken.get(key, ())),
         )
 
     def put_job(self, manifest: Mapping[str, Any]) -> None:
@@ -129,6 +131,7 @@ class Cache:
         known = self._jobs.get(key)
         if known is not None and known.uid == uid:
             del self._jobs[key]
+            self._taken.pop(key, None)
             self._changed(key)
 
     def replace_jobs(
@@ -143,6 +146,12 @@ class Cache:
             gone = job.uid not in there and job.version <= version
             if gone and _within(key, namespace):
                 self.drop_job(key, job.uid)
+
+    def take(self, key: str, ref: Ref) -> None:
+        """A child can't be made: an object of its name is there, which is not the job's."""
+        if ref not in self._taken.setdefault(key, set()):
+            self._taken[key].add(ref)
+            self._changed(key)
 
     def applied(self, kind: Kind, item: Item) -> None:
         """The operator has just written this object, and the server said that it is so now."""
@@ -209,11 +218,13 @@ class Cache:
     ) -> None:
         seen = child(kind.name, item)
         known = self._children.setdefault(key, {}).get(seen.ref)
+        if key in self._taken:
+            self._taken[key].discard(seen.ref)
         new = _Child(
             kind=kind,
             seen=known.seen if known is not None and known.seen == seen else seen,
             version=item.metadata.version,
-            owner=sys.intern(item.metadata.controller),
+            owner=sys.intern(item.metadata.controller.uid),
             fields=fields,
             applied_fields=applied_fields,
             writer=last_writer(item.metadata),

@@ -1,35 +1,33 @@
 """The conditions of a job."""
 
-from datetime import datetime
 from typing import Literal
 
 from rljob.api.status import Condition, ConditionType, RLJobStatus
 from rljob_operator.children import Want
-from rljob_operator.observed import Pod
-from rljob_operator.state import State, find
+from rljob_operator.reason import Reason
+from rljob_operator.state import WORKLOADS, Look, find
+from rljob_operator.words import trouble
 
 Status = Literal["True", "False", "Unknown"]
+Verdict = tuple[Status, Reason, str]
+_LONGEST = 32768  # characters of a message, as Kubernetes' own conditions have it
 
 
 def told(
-    status: RLJobStatus,
-    condition: ConditionType,
-    value: Status,
-    reason: str,
-    message: str,
-    *,
-    generation: int,
-    now: datetime,
+    look: Look, status: RLJobStatus, condition: ConditionType, verdict: Verdict
 ) -> RLJobStatus:
     """The status with one condition as it is now; its time changes only where its value does."""
+    value, reason, message = verdict
     before = find(status, condition)
-    since = before.last_transition_time if before is not None and before.status == value else now
+    since = look.now
+    if before is not None and before.status == value:
+        since = before.last_transition_time
     made = Condition(
         type=condition,
         status=value,
-        reason=reason,
-        message=message,
-        observed_generation=generation,
+        reason=reason.value,
+        message=message[:_LONGEST],
+        observed_generation=look.generation,
         last_transition_time=since,
     )
     others = [each for each in status.conditions if each.type != condition]
@@ -37,94 +35,75 @@ def told(
     return status.model_copy(update={"conditions": ordered})
 
 
-def of_the_pods(state: State, status: RLJobStatus, want: Want) -> RLJobStatus:
-    """The status with the conditions that follow from pods and the trainer's report."""
-    verdicts: dict[ConditionType, tuple[Status, str, str]] = {
-        "Scheduled": _scheduled(state, want),
-        "BufferReady": _buffer(state, want),
-        "TrainerReady": _role(state, "trainer", want.trainer, want.trainer),
-        "RolloutReady": _role(state, "rollout", min(1, want.rollout), want.rollout),
-        "WeightsInSync": _weights(state),
+def of_the_pods(
+    look: Look, status: RLJobStatus, want: Want, *, external_buffer: bool
+) -> RLJobStatus:
+    """The status with the conditions that follow from pods and the trainer's report.
+
+    Args:
+        look: at the job.
+        status: as it is so far.
+        want: replicas that must run now.
+        external_buffer: whether the job uses a server of the user's.
+    """
+    verdicts: dict[ConditionType, Verdict | None] = {
+        "Scheduled": _scheduled(look, want),
+        "BufferReady": ("True", Reason.EXTERNAL, "the user's own server")
+        if external_buffer
+        else _role(look, "buffer", want.buffer, want.buffer),
+        "TrainerReady": _role(look, "trainer", want.trainer, want.trainer),
+        "RolloutReady": _role(look, "rollout", min(1, want.rollout), want.rollout),
+        "WeightsInSync": _weights(look, want),
     }
-    for condition, (value, reason, message) in verdicts.items():
-        status = told(
-            status,
-            condition,
-            value,
-            reason,
-            message,
-            generation=state.generation,
-            now=state.now,
-        )
+    for condition, verdict in verdicts.items():
+        if verdict is not None:
+            status = told(look, status, condition, verdict)
     return status
 
 
-def words(pod: Pod) -> str:
-    """What keeps a pod from being ready, in its own words; "" where nothing is known."""
-    if pod.trouble:
-        said = pod.trouble
-        if pod.termination is not None and pod.waiting == "CrashLoopBackOff":
-            said = f"{ended(pod)}; {pod.waiting}"
-    elif pod.reason:
-        said = pod.reason
-    elif pod.termination is not None and pod.termination.exit_code and not pod.ready:
-        said = ended(pod)
-    else:
-        return ""
-    return f"{pod.name}: {said}"
-
-
-def ended(pod: Pod) -> str:
-    """How a pod's container ended last, in words."""
-    if pod.termination is None:
-        return ""
-    reason = pod.termination.reason or "ended"
-    said = f"{reason}, exit code {pod.termination.exit_code}"
-    return f"{said}: {pod.termination.message}" if pod.termination.message else said
-
-
-def _scheduled(state: State, want: Want) -> tuple[Status, str, str]:
+def _scheduled(look: Look, want: Want) -> Verdict:
     wanted = want.trainer + want.rollout + want.buffer + want.router
     if not wanted:
-        return "False", "AtRest", "no pods are wanted"
-    pods = [pod for pod in state.observed.pods if not pod.deleting and not pod.over]
-    stuck = [pod for pod in pods if pod.phase == "Pending" and not pod.ip and pod.trouble]
-    stuck = [pod for pod in stuck if not pod.waiting]
-    if stuck:
-        return "False", "Unschedulable", words(stuck[0])
+        return "False", Reason.AT_REST, "no pods are wanted"
+    pods = [pod for role in WORKLOADS for pod in look.pods(role)]
+    for pod in pods:
+        found = trouble(pod)
+        if found is not None and found[0] == Reason.UNSCHEDULABLE:
+            return "False", *found
     if len(pods) < wanted:
-        return "Unknown", "PodsMissing", f"{len(pods)} of {wanted} pods are there"
-    return "True", "Scheduled", f"{len(pods)} pods have nodes"
+        troubles = [child.trouble for child in look.observed.children.values() if child.trouble]
+        message = "; ".join([f"{len(pods)} of {wanted} pods are there", *troubles[:1]])
+        return "Unknown", Reason.PODS_MISSING, message
+    return "True", Reason.SCHEDULED, f"{len(pods)} pods have nodes"
 
 
-def _buffer(state: State, want: Want) -> tuple[Status, str, str]:
-    if state.job.spec.buffer.external is not None:
-        return "True", "External", "the user's own server"
-    return _role(state, "buffer", want.buffer, want.buffer)
-
-
-def _role(state: State, role: str, needed: int, wanted: int) -> tuple[Status, str, str]:
+def _role(look: Look, role: str, needed: int, wanted: int) -> Verdict:
     if not wanted:
-        return "False", "AtRest", f"no {role} pods are wanted"
-    ready = state.ready(role)
+        return "False", Reason.AT_REST, f"no {role} pods are wanted"
+    ready = look.ready(role)
     count = f"{ready} of {wanted} ready"
-    pods = state.pods(role)
+    pods = look.pods(role)
     if ready < wanted:  # what has ended a pod says why one is missing
-        pods += [pod for pod in state.observed.pods if pod.role == role and pod.over]
-    troubles = [said for pod in pods if (said := words(pod))]
-    message = f"{count}; {troubles[0]}" if troubles else count
+        pods += [pod for pod in look.observed.pods if pod.role == role and pod.over]
+    troubles = [found for pod in pods if (found := trouble(pod)) is not None]
+    message = f"{count}; {troubles[0][1]}" if troubles else count
     if ready >= needed:
-        return "True", "Ready", message
-    waiting = next((pod.waiting for pod in state.pods(role) if pod.waiting), "")
-    return "False", waiting if waiting.isalpha() else "NotReady", message
+        return "True", Reason.READY, message
+    return "False", troubles[0][0] if troubles else Reason.NOT_READY, message
 
 
-def _weights(state: State) -> tuple[Status, str, str]:
-    engines, version = state.report.get("engines"), state.report.get("weight_version")
+def _weights(look: Look, want: Want) -> Verdict | None:
+    """None: it stays as it was told; a report is missing while the trainer is there."""
+    if not want.trainer:
+        return "False", Reason.AT_REST, "no engines are wanted"
+    engines, version = look.report.get("engines"), look.report.get("weight_version")
     if not isinstance(engines, int) or not isinstance(version, int):
-        return "Unknown", "NoReport", "the trainer has not told"
-    ready = state.ready("rollout")
+        known = find(look.status, "WeightsInSync")
+        if look.ready("trainer") and not look.report and known is not None:
+            return None
+        return "Unknown", Reason.NO_REPORT, "the trainer has not told"
+    ready = look.ready("rollout")
     message = f"{engines} engines hold version {version}"
     if engines and engines >= ready:
-        return "True", "InSync", message
-    return "False", "Lagging", f"{message}, {ready} are ready"
+        return "True", Reason.IN_SYNC, message
+    return "False", Reason.LAGGING, f"{message}, {ready} are ready"

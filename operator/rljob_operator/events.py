@@ -1,46 +1,117 @@
-"""Events for a person: what has changed between two statuses."""
+"""Events for a person: what has changed between two statuses.
 
-from rljob.api.status import ConditionType, RLJobStatus
+Told on a change only, and once while a container is tried again and again.
+"""
+
+from collections.abc import Iterator
+
+from rljob.api.status import Condition, ConditionType, RLJobStatus
 from rljob_operator.action import Event
+from rljob_operator.reason import TROUBLES, Reason, Told
 from rljob_operator.state import find
 
-_WARNINGS: dict[ConditionType, str] = {"Accepted": "False", "Failed": "True"}
-_TOLD: tuple[ConditionType, ...] = (
-    "Accepted",
-    "Suspended",
-    "Succeeded",
-    "Failed",
-    "BufferReady",
-    "TrainerReady",
-)
+_READY: dict[ConditionType, Told] = {
+    "BufferReady": Told.BUFFER_READY,
+    "TrainerReady": Told.TRAINER_READY,
+    "RolloutReady": Told.ROLLOUT_READY,
+}
 
 
-def events(
-    before: RLJobStatus, after: RLJobStatus, *, scaled: str, restarted: str
-) -> tuple[Event, ...]:
+def normal(told: Told, message: str) -> Event:
+    """An event that was to be."""
+    return Event("Normal", told.value, message)
+
+
+def warning(told: Told, message: str) -> Event:
+    """An event that a person may have to do something about."""
+    return Event("Warning", told.value, message)
+
+
+def changes(before: RLJobStatus, after: RLJobStatus, *, scaled: str = "") -> tuple[Event, ...]:
     """The events that a change of status is worth.
 
     Args:
         before: as it was told last.
         after: as it is told now.
         scaled: why the rollout replicas change.
-        restarted: the failure that led to a restart.
     """
-    found: list[Event] = []
-    for name in _TOLD:
-        old, new = find(before, name), find(after, name)
-        if new is None or (
-            old is not None and (old.status, old.reason) == (new.status, new.reason)
-        ):
-            continue
-        if old is None and new.status != "True" and name != "Accepted":
-            continue  # it has not begun yet
-        warning = _WARNINGS.get(name) == new.status
-        reason = name if new.status == "True" else f"Not{name}"
-        found.append(Event("Warning" if warning else "Normal", reason, new.message or new.reason))
-    if before.rollout.desired and before.rollout.desired != after.rollout.desired:
-        change = f"rollout replicas {before.rollout.desired} -> {after.rollout.desired}"
-        found.append(Event("Normal", "Scaled", f"{change}: {scaled}" if scaled else change))
-    if after.restarts > before.restarts:
-        found.append(Event("Warning", "Restarted", restarted))
-    return tuple(found)
+    return (
+        *_accepted(find(before, "Accepted"), find(after, "Accepted")),
+        *_suspended(before, find(before, "Suspended"), find(after, "Suspended")),
+        *_scaled(before.rollout.desired, after.rollout.desired, scaled),
+        *_scheduled(find(before, "Scheduled"), find(after, "Scheduled")),
+        *(
+            event
+            for condition, told in _READY.items()
+            for event in _ready(told, find(before, condition), find(after, condition))
+        ),
+        *_ended(before, after),
+    )
+
+
+def _accepted(old: Condition | None, new: Condition | None) -> Iterator[Event]:
+    if new is None or _said(old) == _said(new):
+        return
+    if new.status != "True":
+        yield Event("Warning", new.reason, new.message)
+    elif old is None or old.status != "True":
+        yield normal(Told.ACCEPTED, new.message or "the spec is valid")
+
+
+def _suspended(
+    before: RLJobStatus, old: Condition | None, new: Condition | None
+) -> Iterator[Event]:
+    if new is None or (old is not None and old.status == new.status):
+        return
+    if new.status == "True":
+        yield normal(Told.SUSPENDED, new.message)
+    elif before.start_time is None:
+        yield normal(Told.STARTED, "the roles are started")
+    else:
+        yield normal(Told.RESUMED, "the roles are started again, from the last checkpoint")
+
+
+def _scaled(old: int, new: int, why: str) -> Iterator[Event]:
+    if old and old != new:
+        change = f"rollout replicas {old} -> {new}"
+        yield normal(Told.SCALED, f"{change}: {why}" if why else change)
+
+
+def _scheduled(old: Condition | None, new: Condition | None) -> Iterator[Event]:
+    stuck = old is not None and old.reason == Reason.UNSCHEDULABLE
+    if new is None or stuck == (new.reason == Reason.UNSCHEDULABLE):
+        return
+    if not stuck:
+        yield Event("Warning", new.reason, new.message)
+    elif new.status == "True":
+        yield normal(Told.SCHEDULED, new.message)
+
+
+def _ready(told: Told, old: Condition | None, new: Condition | None) -> Iterator[Event]:
+    if new is None or new.reason == Reason.AT_REST:
+        return
+    was = old.status if old is not None else "False"
+    if new.status == "True":
+        if was != "True":
+            yield normal(told, new.message)
+    elif new.reason == Reason.UNSCHEDULABLE:
+        return  # told already
+    elif new.reason in TROUBLES:
+        if old is None or old.reason not in TROUBLES or was == "True":
+            yield Event("Warning", new.reason, new.message)
+    elif was == "True":
+        yield warning(Told.NOT_READY, f"{new.type}: {new.message}")
+
+
+def _ended(before: RLJobStatus, after: RLJobStatus) -> Iterator[Event]:
+    succeeded, failed = find(after, "Succeeded"), find(after, "Failed")
+    if succeeded is not None and find(before, "Succeeded") is None:
+        yield normal(Told.SUCCEEDED, succeeded.message)
+    if failed is not None and find(before, "Failed") is None:
+        yield warning(Told.FAILED, f"{failed.reason}: {failed.message}")
+
+
+def _said(condition: Condition | None) -> tuple[str, str, str] | None:
+    if condition is None:
+        return None
+    return condition.status, condition.reason, condition.message

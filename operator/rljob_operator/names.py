@@ -5,6 +5,7 @@ FINALIZER = "rljob.dev/drain"
 
 LABEL_JOB = "rljob.dev/job"
 LABEL_ROLE = "rljob.dev/role"
+LABEL_REVISION = "controller-revision-hash"  # of a StatefulSet's template, on its pods
 ANNOTATION_APPLIED = "rljob.dev/applied"  # hash of the manifest that was applied last
 ANNOTATION_READS = "rljob.dev/reads"  # hash of what a role reads of the job, in its pod template
 ANNOTATION_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"

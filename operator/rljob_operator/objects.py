@@ -1,5 +1,7 @@
 """What is read of the API server's objects; the rest of their JSON is skipped without a copy."""
 
+import sys
+from dataclasses import replace
 from datetime import datetime
 
 from msgspec import Raw, Struct, field
@@ -12,6 +14,8 @@ class OwnerReference(Struct):
     """An owner; the controller is the one that acts."""
 
     uid: str
+    kind: str = ""
+    name: str = ""
     controller: bool = False
 
 
@@ -30,6 +34,7 @@ class Labels(Struct):
 
     job: str = field(name=names.LABEL_JOB, default="")
     role: str = field(name=names.LABEL_ROLE, default="")
+    revision: str = field(name=names.LABEL_REVISION, default="")
 
 
 class Annotations(Struct):
@@ -47,7 +52,8 @@ class Metadata(Struct, rename="camel"):
     uid: str
     resource_version: str
     generation: int = 0
-    deletion_timestamp: str | None = None
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
     labels: Labels = field(default_factory=Labels)
     annotations: Annotations = field(default_factory=Annotations)
     owner_references: list[OwnerReference] = field(default_factory=list)
@@ -59,9 +65,10 @@ class Metadata(Struct, rename="camel"):
         return int(self.resource_version)
 
     @property
-    def controller(self) -> str:
-        """The uid of its controller; "" without one."""
-        return next((owner.uid for owner in self.owner_references if owner.controller), "")
+    def controller(self) -> OwnerReference:
+        """Its controller; an empty one where there is none."""
+        owners = (owner for owner in self.owner_references if owner.controller)
+        return next(owners, OwnerReference(""))
 
 
 class JobProgress(Struct):
@@ -92,6 +99,14 @@ class Partial(Struct):
     metadata: Metadata
 
 
+class Condition(Struct):
+    """One aspect of a pod or a workload."""
+
+    type: str
+    status: str
+    message: str = ""
+
+
 class WorkloadSpec(Struct):
     """Of a StatefulSet or a Deployment."""
 
@@ -104,6 +119,8 @@ class WorkloadStatus(Struct, rename="camel"):
     observed_generation: int = 0
     ready_replicas: int = 0
     updated_replicas: int = 0
+    update_revision: str = ""
+    conditions: list[Condition] = field(default_factory=list)
 
 
 class Workload(Struct):
@@ -146,14 +163,6 @@ class ContainerStatus(Struct, rename="camel"):
     last_state: ContainerState = field(default_factory=ContainerState)
 
 
-class PodCondition(Struct):
-    """One aspect of a pod."""
-
-    type: str
-    status: str
-    message: str = ""
-
-
 class PodStatus(Struct, rename="camel"):
     """A pod's status."""
 
@@ -161,7 +170,7 @@ class PodStatus(Struct, rename="camel"):
     reason: str = ""
     message: str = ""
     ip: str = field(name="podIP", default="")
-    conditions: list[PodCondition] = field(default_factory=list)
+    conditions: list[Condition] = field(default_factory=list)
     container_statuses: list[ContainerStatus] = field(default_factory=list)
     init_container_statuses: list[ContainerStatus] = field(default_factory=list)
 
@@ -182,19 +191,26 @@ def child(kind: str, item: Workload | Partial) -> Child:
         owned=True,
         deleting=metadata.deletion_timestamp is not None,
         applied=metadata.annotations.applied,
+        # The same of all children of a job, of which there may be ten thousand.
+        owner=sys.intern(f"{metadata.controller.kind} {metadata.controller.name}".strip()),
     )
     if isinstance(item, Partial):
         return common
-    return Child(
-        ref=common.ref,
-        uid=common.uid,
-        owned=True,
-        deleting=common.deleting,
-        applied=common.applied,
+    return replace(
+        common,
         replicas=item.spec.replicas,
         ready=item.status.ready_replicas,
         updated=item.status.updated_replicas,
         current=item.status.observed_generation >= metadata.generation,
+        revision=sys.intern(item.status.update_revision),
+        trouble=next(
+            (
+                condition.message
+                for condition in item.status.conditions
+                if condition.type == "ReplicaFailure" and condition.status == "True"
+            ),
+            "",
+        ),
     )
 
 
@@ -211,6 +227,7 @@ def pod(item: PodObject) -> Pod:
         iter(containers), ContainerStatus("")
     )
     cost = metadata.annotations.deletion_cost
+    trouble = _trouble(status, main)
     return Pod(
         name=metadata.name,
         uid=metadata.uid,
@@ -221,10 +238,13 @@ def pod(item: PodObject) -> Pod:
         ip=status.ip,
         restarts=main.restart_count,
         termination=_termination(main),
-        waiting=main.state.waiting.reason if main.state.waiting else "",
-        trouble=_trouble(status, main),
+        waiting=trouble[0],
+        trouble=trouble[1],
         reason=status.reason,
         deletion_cost=int(cost) if cost.removeprefix("-").isdecimal() else None,
+        created=metadata.creation_timestamp,
+        gone_by=metadata.deletion_timestamp,
+        revision=sys.intern(metadata.labels.revision),
     )
 
 
@@ -235,12 +255,14 @@ def _termination(container: ContainerStatus) -> Termination | None:
     return Termination(ended.exit_code, ended.reason, ended.message.strip(), ended.finished_at)
 
 
-def _trouble(status: PodStatus, main: ContainerStatus) -> str:
+def _trouble(status: PodStatus, main: ContainerStatus) -> tuple[str, str]:
+    """Why a container waits, and what the pod says about it."""
     for condition in status.conditions:
         if condition.type == "PodScheduled" and condition.status == "False":
-            return condition.message
+            return "", condition.message
     for container in (main, *status.init_container_statuses, *status.container_statuses):
         waiting = container.state.waiting
         if waiting is not None and waiting.reason not in _STARTING:
-            return f"{waiting.reason}: {waiting.message}" if waiting.message else waiting.reason
-    return status.message
+            said = f"{waiting.reason}: {waiting.message}" if waiting.message else waiting.reason
+            return waiting.reason, said
+    return "", status.message

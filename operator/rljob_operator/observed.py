@@ -21,6 +21,7 @@ class Child:
         ref: kind and name.
         uid: of the object.
         owned: whether the job of the present uid is its controller.
+        owner: kind and name of its controller, e.g. "RLJob math"; "" without one.
         deleting: whether it is being deleted.
         applied: hash of what the operator applied last, from its annotation; "" without one.
         foreign: when another manager last wrote to it after the operator did; None: nobody has.
@@ -28,6 +29,8 @@ class Child:
         ready: ready replicas.
         updated: replicas of the newest template.
         current: the controller has seen the newest generation.
+        revision: of the newest template, where it is a StatefulSet; pods carry theirs.
+        trouble: why it can't make its pods, in Kubernetes' words; "" where nothing is known.
     """
 
     ref: Ref
@@ -35,11 +38,14 @@ class Child:
     owned: bool
     deleting: bool
     applied: str
+    owner: str = ""
     foreign: str | None = None
     replicas: int = 0
     ready: int = 0
     updated: int = 0
     current: bool = True
+    revision: str = ""
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +79,13 @@ class Pod:
         ip: "" while it has none.
         restarts: of its role's container.
         termination: the last end of that container; None: it has not ended.
-        waiting: why that container waits, e.g. ImagePullBackOff; "" where it does not.
+        waiting: why a container waits, e.g. ImagePullBackOff; "" where none does, but to start.
         trouble: the pod's own words: why it can't be scheduled, pulled, started; "" where none.
         reason: of a failed pod, e.g. Evicted; "" otherwise.
         deletion_cost: its pod-deletion-cost annotation; None: it has none.
+        created: when it was made.
+        gone_by: when a pod that is being deleted should have gone.
+        revision: of the template of a StatefulSet that it was made from; "" for other pods.
     """
 
     name: str
@@ -92,6 +101,9 @@ class Pod:
     trouble: str
     reason: str
     deletion_cost: int | None
+    created: datetime | None = None
+    gone_by: datetime | None = None
+    revision: str = ""
 
     @property
     def over(self) -> bool:
@@ -138,6 +150,7 @@ class Observed:
         pods: of the job, in the order of their names.
         report: the trainer's; None: it was not read since this operator began, or there is none.
         cluster: what the cluster can do.
+        taken: children that can't be made, because an object that is not the job's has the name.
     """
 
     manifest: Mapping[str, Any]
@@ -145,3 +158,4 @@ class Observed:
     pods: tuple[Pod, ...] = ()
     report: Report | None = None
     cluster: Cluster = field(default_factory=Cluster)
+    taken: frozenset[Ref] = frozenset()

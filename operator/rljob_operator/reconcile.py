@@ -1,28 +1,32 @@
 """What must be done for a job, from what is seen of it: pure, total, without memory of its own.
 
-A ladder: each rung either ends the look or leaves the job to the next.
+A ladder: each rung either ends the look or leaves the job to the next. A change of anything that is
+seen leads to the next look; time alone does only where a decision says so.
 """
 
 from datetime import datetime, timedelta
 from typing import Literal
 
+from rljob.api.base import LARGEST_INT
 from rljob.api.rljob import RLJobSpec
 from rljob.api.status import RLJobStatus
 from rljob_operator import names
-from rljob_operator.action import Action, Apply, Create, Decision, Delete, DeleteJob, Finalizer
-from rljob_operator.children import Want, Wanted, children
-from rljob_operator.conditions import of_the_pods, told
-from rljob_operator.events import events
-from rljob_operator.observed import Observed
-from rljob_operator.policies import deadline, failure, time_to_live
-from rljob_operator.policies.acceptance import accept
-from rljob_operator.policies.progress import progressed
+from rljob_operator.action import Action, Decision, Delete, DeleteJob, Event, Finalizer
+from rljob_operator.children import Want, children
+from rljob_operator.conditions import Verdict, of_the_pods, told
+from rljob_operator.drift import drift
+from rljob_operator.events import changes, normal, warning
+from rljob_operator.observed import Observed, Ref
+from rljob_operator.policies import deadline, failure, rest, time_to_live
+from rljob_operator.policies.acceptance import accept, obstacle
+from rljob_operator.policies.progress import finished, progressed
 from rljob_operator.policies.replicas import rollout_replicas
-from rljob_operator.policies.rest import at_rest, towards_rest
-from rljob_operator.state import State, holds, last_status, metadata
+from rljob_operator.policies.stuck import stuck
+from rljob_operator.reason import Reason, Told
+from rljob_operator.state import Look, State, holds, look, with_job
 
 OURS = RLJobSpec.model_fields["managed_by"].default
-_WORKLOADS = ("StatefulSet", "Deployment")
+_WINDOW_LOOK = timedelta(seconds=15)  # autoscaling by rate goes by windows of time
 
 
 def reconcile(observed: Observed, now: datetime) -> Decision:
@@ -32,265 +36,239 @@ def reconcile(observed: Observed, now: datetime) -> Decision:
         observed: the job and all that belongs to it.
         now: the time, with its zone.
     """
-    manifest = observed.manifest
-    spec = manifest.get("spec")
-    if isinstance(spec, dict) and spec.get("managedBy", OURS) != OURS:
+    seen = look(observed, now)
+    if seen.deleting:
+        return _leave(seen)
+    if not _is_ours(observed):
         return Decision()
-    meta = metadata(manifest)
-    has_finalizer = names.FINALIZER in (meta.get("finalizers") or [])
-    job, reason, message = accept(manifest)
-    before = last_status(manifest)
-    generation = int(meta.get("generation", 0))
+    job, reason, message = accept(observed.manifest)
+    status = seen.status.model_copy(update={"observed_generation": seen.generation})
+    verdict: Verdict = ("False" if job is None else "True", reason, message)
+    status = told(seen, status, "Accepted", verdict)
+    if holds(status, "Succeeded") or holds(status, "Failed"):
+        return _ended(seen if job is None else with_job(seen, job), status)
     if job is None:
-        if meta.get("deletionTimestamp"):
-            return Decision((Finalizer(False),) if has_finalizer else ())
-        status = told(
-            before.model_copy(update={"observed_generation": generation}),
-            "Accepted",
-            "False",
-            reason,
-            message,
-            generation=generation,
-            now=now,
-        )
-        return _told(before, status, ())
-    state = State(job, str(meta["uid"]), generation, observed, before, now)
-    if meta.get("deletionTimestamp"):
-        return _leave(state, has_finalizer=has_finalizer)
-    actions: list[Action] = [] if has_finalizer else [Finalizer(True)]
-    status = told(
-        before.model_copy(update={"observed_generation": generation}),
-        "Accepted",
-        "True",
-        reason,
-        message,
-        generation=generation,
-        now=now,
-    )
-    if holds(before, "Succeeded") or holds(before, "Failed"):
-        return _ended(state, status, actions)
-    return _alive(state, status, actions)
+        return _refused(seen, status)
+    return _accepted(with_job(seen, job), status)
 
 
-def _leave(state: State, *, has_finalizer: bool) -> Decision:
+def _is_ours(observed: Observed) -> bool:
+    spec = observed.manifest.get("spec")
+    manager = spec.get("managedBy") if isinstance(spec, dict) else None
+    return manager in (None, OURS)
+
+
+def _leave(seen: Look) -> Decision:
     """The job is being deleted: its roles come to rest, then it and its children may go."""
-    if not has_finalizer:
+    if not seen.has_finalizer:
         return Decision()
-    if at_rest(state.observed):
-        return Decision((Finalizer(False),))
-    return Decision(_lower(state, towards_rest(state.observed)))
+    if rest.at_rest(seen):
+        hanging = ", ".join(pod.name for pod in rest.hanging(seen))
+        said = f"not waited for any more: {hanging}"
+        return Decision(
+            (Finalizer(False),), events=(warning(Told.POD_HANGS, said),) if hanging else ()
+        )
+    events: tuple[Event, ...] = ()
+    if rest.pod_count(seen, "rollout"):
+        said = "the job is deleted: rollouts hand back, the trainer saves, then the rest goes"
+        events = (normal(Told.DRAINING, said),)
+    return Decision(tuple(rest.to_rest(seen)), events=events, requeue=rest.again(seen))
 
 
-def _ended(state: State, status: RLJobStatus, actions: list[Action]) -> Decision:
-    left = time_to_live.left(state)
+def _ended(seen: Look | State, status: RLJobStatus) -> Decision:
+    if status.completion_time is None:
+        status = status.model_copy(update={"completion_time": seen.now})
+    left = None
+    if isinstance(seen, State):
+        left = time_to_live.left(seen, seen.job.spec.run_policy)
     if left is not None and left <= timedelta(0):
-        return Decision((DeleteJob(),))
-    want = towards_rest(state.observed)
-    status = _seen(state, status, want)
-    return _told(state.status, status, (*actions, *_lower(state, want)), requeue=left)
+        said = "spec.runPolicy.ttlSecondsAfterFinished is over: the job is deleted"
+        return Decision((DeleteJob(),), events=(normal(Told.TIME_TO_LIVE, said),))
+    status = _shown(seen, status, _NOTHING)
+    return _decided(seen, status, _resting(seen), again=(left, rest.again(seen)))
 
 
-def _alive(state: State, status: RLJobStatus, actions: list[Action]) -> Decision:
-    if state.job.spec.suspend:
-        return _suspended(state, status, actions)
-    status = _active(state, status)
-    failures = failure.count(state)
-    status = status.model_copy(
-        update={"restarts": failures.restarts, "failures": failures.failures}
-    )
-    left = deadline.left(state)
-    if failures.reason:
-        return _failed(state, status, actions, failures.reason, failures.message)
-    if left is not None and left <= timedelta(0):
-        limit = state.job.spec.run_policy.active_deadline_seconds
-        said = f"active for longer than {limit} s (spec.runPolicy.activeDeadlineSeconds)"
-        return _failed(state, status, actions, "DeadlineExceeded", said)
-    status = progressed(state, status)
-    desired = rollout_replicas(state)
-    spec = state.job.spec
+def _refused(seen: Look, status: RLJobStatus) -> Decision:
+    """The spec can't be run: what was accepted before it goes on untouched, and may end."""
+    if holds(status, "Suspended"):
+        return _paused(seen, status)
     want = Want(
-        trainer=spec.trainer.replicas,
-        rollout=0 if spec.colocate else desired.replicas,
-        buffer=1,
-        router=1,
+        trainer=rest.pod_count(seen, "trainer"),
+        rollout=rest.pod_count(seen, "rollout"),
+        buffer=rest.pod_count(seen, "buffer"),
+        router=rest.pod_count(seen, "router"),
     )
-    rollout = status.rollout.model_copy(
-        update={"desired": desired.replicas, "autoscaling": dict(desired.memory)}
-    )
-    status = _seen(state, status.model_copy(update={"rollout": rollout}), want)
-    if state.report.get("phase") == "finished":
-        # Recorded first; the trainer stays until it is.
-        status = _end(state, status, "Succeeded", "Finished", _finished(state))
-    running = _children(state, want)
-    return _told(
-        state.status,
-        status,
-        (*actions, *desired.actions, *running),
-        requeue=left,  # all else that matters brings a look by itself: job, pods, report
-        scaled=desired.reason,
-        restarted=failures.message,
-    )
+    if want == _NOTHING:
+        return _decided(seen, status, ())
+    status = progressed(seen, status, seen.status.progress.rollouts)
+    if finished(seen, None):
+        return _succeeded(seen, status, want)
+    return _decided(seen, _shown(seen, status, want), ())
 
 
-def _suspended(state: State, status: RLJobStatus, actions: list[Action]) -> Decision:
-    want = towards_rest(state.observed)
-    if state.status.active_since is not None:
-        seconds = int(deadline.active(state).total_seconds())
-        status = status.model_copy(update={"active_since": None, "active_seconds": seconds})
-    status = _seen(state, status, want)
-    status = told(
-        status,
-        "Suspended",
-        "True",
-        "Suspended",
-        "spec.suspend is true; checkpoints stay",
-        generation=state.generation,
-        now=state.now,
-    ).model_copy(update={"phase": "Suspended"})
-    return _told(state.status, status, (*actions, *_lower(state, want)))
-
-
-def _active(state: State, status: RLJobStatus) -> RLJobStatus:
+def _accepted(state: State, status: RLJobStatus) -> Decision:
+    spec = state.job.spec
+    status = progressed(state, status, spec.schedule.rollouts)
+    if finished(state, spec.schedule.rollouts):
+        return _succeeded(state, status, _as_in_spec(state, state.status.rollout.desired))
+    if spec.suspend:
+        return _suspended(state, status)
+    desired = rollout_replicas(state)
+    want = _as_in_spec(state, desired.replicas)
+    wanted = children(state.job, state.uid, want, state.observed.cluster)
+    against = obstacle(state, wanted)
+    if against is not None:
+        return _refused(state, told(state, status, "Accepted", ("False", *against)))
+    status = told(state, status, "Suspended", ("False", Reason.ACTIVE, ""))
+    failures = failure.count(state)
     update = {
         "start_time": status.start_time or state.now,
         "active_since": status.active_since or state.now,
+        "restarts": failures.restarts,
+        "failures": failures.failures,
+        "rollout": status.rollout.model_copy(
+            update={"desired": desired.replicas, "autoscaling": dict(desired.memory)}
+        ),
     }
     status = status.model_copy(update=update)
-    return told(
-        status,
-        "Suspended",
-        "False",
-        "Active",
-        "",
-        generation=state.generation,
-        now=state.now,
+    if failures.reason is not None:
+        return _failed(state, status, failures.reason, failures.message)
+    left = deadline.left(state, spec.run_policy)
+    if left is not None and left <= timedelta(0):
+        limit = spec.run_policy.active_deadline_seconds
+        said = f"active for longer than {limit} s (spec.runPolicy.activeDeadlineSeconds)"
+        return _failed(state, status, Reason.DEADLINE, said)
+    children_due = drift(state, wanted)
+    broken = stuck(state)
+    events = [*children_due.events]
+    if failures.message:
+        events.append(warning(Told.RESTARTED, failures.message))
+    for pod in broken:
+        said = f"{pod.name} is of an earlier template and not ready: deleted"
+        events.append(normal(Told.POD_REPLACED, said))
+    by_rate = spec.rollout.autoscaling.mode == "Rate" and state.report
+    return _decided(
+        state,
+        _shown(state, status, want),
+        (
+            *_finalizer(state),
+            *desired.actions,
+            *children_due.actions,
+            *(Delete(Ref("Pod", pod.name), pod.uid) for pod in broken),
+        ),
+        events=events,
+        scaled=desired.reason,
+        again=(left, _WINDOW_LOOK if by_rate else None),
     )
 
 
-def _failed(
-    state: State, status: RLJobStatus, actions: list[Action], reason: str, message: str
-) -> Decision:
-    want = towards_rest(state.observed)
-    status = _end(state, _seen(state, status, want), "Failed", reason, message)
-    return _told(state.status, status, (*actions, *_lower(state, want)))
+_NOTHING = Want(trainer=0, rollout=0, buffer=0, router=0)
+
+
+def _as_in_spec(state: State, rollouts: int) -> Want:
+    spec = state.job.spec
+    return Want(
+        trainer=spec.trainer.replicas,
+        rollout=0 if spec.colocate else rollouts,
+        buffer=1 if spec.buffer.external is None else 0,
+        router=1 if spec.rollout.router.enabled else 0,
+    )
+
+
+def _suspended(state: State, status: RLJobStatus) -> Decision:
+    said = "spec.suspend is true; checkpoints stay"
+    return _paused(state, told(state, status, "Suspended", ("True", Reason.SUSPENDED, said)))
+
+
+def _paused(seen: Look, status: RLJobStatus) -> Decision:
+    status = _shown(seen, _inactive(seen, status), _NOTHING)
+    return _decided(
+        seen,
+        status.model_copy(update={"phase": "Suspended"}),
+        _resting(seen),
+        again=(rest.again(seen),),
+    )
+
+
+def _succeeded(seen: Look, status: RLJobStatus, want: Want) -> Decision:
+    """Recorded first; the trainer stays until it is."""
+    said = f"trained on {status.progress.rollout} rollout batches"
+    if status.progress.reward is not None:
+        said += f", reward {status.progress.reward:.3f}"
+    status = _end(seen, _shown(seen, status, want), "Succeeded", Reason.FINISHED, said)
+    return _decided(seen, status, _finalizer(seen))
+
+
+def _failed(state: State, status: RLJobStatus, reason: Reason, message: str) -> Decision:
+    status = _end(state, _shown(state, status, _NOTHING), "Failed", reason, message)
+    return _decided(state, status, _resting(state))
 
 
 def _end(
-    state: State,
+    seen: Look,
     status: RLJobStatus,
     how: Literal["Succeeded", "Failed"],
-    reason: str,
+    reason: Reason,
     message: str,
 ) -> RLJobStatus:
-    seconds = int(deadline.active(state).total_seconds())
-    update = {
-        "phase": how,
-        "completion_time": state.now,
-        "active_since": None,
-        "active_seconds": seconds,
-    }
-    return told(
-        status.model_copy(update=update),
-        how,
-        "True",
-        reason,
-        message,
-        generation=state.generation,
-        now=state.now,
-    )
+    update = {"phase": how, "completion_time": seen.now}
+    status = _inactive(seen, status).model_copy(update=update)
+    return told(seen, status, how, ("True", reason, message))
 
 
-def _finished(state: State) -> str:
-    said = f"trained on {state.report.get('rollout')} rollout batches"
-    reward = state.report.get("reward")
-    return f"{said}, reward {reward:.3f}" if isinstance(reward, float) else said
+def _inactive(seen: Look, status: RLJobStatus) -> RLJobStatus:
+    seconds = min(int(deadline.active(seen).total_seconds()), LARGEST_INT)
+    return status.model_copy(update={"active_since": None, "active_seconds": seconds})
 
 
-def _seen(state: State, status: RLJobStatus, want: Want) -> RLJobStatus:
+def _finalizer(seen: Look) -> tuple[Action, ...]:
+    return () if seen.has_finalizer else (Finalizer(True),)
+
+
+def _resting(seen: Look) -> tuple[Action, ...]:
+    return (*_finalizer(seen), *rest.to_rest(seen))
+
+
+def _shown(seen: Look, status: RLJobStatus, want: Want) -> RLJobStatus:
     """The status with what pods and children show; the phase of a job that goes on."""
+    selector = names.selector(seen.name, "rollout")
     rollout = status.rollout.model_copy(
         update={
-            "replicas": len(state.pods("rollout")),
-            "ready": state.ready("rollout"),
-            "selector": ",".join(
-                f"{key}={value}"
-                for key, value in names.selector(state.job.metadata.name, "rollout").items()
-            ),
+            "replicas": len(seen.pods("rollout")),
+            "ready": seen.ready("rollout"),
+            "selector": ",".join(f"{key}={value}" for key, value in selector.items()),
         }
     )
-    status = of_the_pods(state, status.model_copy(update={"rollout": rollout}), want)
+    status = status.model_copy(update={"rollout": rollout})
+    external = isinstance(seen, State) and seen.job.spec.buffer.external is not None
+    status = of_the_pods(seen, status, want, external_buffer=external)
     if status.phase in ("Succeeded", "Failed"):
         return status
-    ready = want.trainer and state.ready("trainer") >= want.trainer
-    telling = state.report.get("phase") in ("running", "evaluating", "finished")
-    phase = (
-        "Running" if ready and telling else "Starting" if not at_rest(state.observed) else "Pending"
-    )
-    return status.model_copy(update={"phase": phase})
+    return status.model_copy(update={"phase": _phase(seen, want)})
 
 
-def _children(state: State, want: Want) -> list[Action]:
-    """What makes the children as they are wanted."""
-    wanted = children(state.job, state.uid, want, state.observed.cluster)
-    actions = [*_applications(state, wanted)]
-    known = {each.ref for each in wanted}
-    actions += [
-        Delete(ref, child.uid)
-        for ref, child in state.observed.children.items()
-        if ref not in known and child.owned and not child.deleting
-    ]
-    return actions
+def _phase(seen: Look, want: Want) -> Literal["Pending", "Starting", "Running"]:
+    if rest.at_rest(seen):
+        return "Pending"
+    ready = want.trainer and seen.ready("trainer") >= want.trainer
+    telling = seen.report.get("phase") in ("running", "evaluating", "finished")
+    # An operator that has just begun has no report; the job runs all the same.
+    known = not seen.report and seen.status.phase == "Running"
+    return "Running" if ready and (telling or known) else "Starting"
 
 
-def _lower(state: State, want: Want) -> tuple[Action, ...]:
-    """What brings the workloads that are there to fewer replicas; nothing is made anew."""
-    wanted = children(state.job, state.uid, want, state.observed.cluster)
-    there = [
-        each
-        for each in wanted
-        if each.ref.kind in _WORKLOADS
-        and (child := state.observed.children.get(each.ref)) is not None
-        and child.replicas != each.manifest["spec"]["replicas"]
-    ]
-    return tuple(_applications(state, there))
-
-
-def _applications(state: State, wanted: list[Wanted]) -> list[Action]:
-    due = [each for each in wanted if _is_due(state, each)]
-    # It is not watched: it goes along with what needs it.
-    needs_keys = any(each.ref.kind in _WORKLOADS for each in due) or any(
-        pod.waiting == "CreateContainerConfigError" for pod in state.observed.pods
-    )
-    return [
-        Create(each.ref, each.manifest) if each.once else Apply(each.ref, each.manifest)
-        for each in wanted
-        if each in due or (each.ref.kind == "Secret" and needs_keys)
-    ]
-
-
-def _is_due(state: State, wanted: Wanted) -> bool:
-    if wanted.ref.kind == "Secret":
-        return False
-    child = state.observed.children.get(wanted.ref)
-    if child is None:
-        return True
-    if wanted.once or not child.owned or child.deleting:
-        return False
-    return child.applied != wanted.applied or child.foreign is not None
-
-
-def _told(
-    before: RLJobStatus,
+def _decided(
+    seen: Look,
     status: RLJobStatus,
     actions: tuple[Action, ...],
     *,
-    requeue: timedelta | None = None,
+    events: list[Event] | None = None,
     scaled: str = "",
-    restarted: str = "",
+    again: tuple[timedelta | None, ...] = (),
 ) -> Decision:
     return Decision(
         actions,
         status.model_dump(mode="json", by_alias=True),
-        events(before, status, scaled=scaled, restarted=restarted),
-        requeue,
+        (*(events or ()), *changes(seen.status, status, scaled=scaled)),
+        min((each for each in again if each is not None), default=None),
     )

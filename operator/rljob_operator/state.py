@@ -1,7 +1,7 @@
 """A job as reconcile works on it: what is wanted, what was told, what is seen."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -9,28 +9,50 @@ from pydantic import ValidationError
 
 from rljob.api import RLJob
 from rljob.api.status import Condition, ConditionType, RLJobStatus
-from rljob_operator.observed import Observed, Pod
+from rljob_operator import names
+from rljob_operator.observed import Child, Observed, Pod, Ref
+
+WORKLOADS = {
+    "trainer": "StatefulSet",
+    "rollout": "Deployment",
+    "buffer": "StatefulSet",
+    "router": "Deployment",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """One look at a job.
+class Look:
+    """One look at a job, whatever its spec says.
 
     Args:
-        job: its spec, valid.
+        name: of the job.
         uid: of the job.
         generation: of the spec.
-        observed: children, pods, the trainer's report.
+        observed: the job's own children and pods, and the report of a trainer that is there.
         status: as it was told last.
         now: the time.
     """
 
-    job: RLJob
+    name: str
     uid: str
     generation: int
     observed: Observed
     status: RLJobStatus
     now: datetime
+
+    @property
+    def deleting(self) -> bool:
+        """Whether the job is being deleted."""
+        return bool(self.observed.manifest["metadata"].get("deletionTimestamp"))
+
+    @property
+    def has_finalizer(self) -> bool:
+        """Whether the job waits for the operator before it goes."""
+        return names.FINALIZER in (self.observed.manifest["metadata"].get("finalizers") or [])
+
+    def workload(self, role: str) -> Child | None:
+        """The StatefulSet or Deployment of a role; None: it is not there."""
+        return self.observed.children.get(Ref(WORKLOADS[role], f"{self.name}-{role}"))
 
     def pods(self, role: str) -> list[Pod]:
         """The pods of a role that are neither over nor on their way out."""
@@ -50,18 +72,82 @@ class State:
         return self.observed.report.body if self.observed.report is not None else {}
 
 
-def metadata(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The metadata of an object of the API server."""
-    found: Mapping[str, Any] = manifest["metadata"]
-    return found
+@dataclass(frozen=True, slots=True)
+class State(Look):
+    """One look at a job whose spec is valid.
+
+    Args:
+        job: what is wanted.
+    """
+
+    job: RLJob
+
+
+def look(observed: Observed, now: datetime) -> Look:
+    """One look at a job."""
+    metadata = observed.manifest["metadata"]
+    return Look(
+        name=str(metadata["name"]),
+        uid=str(metadata["uid"]),
+        generation=int(metadata.get("generation", 0)),
+        observed=_own(observed),
+        status=last_status(observed.manifest),
+        now=now,
+    )
+
+
+def with_job(seen: Look, job: RLJob) -> State:
+    """The same look, with what is wanted."""
+    return State(
+        seen.name, seen.uid, seen.generation, seen.observed, seen.status, seen.now, job=job
+    )
+
+
+def _own(observed: Observed) -> Observed:
+    """Without pods of other labels or of an earlier job of this name, and what those tell."""
+    metadata = observed.manifest["metadata"]
+    made = metadata.get("creationTimestamp")
+    since = datetime.fromisoformat(made) if made else None
+    pods = tuple(
+        pod
+        for pod in observed.pods
+        if pod.role in WORKLOADS and (since is None or pod.created is None or pod.created >= since)
+    )
+    first = f"{metadata['name']}-trainer-0"
+    tells = any(
+        pod.name == first and pod.ready and not pod.deleting and not pod.over for pod in pods
+    )
+    return replace(observed, pods=pods, report=observed.report if tells else None)
 
 
 def last_status(manifest: Mapping[str, Any]) -> RLJobStatus:
-    """What was told last; a status that can't be read counts as none."""
-    try:
-        return RLJobStatus.model_validate(manifest.get("status") or {})
-    except ValidationError:
-        return RLJobStatus()
+    """What was told last; what can't be read of it counts as not told.
+
+    Another version of the operator may have written fields that this one does not know; that a job
+    has ended must not be forgotten for that.
+    """
+    status = manifest.get("status")
+    kept = dict(status) if isinstance(status, Mapping) else {}
+    while True:
+        try:
+            return RLJobStatus.model_validate(kept)
+        except ValidationError as error:
+            readable = _without(kept, [each["loc"] for each in error.errors()])
+        if readable == kept:
+            return RLJobStatus()
+        kept = readable
+
+
+def _without(status: Mapping[str, Any], places: Sequence[tuple[int | str, ...]]) -> dict[str, Any]:
+    """Without the fields, and those of the conditions, in which something is wrong."""
+    conditions = {place[1] for place in places if place[0] == "conditions" and len(place) > 1}
+    fields = {place[0] for place in places if not (place[0] == "conditions" and conditions)}
+    kept = {name: value for name, value in status.items() if name not in fields}
+    if conditions:
+        kept["conditions"] = [
+            each for at, each in enumerate(status["conditions"]) if at not in conditions
+        ]
+    return kept
 
 
 def holds(status: RLJobStatus, condition: ConditionType) -> bool:

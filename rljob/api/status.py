@@ -1,9 +1,8 @@
 """What the operator, or `rljob run`, reports about a job."""
 
-from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from rljob.api.base import NonNegativeInt, Part
 
@@ -29,7 +28,7 @@ class Condition(Part):
     reason: str = Field(description="One word in CamelCase.")
     message: str = Field("", description="A sentence for a person.")
     observed_generation: NonNegativeInt = Field(0, description="Generation that it speaks of.")
-    last_transition_time: datetime = Field(description="When status last changed.")
+    last_transition_time: AwareDatetime = Field(description="When status last changed.")
 
 
 class Progress(Part):
@@ -71,14 +70,24 @@ class RolloutStatus(Part):
     )
 
 
+class PodFailures(Part):
+    """Failures of one pod's container."""
+
+    last: str = Field(description="When it failed last; that failure is counted already.")
+    count: NonNegativeInt = Field(0, description="Failures since training last made progress.")
+
+
 class FailuresStatus(Part):
     """Failures of containers, as they count against backoffLimit."""
 
     since_progress: NonNegativeInt = Field(
-        0, description="Restarts since training last made progress; at most backoffLimit."
+        0,
+        description="Failures since training last made progress: for each role, those of its pod "
+        "that failed most often. More than backoffLimit: the job has failed.",
     )
-    seen: dict[str, str] = Field(
-        default_factory=dict, description="Last failure of each pod that was looked at, by uid."
+    reached: NonNegativeInt = Field(0, description="The furthest rollout batch trained on so far.")
+    pods: dict[str, PodFailures] = Field(
+        default_factory=dict, description="Failures by name of the pod."
     )
 
 
@@ -96,9 +105,9 @@ class RLJobStatus(Part):
     failures: FailuresStatus = Field(
         default_factory=FailuresStatus, description="Failures that count against backoffLimit."
     )
-    start_time: datetime | None = Field(None, description="When the job was first active.")
-    completion_time: datetime | None = Field(None, description="When it succeeded or failed.")
-    active_since: datetime | None = Field(
+    start_time: AwareDatetime | None = Field(None, description="When the job was first active.")
+    completion_time: AwareDatetime | None = Field(None, description="When it succeeded or failed.")
+    active_since: AwareDatetime | None = Field(
         None, description="Since when it is active; null while it is suspended or has ended."
     )
     active_seconds: NonNegativeInt = Field(

@@ -21,13 +21,19 @@ from rljob_operator.action import (
     DeleteJob,
     Event,
     Finalizer,
+    Scale,
 )
+from rljob_operator.children.wanted import digest
 from rljob_operator.observed import Child, Cluster, Observed, Pod, Ref, Report, Termination
 from rljob_operator.reconcile import reconcile
+from rljob_operator.state import WORKLOADS
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-CLUSTER = Cluster(key=b"key", images={"trainer": "trainer:1", "rollout": "rollout:1"})
-WORKLOADS = ("StatefulSet", "Deployment")
+CLUSTER = Cluster(
+    kinds=frozenset({"scheduling.volcano.sh/PodGroup"}),
+    key=b"key",
+    images={"trainer": "trainer:1", "rollout": "rollout:1"},
+)
 
 
 def a_job(**spec: Any) -> dict[str, Any]:
@@ -83,6 +89,7 @@ class Simulation:
         self.report: dict[str, Any] | None = None
         self.now = START
         self.events: list[Event] = []
+        self.lazy = False  # its controllers make and end no pods
         self._made = 0
 
     @property
@@ -110,7 +117,7 @@ class Simulation:
         return sum(
             child.replicas
             for ref, child in self.children.items()
-            if ref.kind in WORKLOADS and ref.name == f"job-{role}"
+            if ref.kind in WORKLOADS.values() and ref.name == f"job-{role}"
         )
 
     def look(self) -> Decision:
@@ -119,12 +126,13 @@ class Simulation:
         for action in decision.actions:
             self._perform(action)
         if decision.status is not None and self.manifest is not None:
-            self.manifest["status"] = dict(decision.status)
+            self.manifest["status"] = _without_null(decision.status)
         self.events += decision.events
-        self._controllers()
+        if not self.lazy:
+            self._controllers()
         return decision
 
-    def settle(self, most: int = 20) -> "Simulation":
+    def settle(self, most: int = 12) -> "Simulation":
         """Looks until a look leads to no action and no other status."""
         for _ in range(most):
             before = copy.deepcopy(self.manifest)
@@ -158,16 +166,27 @@ class Simulation:
                 if ref.kind == "Secret":
                     return  # not watched
                 spec = manifest.get("spec", {})
+                known = self.children.get(ref)
+                applied = manifest["metadata"]["annotations"][names.ANNOTATION_APPLIED]
                 self.children[ref] = Child(
                     ref=ref,
-                    uid=f"uid-{ref.kind}-{ref.name}",
+                    uid=known.uid if known else f"uid-{ref.kind}-{ref.name}",
                     owned="ownerReferences" in manifest["metadata"],
                     deleting=False,
-                    applied=manifest["metadata"]["annotations"][names.ANNOTATION_APPLIED],
+                    applied=applied,
                     replicas=spec.get("replicas", 0),
+                    revision=digest(spec["template"]) if ref.kind == "StatefulSet" else "",
                 )
-            case Delete(ref, _):
-                self.children.pop(ref, None)
+            case Scale(ref, uid, replicas):
+                child = self.children.get(ref)
+                if child is not None and child.uid == uid:
+                    self.children[ref] = replace(child, replicas=replicas)
+            case Delete(Ref("Pod", name), uid):
+                if name in self.pods and self.pods[name].uid == uid:
+                    del self.pods[name]
+            case Delete(ref, uid):
+                if ref in self.children and self.children[ref].uid == uid:
+                    del self.children[ref]
             case Annotate(name, annotations):
                 cost = annotations.get(names.ANNOTATION_DELETION_COST)
                 if name in self.pods:
@@ -182,7 +201,7 @@ class Simulation:
 
     def _controllers(self) -> None:
         for ref, child in self.children.items():
-            if ref.kind not in WORKLOADS:
+            if ref.kind not in WORKLOADS.values():
                 continue
             role = ref.name.removeprefix("job-")
             alive = [(name, pod) for name, pod in self.pods.items() if not pod.over]
@@ -191,5 +210,28 @@ class Simulation:
                 del self.pods[name]
             for _ in range(child.replicas - len(there)):
                 self._made += 1
-                name = f"{ref.name}-{self._made}"
-                self.pods[name] = a_pod(role, name)
+                name = f"{ref.name}-{self._number(ref)}"
+                made = a_pod(role, name, revision=child.revision, created=self.now)
+                self.pods[name] = replace(made, uid=f"uid-{self._made}")
+            self._roll(child)
+
+    def _number(self, workload: Ref) -> int:
+        if workload.kind == "Deployment":
+            return self._made
+        return next(n for n in range(99) if f"{workload.name}-{n}" not in self.pods)
+
+    def _roll(self, workload: Child) -> None:
+        """A StatefulSet replaces a pod of an earlier template, where all of them are ready."""
+        pods = [pod for pod in self.pods.values() if pod.name.startswith(f"{workload.ref.name}-")]
+        old = [pod for pod in pods if pod.revision and pod.revision != workload.revision]
+        if old and all(pod.ready for pod in pods):
+            self._made += 1
+            new = replace(old[-1], revision=workload.revision, uid=f"uid-{self._made}")
+            self.pods[new.name] = new
+
+
+def _without_null(value: Any) -> Any:
+    """As the API server keeps it."""
+    if isinstance(value, Mapping):
+        return {name: _without_null(each) for name, each in value.items() if each is not None}
+    return [_without_null(each) for each in value] if isinstance(value, list) else value

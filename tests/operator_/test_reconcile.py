@@ -136,6 +136,7 @@ def test_failures_count_until_there_is_progress() -> None:
     assert job.status["restarts"] == 2
     assert job.report is not None
     job.report["rollout"] = 4
+    job.pods[name] = replace(job.pods[name], ready=True)
     job.settle()
     assert job.status["failures"]["sinceProgress"] == 0
     for _ in range(3):

@@ -1,31 +1,59 @@
-"""Whether a job can be run as it is written."""
+"""Whether a job can be run as it is written, where it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rljob.api import RLJob
 from rljob.api.problem import Problem
 from rljob.api.review import review
 from rljob.api.support import unsupported
+from rljob_operator.children import Wanted
+from rljob_operator.children.rdma import CAPABILITY
+from rljob_operator.kind import kind_of
 from rljob_operator.policies.cluster_path import paths_are_absolute
+from rljob_operator.reason import Reason
+from rljob_operator.state import Look
 
 
-def accept(manifest: Mapping[str, Any]) -> tuple[RLJob | None, str, str]:
+def accept(manifest: Mapping[str, Any]) -> tuple[RLJob | None, Reason, str]:
     """The job, or None with a reason and a message for a person.
 
     The message has every problem in a line of its own, as `rljob validate` prints them.
     """
     job, problems = review(manifest)
     if job is None:
-        return None, "Invalid", _lines(problems)
+        return None, Reason.INVALID, _lines(problems)
     missing = list(paths_are_absolute(job))
     if missing:
-        return None, "Invalid", _lines(missing)
+        return None, Reason.INVALID, _lines(missing)
     beyond = unsupported(job, local=False)
     if beyond:
-        return None, "Unsupported", _lines(beyond)
-    return job, "Valid", ""
+        return None, Reason.UNSUPPORTED, _lines(beyond)
+    pinned = (
+        f"pods have the capability {CAPABILITY}, for spec.network.rdma; "
+        "namespaces with the restricted Pod Security Standard refuse them"
+    )
+    return job, Reason.VALID, pinned if job.spec.network.rdma is not None else ""
 
 
-def _lines(problems: list[Problem]) -> str:
+def obstacle(look: Look, wanted: Sequence[Wanted]) -> tuple[Reason, str] | None:
+    """What in the cluster stands against the job's children; None: nothing."""
+    for each in wanted:
+        kind = kind_of(each.manifest["apiVersion"], each.ref.kind)
+        if kind.optional and f"{kind.group}/{kind.name}" not in look.observed.cluster.kinds:
+            said = f"{each.ref.kind} of {kind.group} is not installed in this cluster"
+            return Reason.KIND_MISSING, said
+    for each in wanted:
+        child = look.observed.children.get(each.ref)
+        if child is None or child.owned or each.once:
+            continue
+        if child.deleting or child.owner == f"RLJob {look.name}":
+            continue  # of an earlier job of this name; it goes by itself
+        owner = f"belongs to {child.owner}" if child.owner else "is not this job's"
+        said = f"{each.ref.kind} {each.ref.name} {owner}; remove it, or give the job another name"
+        return Reason.NAME_TAKEN, said
+    return None
+
+
+def _lines(problems: Sequence[Problem]) -> str:
     return "\n".join(str(problem) for problem in problems)

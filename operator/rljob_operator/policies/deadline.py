@@ -2,17 +2,21 @@
 
 from datetime import timedelta
 
-from rljob_operator.state import State
+from rljob.api.run_policy import RunPolicySpec
+from rljob_operator.state import Look
 
 
-def active(state: State) -> timedelta:
+def active(look: Look) -> timedelta:
     """Time for which the job has been active."""
-    status = state.status
+    status = look.status
     before = timedelta(seconds=status.active_seconds)
-    return before if status.active_since is None else before + (state.now - status.active_since)
+    if status.active_since is None:
+        return before
+    # Another machine's clock may be ahead.
+    return before + max(look.now - status.active_since, timedelta(0))
 
 
-def left(state: State) -> timedelta | None:
+def left(look: Look, policy: RunPolicySpec) -> timedelta | None:
     """Time that the job has left; None: without end."""
-    limit = state.job.spec.run_policy.active_deadline_seconds
-    return None if limit is None else timedelta(seconds=limit) - active(state)
+    limit = policy.active_deadline_seconds
+    return None if limit is None else timedelta(seconds=limit) - active(look)

@@ -1,16 +1,19 @@
 """What follows from a container that failed: the job fails, a restart is counted, or nothing.
 
-Containers are started again in place by the kubelet, with its own growing delay. A restart counts
-against `backoffLimit` until training makes progress again.
+Containers are started again in place by the kubelet, with its own growing delay. A failure counts
+against `backoffLimit` until training is further than it has ever been. Pods of one role fail
+together, because one of them did; so of a role those of its pod that failed most often count.
 """
 
 from dataclasses import dataclass
 
-from rljob.api.status import FailuresStatus
+from rljob.api.status import FailuresStatus, PodFailures
 from rljob.errors import EXIT_USAGE
-from rljob_operator.conditions import ended
 from rljob_operator.observed import Pod
-from rljob_operator.state import State
+from rljob_operator.policies.progress import count as counted
+from rljob_operator.reason import Reason
+from rljob_operator.state import WORKLOADS, State
+from rljob_operator.words import ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,40 +23,52 @@ class Failures:
     Args:
         restarts: counted since the job began.
         failures: to be remembered.
-        reason: of the job's failure, one word; "" while it goes on.
+        reason: of the job's failure; None while it goes on.
         message: the pod's own words, of the failure or the last restart; "" where there is none.
     """
 
     restarts: int
     failures: FailuresStatus
-    reason: str
+    reason: Reason | None
     message: str
 
 
 def count(state: State) -> Failures:
     """Looks at what has ended since the last look; each end is seen once."""
     before = state.status.failures
-    seen: dict[str, str] = {}
-    total, recent, message = state.status.restarts, before.since_progress, ""
-    if _progress(state) > state.status.progress.rollout:
-        recent = 0
+    reached = max(before.reached, counted(state.report, "rollout") or 0)
+    progress = reached > before.reached
+    pods = {
+        name: PodFailures(last=old.last, count=0 if progress else old.count)
+        for name, old in before.pods.items()
+        if _is_kept(state, name)
+    }
+    fatal = message = ""
     for pod in state.observed.pods:
         end = _end(pod)
-        if end:
-            seen[pod.uid] = end
-        if not end or before.seen.get(pod.uid) == end:
+        known = pods.get(pod.name)
+        if not end or (known is not None and known.last == end):
             continue
+        action = _action(state, pod)
+        failed = known.count if known is not None else 0
+        pods[pod.name] = PodFailures(last=end, count=failed + (action == "Restart"))
         said = f"{pod.name}: {ended(pod)}"
-        match _action(state, pod):
-            case "FailJob":
-                return Failures(total, _made(recent, seen), "RoleFailed", said)
-            case "Restart":
-                total, recent, message = total + 1, recent + 1, said
+        if action == "FailJob":
+            fatal = fatal or said
+        elif action == "Restart":
+            message = said
+    recent = sum(_most(state, pods, role) for role in WORKLOADS)
+    new = max(0, recent - (0 if progress else before.since_progress))
+    failures = FailuresStatus(since_progress=recent, reached=reached, pods=pods)
+    restarts = state.status.restarts + new
+    if fatal:
+        return Failures(restarts, failures, Reason.ROLE_FAILED, fatal)
     limit = state.job.spec.run_policy.backoff_limit
     if recent > limit:
-        said = f"{recent} failures without progress, allowed {limit}; the last: {message}"
-        return Failures(total, _made(recent, seen), "BackoffLimitExceeded", said)
-    return Failures(total, _made(recent, seen), "", message)
+        said = f"{recent} failures without progress, allowed {limit}"
+        last = f"; the last: {message}" if message else ""
+        return Failures(restarts, failures, Reason.BACKOFF_LIMIT, said + last)
+    return Failures(restarts, failures, None, message if new else "")
 
 
 def _action(state: State, pod: Pod) -> str:
@@ -76,13 +91,19 @@ def _end(pod: Pod) -> str:
         return ""
     if pod.deleting and termination.exit_code != EXIT_USAGE:
         return ""  # it was asked to go
-    return termination.at.isoformat() if termination.at is not None else f"restart {pod.restarts}"
+    if termination.at is not None:
+        return termination.at.isoformat()
+    return f"restart {pod.restarts} of {pod.uid}"
 
 
-def _progress(state: State) -> int:
-    rollout = state.report.get("rollout", 0)
-    return rollout if isinstance(rollout, int) else 0
+def _is_kept(state: State, name: str) -> bool:
+    """Whether a pod's failures still count: it is there, or another of its name will be."""
+    return any(
+        kind == "StatefulSet" and name.startswith(f"{state.name}-{role}-")
+        for role, kind in WORKLOADS.items()
+    ) or any(pod.name == name for pod in state.observed.pods)
 
 
-def _made(recent: int, seen: dict[str, str]) -> FailuresStatus:
-    return FailuresStatus(since_progress=recent, seen=seen)
+def _most(state: State, pods: dict[str, PodFailures], role: str) -> int:
+    prefix = f"{state.name}-{role}-"
+    return max((each.count for name, each in pods.items() if name.startswith(prefix)), default=0)

@@ -1,46 +1,77 @@
 """How far the trainer is, as it says itself."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
+from rljob.api.base import LARGEST_INT
 from rljob.api.status import BufferStatus, Progress, RLJobStatus, WeightsStatus
-from rljob_operator.state import State
+from rljob_operator.state import Look
+
+_LARGEST = 1e100  # no mean reward is
 
 
-def progressed(state: State, status: RLJobStatus) -> RLJobStatus:
-    """The status with the report's numbers; without a report it stays as it is."""
-    body = state.report
-    wanted = state.job.spec.schedule.rollouts
+def progressed(look: Look, status: RLJobStatus, rollouts: int) -> RLJobStatus:
+    """The status with the report's numbers; without a report it stays as it is.
+
+    Args:
+        look: at the job.
+        status: as it is so far.
+        rollouts: rollout batches wanted.
+    """
+    body = look.report
     if not body:
         # A job that has not told anything yet shows what is wanted of it.
-        if not status.progress.display:
-            first = Progress(rollouts=wanted, display=f"0/{wanted}")
-            status = status.model_copy(update={"progress": first})
-        return status
-    rollout = _count(body.get("rollout"))
+        done = status.progress.rollout
+        update = {"rollouts": rollouts, "display": f"{done}/{rollouts}"}
+        progress = status.progress.model_copy(update=update)
+        return status.model_copy(update={"progress": progress})
+    rollout = count(body, "rollout") or 0
     progress = Progress(
         rollout=rollout,
-        rollouts=wanted,
-        display=f"{rollout}/{wanted}",
-        reward=_number(body.get("reward")),
-        eta_seconds=_count(body["eta_seconds"]) if "eta_seconds" in body else None,
+        rollouts=rollouts,
+        display=f"{rollout}/{rollouts}",
+        reward=_number(body, "reward"),
+        eta_seconds=count(body, "eta_seconds"),
     )
-    members = _count(body.get("engines"))
+    members = count(body, "engines") or 0
     weights = WeightsStatus(
-        version=_count(body.get("weight_version")),
-        epoch=_count(body.get("epoch")),
+        version=count(body, "weight_version") or 0,
+        epoch=count(body, "epoch") or 0,
         members=members,
-        lagging=max(state.ready("rollout") - members, 0),
+        lagging=max(look.ready("rollout") - members, 0),
     )
-    leased, ready = _count(body.get("leased")), _count(body.get("ready"))
-    buffer = BufferStatus(
-        admitted=_count(body.get("waiting")) + leased + ready, leased=leased, ready=ready
-    )
+    leased, ready = count(body, "leased") or 0, count(body, "ready") or 0
+    admitted = min((count(body, "waiting") or 0) + leased + ready, LARGEST_INT)
+    buffer = BufferStatus(admitted=admitted, leased=leased, ready=ready)
     return status.model_copy(update={"progress": progress, "weights": weights, "buffer": buffer})
 
 
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0
+def finished(look: Look, rollouts: int | None) -> bool:
+    """Whether the trainer has reached the end.
+
+    A trainer that was started before more rollouts were asked for may have reached the end of those
+    that it knows of; it is about to be restarted.
+
+    Args:
+        look: at the job.
+        rollouts: rollout batches wanted; None: as many as the trainer knows of.
+    """
+    body = look.report
+    known = body.get("rollouts", rollouts)
+    return body.get("phase") == "finished" and rollouts in (None, known)
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+def count(body: Mapping[str, Any], name: str) -> int | None:
+    """A number of the report that counts something; None where it is missing or is none."""
+    value = body.get(name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= LARGEST_INT else None
+
+
+def _number(body: Mapping[str, Any], name: str) -> float | None:
+    value = body.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) and abs(value) <= _LARGEST else None

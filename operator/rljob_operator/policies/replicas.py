@@ -37,7 +37,7 @@ def rollout_replicas(state: State) -> Replicas:
     load = engine_load(state.observed.report)
     # Only where the Deployment is about to be lowered; a pod that is surplus for a moment while
     # others come and go is not marked.
-    lowered = pod_count(state.observed, "rollout") > verdict.replicas
+    lowered = pod_count(state, "rollout") > verdict.replicas
     marks = drain(state.observed.pods, verdict.replicas, load) if lowered else ()
     return replace(verdict, actions=marks)
 

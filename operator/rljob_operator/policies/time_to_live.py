@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 
-from rljob_operator.state import State
+from rljob.api.run_policy import RunPolicySpec
+from rljob_operator.state import Look
 
 
-def left(state: State) -> timedelta | None:
+def left(look: Look, policy: RunPolicySpec) -> timedelta | None:
     """Time until the job is deleted, at most 0 once it is due; None: never."""
-    seconds = state.job.spec.run_policy.ttl_seconds_after_finished
-    ended = state.status.completion_time
+    seconds = policy.ttl_seconds_after_finished
+    ended = look.status.completion_time
     if seconds is None or ended is None:
         return None
-    return ended + timedelta(seconds=seconds) - state.now
+    return timedelta(seconds=seconds) - (look.now - ended)

@@ -8,7 +8,7 @@ from rljob.api.review import review
 from rljob_operator.action import Annotate, Apply, Decision
 from rljob_operator.names import ANNOTATION_DELETION_COST
 from rljob_operator.policies.replicas import rollout_replicas
-from rljob_operator.state import State, last_status
+from rljob_operator.state import look, with_job
 from tests.operator_.simulation import Simulation, a_job
 
 NUMBERS = {
@@ -108,8 +108,7 @@ def test_a_job_that_was_never_looked_at_begins_with_the_specs_number() -> None:
     manifest = job.observed.manifest
     spec, _ = review(manifest)
     assert spec is not None
-    state = State(spec, "uid-job", 1, job.observed, last_status(manifest), job.now)
-    found = rollout_replicas(state)
+    found = rollout_replicas(with_job(look(job.observed, job.now), spec))
     assert (found.replicas, found.actions) == (4, ())
 
 

@@ -1,0 +1,90 @@
+"""Which children are not as they are wanted, and what makes them so."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rljob_operator.action import Action, Apply, Create, Delete, Event
+from rljob_operator.children import Wanted
+from rljob_operator.events import normal, warning
+from rljob_operator.observed import Child, Ref
+from rljob_operator.reason import Told
+from rljob_operator.state import WORKLOADS, Look
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What differs, and what follows.
+
+    Args:
+        actions: in their order.
+        events: that are worth telling.
+    """
+
+    actions: tuple[Action, ...]
+    events: tuple[Event, ...]
+
+
+def drift(look: Look, wanted: Sequence[Wanted]) -> Drift:
+    """What the children of a job under way need.
+
+    Args:
+        look: at the job.
+        wanted: all of its children, in the order in which they are applied.
+    """
+    due = {each.ref for each in wanted if _is_due(look, each)}
+    known = {each.ref for each in wanted}
+    surplus = [
+        child
+        for child in look.observed.children.values()
+        if child.ref not in known and child.owned and not child.deleting
+    ]
+    actions: list[Action] = [
+        Create(each.ref, each.manifest) if each.once else Apply(each.ref, each.manifest)
+        for each in wanted
+        if each.ref in due or (each.ref.kind == "Secret" and _needs_keys(look, due))
+    ]
+    actions += [Delete(child.ref, child.uid) for child in surplus]
+    return Drift(tuple(actions), tuple(_events(look, [*due, *(each.ref for each in surplus)])))
+
+
+def _is_due(look: Look, wanted: Wanted) -> bool:
+    if wanted.ref.kind == "Secret":
+        return False
+    child = look.observed.children.get(wanted.ref)
+    if child is None:
+        return True
+    if wanted.once or not child.owned or child.deleting:
+        return False
+    return child.foreign is not None or _is_other(child, wanted)
+
+
+def _is_other(child: Child, wanted: Wanted) -> bool:
+    if child.applied != wanted.applied:
+        return True
+    # A job at rest has fewer, without an apply.
+    is_workload = child.ref.kind in WORKLOADS.values()
+    return is_workload and child.replicas != wanted.manifest["spec"]["replicas"]
+
+
+def _needs_keys(look: Look, due: set[Ref]) -> bool:
+    """The Secret is not watched: it goes along with what needs it."""
+    return any(ref.kind in WORKLOADS.values() for ref in due) or any(
+        pod.waiting == "CreateContainerConfigError" for pod in look.observed.pods
+    )
+
+
+def _events(look: Look, changed: Sequence[Ref]) -> Iterator[Event]:
+    if look.status.start_time is None or not changed:
+        return  # all of them are new
+    if look.generation != look.status.observed_generation:
+        told = ", ".join(f"{ref.kind} {ref.name}" for ref in sorted(changed))
+        yield normal(Told.UPDATED, f"generation {look.generation} of the spec: {told}")
+        return
+    if look.status.active_since is None:
+        return  # it goes on after a rest
+    for ref in sorted(changed):
+        child = look.observed.children.get(ref)
+        if child is None:
+            yield warning(Told.RESTORED, f"{ref.kind} {ref.name} was gone")
+        elif child.foreign:
+            yield warning(Told.RESTORED, f"{ref.kind} {ref.name} was changed by {child.foreign}")
