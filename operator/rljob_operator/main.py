@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 import time
 from typing import Any
 
@@ -28,6 +29,9 @@ _REQUEST_SECONDS = 60
 _STREAM_SECONDS = 290
 _DRAIN_SECONDS = 20.0  # for the passes that are under way; each is some requests long
 _DEAD_SECONDS = 60.0  # without a turn of the event loop
+# The API server takes objects of 10,000 levels, and JSON is read by recursion: whoever may create a
+# job could stop the operator with it. `rljob.api.review` refuses such a job in the end.
+_RECURSIONS = 30_000
 
 
 async def operate(settings: Settings) -> int:
@@ -39,6 +43,7 @@ async def operate(settings: Settings) -> int:
     Raises:
         UsageError: it can't run as it is set up.
     """
+    sys.setrecursionlimit(_RECURSIONS)
     operator = Operator(settings, await _configuration())
     try:
         return await operator.run()
