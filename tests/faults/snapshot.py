@@ -20,6 +20,7 @@ _TIMES = {
     "activeSince",
     "activeSeconds",
     "since",
+    "last",
 }
 _GIVEN = ("clusterIP", "clusterIPs", "volumeName")  # by the cluster, at random
 _COUNTS = ("replicas", "readyReplicas", "updatedReplicas", "availableReplicas")
@@ -77,8 +78,6 @@ class Snapshots:
 
     def _of_the_job(self, job: Manifest) -> Manifest:
         status = _without_times(job.get("status", {}))
-        if "failures" in status:
-            status["failures"]["seen"] = len(status["failures"].get("seen") or {})
         metadata = job["metadata"]
         return {
             "spec": job["spec"],
