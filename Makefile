@@ -72,9 +72,10 @@ define written
 $(2) > $(1).new || { rm -f $(1).new; exit 1; }; mv $(1).new $(1)
 endef
 
-generate: $(READY) ## Write crds/ and docs/manifest.md anew from rljob/api
+generate: $(READY) ## Write crds/, docs/manifest.md and docs/changes.md anew from rljob/api
 	$(call written,crds/rljob.dev_rljobs.yaml,$(BIN)/python -m rljob_operator.crd)
 	$(call written,docs/manifest.md,$(BIN)/python -m rljob.api.reference)
+	$(call written,docs/changes.md,$(BIN)/python -m rljob.api.change_reference)
 
 demo: $(READY) ## Train the sorting demo with SEED (default 1) into runs/demo; resumes what was stopped
 	@if grep -qs '"state": "succeeded"' $(RUN)/summary.json; then rm -rf $(RUN); fi

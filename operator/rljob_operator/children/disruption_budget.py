@@ -9,7 +9,7 @@ _UNAVAILABLE = {"trainer": 1, "rollout": "25%"}
 
 
 def disruption_budgets(subject: Subject) -> list[Wanted]:
-    """One for the trainer, one for the rollout."""
+    """One for the trainer, one for the rollout where it has pods of its own."""
     return [
         child(
             subject,
@@ -25,4 +25,5 @@ def disruption_budgets(subject: Subject) -> list[Wanted]:
             role=role,
         )
         for role, unavailable in _UNAVAILABLE.items()
+        if role == "trainer" or not subject.job.spec.colocate
     ]

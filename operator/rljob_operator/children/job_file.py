@@ -1,19 +1,17 @@
 """The job as its roles read it, in a ConfigMap."""
 
 import json
-from collections.abc import Container
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from rljob.api import RLJob
-from rljob.api.change import EFFECTS, Effect, effect
+from rljob.api.change import Effect, effect, is_divided
 from rljob_operator.children.wanted import Subject, Wanted, child, digest
 
 KEY = "job.json"
 DIRECTORY = "/etc/rljob"
 RUN_DIRECTORY = "/rljob/run"
 CODE_DIRECTORY = "/rljob/code"
-# Sections of the spec whose fields differ in what a change of them does.
-_DIVIDED = frozenset(name.partition(".")[0] for name in EFFECTS if "." in name)
 _READ: tuple[Effect, ...] = ("rollout", "trainer", "all", "immutable")
 
 
@@ -54,15 +52,33 @@ def reads(job: RLJob, role: Effect) -> str:
 
 def _projection(job: RLJob, effects: Container[Effect]) -> dict[str, Any]:
     """The fields of the spec whose change has one of the effects."""
-    spec = job.spec.model_dump(mode="json", by_alias=True)
+    return _kept(job.spec.model_dump(mode="json", by_alias=True), effects)
+
+
+def _kept(part: Mapping[str, Any], effects: Container[Effect], prefix: str = "") -> dict[str, Any]:
     kept: dict[str, Any] = {}
-    for section, value in spec.items():
-        if section in _DIVIDED:
-            kept[section] = {
-                name: inner
-                for name, inner in value.items()
-                if effect(f"{section}.{name}") in effects
-            }
-        elif effect(section) in effects:
-            kept[section] = value
+    for name, value in part.items():
+        field = f"{prefix}{name}"
+        if not is_divided(field):
+            if effect(field) in effects:
+                kept[name] = value
+        elif isinstance(value, list):
+            items = [_kept(item, effects, f"{field}[].") for item in value]
+            kept[name] = items if effect(field) in effects else _distinct(items)
+        else:
+            kept[name] = _kept(value, effects, f"{field}.")
     return kept
+
+
+def _distinct(items: Iterable[Any]) -> list[str]:
+    """What items say, whatever their number and order: the role reads no more of them than that."""
+    said = {json.dumps(_said(item), sort_keys=True) for item in items}
+    return sorted(said - {"{}"})
+
+
+def _said(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Without nulls, and parts that hold nothing else."""
+    said = {
+        name: _said(value) if isinstance(value, dict) else value for name, value in part.items()
+    }
+    return {name: value for name, value in said.items() if value not in (None, {})}

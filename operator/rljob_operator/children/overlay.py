@@ -1,6 +1,7 @@
 """Strategic merge of a user's overlay into a pod template, as `kubectl patch` does it.
 
-The merge keys are those of the core API's types (patchMergeKey in k8s.io/api/core/v1).
+The merge keys are those of the core API's types (patchMergeKey in k8s.io/api/core/v1). What makes
+no sense in an overlay is handed on as it is: the API server says what is wrong with it.
 """
 
 from collections.abc import Mapping
@@ -21,10 +22,13 @@ MERGE_KEYS = {
     "hostAliases": "ip",
     "topologySpreadConstraints": "topologyKey",
     "resourceClaims": "name",
+    "schedulingGates": "name",
 }
 _DIRECTIVE = "$patch"  # replace or delete
-# Of a volume, and of a variable's value, there is one source: another one takes its place.
-_ONE_SOURCE = {"volumes": "name", "env": "name"}
+_RETAIN = "$retainKeys"  # all other fields go
+# Of a volume, of a variable's value, of a claim there is one source. kubectl's result would have
+# two, which the API server refuses: here another one takes its place.
+_ONE_SOURCE = ("volumes", "env", "resourceClaims")
 
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,7 +36,10 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]
     if overlay.get(_DIRECTIVE) == "replace":
         return _plain(overlay)
     merged = dict(base)
-    for key, value in overlay.items():
+    retained = overlay.get(_RETAIN)
+    if isinstance(retained, list):
+        merged = {key: value for key, value in merged.items() if key in retained}
+    for key, value in _plain(overlay).items():
         if value is None:
             merged.pop(key, None)
         elif isinstance(value, Mapping):
@@ -41,7 +48,7 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]
             else:
                 here = merged.get(key)
                 merged[key] = merge(here if isinstance(here, Mapping) else {}, value)
-        elif isinstance(value, list) and key in MERGE_KEYS:
+        elif key in MERGE_KEYS and _are_mappings(value):
             merged[key] = _merge_items(key, merged.get(key) or [], value)
         else:
             merged[key] = value
@@ -49,20 +56,31 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _merge_items(name: str, base: list[Any], overlay: list[Any]) -> list[Any]:
-    if {_DIRECTIVE: "replace"} in overlay:
-        return [_plain(item) for item in overlay if item != {_DIRECTIVE: "replace"}]
+    if any(item.get(_DIRECTIVE) == "replace" for item in overlay):
+        base = []
     key = MERGE_KEYS[name]
-    merged = {item.get(key): item for item in base}
+    merged = {_place(item.get(key)): item for item in base}
     for item in overlay:
-        place = item.get(key)
-        if item.get(_DIRECTIVE) == "delete":
-            merged.pop(place, None)
-        elif name in _ONE_SOURCE and len(item) > 1:
-            merged[place] = merge({}, item)
-        else:
-            merged[place] = merge(merged.get(place, {}), item)
+        place = _place(item.get(key))
+        match item.get(_DIRECTIVE):
+            case "replace":
+                pass
+            case "delete":
+                merged.pop(place, None)
+            case _:
+                here = {} if name in _ONE_SOURCE and len(item) > 1 else merged.get(place, {})
+                merged[place] = merge(here, item)
     return list(merged.values())
 
 
+def _place(value: Any) -> Any:
+    """The value of a merge key; one that is no text or number is nobody's."""
+    return value if isinstance(value, str | int) else repr(value)
+
+
+def _are_mappings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
+
+
 def _plain(overlay: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in overlay.items() if key != _DIRECTIVE}
+    return {key: value for key, value in overlay.items() if key not in (_DIRECTIVE, _RETAIN)}

@@ -8,7 +8,8 @@ from rljob_operator import names
 from rljob_operator.children import job_file, rdma
 from rljob_operator.children.environment import environment
 from rljob_operator.children.overlay import merge
-from rljob_operator.children.pod_group import membership
+from rljob_operator.children.placement import placement
+from rljob_operator.children.pod_group import join
 from rljob_operator.children.wanted import Subject
 
 _USER = 65532  # nobody in particular; a user's overlay may name another
@@ -55,15 +56,9 @@ def template(subject: Subject, pod: RolePod) -> dict[str, Any]:
     spec = subject.job.spec
     adapters = spec.network.rdma if pod.computes else None
     labels = names.labels(subject.name, pod.role)
-    annotations = dict(pod.annotations)
-    if pod.computes:
-        group = membership(spec.gang.scheduler, subject.name)
-        labels |= group["labels"]
-        annotations |= group["annotations"]
-    if adapters is not None:
-        annotations |= rdma.annotations(adapters)
+    annotations = rdma.annotations(adapters) if adapters is not None else {}
     made: dict[str, Any] = {
-        "metadata": {"labels": labels, "annotations": annotations},
+        "metadata": {"labels": dict(labels), "annotations": annotations},
         "spec": {
             "serviceAccountName": subject.name,
             "automountServiceAccountToken": False,
@@ -83,9 +78,13 @@ def template(subject: Subject, pod: RolePod) -> dict[str, Any]:
     }
     if spec.image_pull_secrets:
         made["spec"]["imagePullSecrets"] = [{"name": name} for name in spec.image_pull_secrets]
-    if spec.gang.scheduler == "volcano":
-        made["spec"]["schedulerName"] = "volcano"
-    return merge(made, pod.overlay)
+    if pod.computes:
+        made["spec"] |= placement(subject, pod.role)
+        join(made, spec.gang.scheduler, subject.name, pod.role)
+    merged = merge(made, pod.overlay)
+    # By these the pods are found, and replaced where what they read has changed.
+    own = {"labels": labels, "annotations": pod.annotations}
+    return merge(merged, {"metadata": own})
 
 
 def http_probe(path: str, port: str, *, period: int, failures: int) -> dict[str, Any]:

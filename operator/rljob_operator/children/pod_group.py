@@ -1,5 +1,7 @@
 """The gang: trainer and the fewest rollouts, scheduled together or not at all."""
 
+from typing import Any
+
 from rljob.api import RLJob
 from rljob_operator.children.wanted import Subject, Wanted, child
 
@@ -9,10 +11,10 @@ _API_VERSIONS = {
     "volcano": "scheduling.volcano.sh/v1beta1",
     "coscheduling": "scheduling.x-k8s.io/v1alpha1",
 }
-_MEMBER: dict[str, tuple[str, str]] = {
-    "volcano": ("annotations", "scheduling.k8s.io/group-name"),
-    "coscheduling": ("labels", "scheduling.x-k8s.io/pod-group"),
-}
+_VOLCANO = "volcano"
+_VOLCANO_GROUP = "scheduling.k8s.io/group-name"
+_VOLCANO_TASK = "volcano.sh/task-spec"
+_COSCHEDULING_GROUP = "scheduling.x-k8s.io/pod-group"
 
 
 def pod_groups(subject: Subject) -> list[Wanted]:
@@ -21,8 +23,13 @@ def pod_groups(subject: Subject) -> list[Wanted]:
     if scheduler not in _API_VERSIONS or not subject.want.trainer:
         return []
     # Surplus rollouts come and go without it.
-    members = subject.job.spec.trainer.replicas + least_rollouts(subject.job)
-    body = {"spec": {"minMember": members}}
+    least = {"trainer": subject.want.trainer}
+    if subject.want.rollout:
+        least["rollout"] = min(subject.want.rollout, least_rollouts(subject.job))
+    spec: dict[str, Any] = {"minMember": sum(least.values())}
+    if scheduler == _VOLCANO:
+        spec["minTaskMember"] = least  # many rollouts don't make up for a trainer
+    body = {"spec": spec}
     return [child(subject, "PodGroup", _API_VERSIONS[scheduler], subject.name, body)]
 
 
@@ -35,10 +42,11 @@ def least_rollouts(job: RLJob) -> int:
     return rollout.autoscaling.min_replicas if autoscaled else rollout.replicas
 
 
-def membership(scheduler: str, job: str) -> dict[str, dict[str, str]]:
-    """What puts a pod into the group: `labels` and `annotations` of its template."""
-    found: dict[str, dict[str, str]] = {"labels": {}, "annotations": {}}
-    if scheduler in _MEMBER:
-        place, key = _MEMBER[scheduler]
-        found[place][key] = job
-    return found
+def join(made: dict[str, Any], scheduler: str, job: str, role: str) -> None:
+    """Puts a pod template, which is changed in place, into the group."""
+    match scheduler:
+        case "volcano":
+            made["spec"]["schedulerName"] = _VOLCANO
+            made["metadata"]["annotations"] |= {_VOLCANO_GROUP: job, _VOLCANO_TASK: role}
+        case "coscheduling":
+            made["metadata"]["labels"][_COSCHEDULING_GROUP] = job

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from rljob_operator import names
 from rljob_operator.children import job_file
-from rljob_operator.children.overlay import merge
+from rljob_operator.children.kueue import queue_labels
 from rljob_operator.children.pod import RolePod, http_probe, template
 from rljob_operator.children.wanted import Subject, Wanted, child
 
@@ -30,23 +30,13 @@ def rollout(subject: Subject) -> list[Wanted]:
             "template": _template(subject),
         }
     }
-    return [child(subject, "Deployment", "apps/v1", f"{subject.name}-{ROLE}", body, role=ROLE)]
+    name = f"{subject.name}-{ROLE}"
+    labels = queue_labels(subject)
+    return [child(subject, "Deployment", "apps/v1", name, body, role=ROLE, labels=labels)]
 
 
 def _template(subject: Subject) -> dict[str, Any]:
     spec = subject.job.spec.rollout
-    base = {
-        "spec": {
-            "topologySpreadConstraints": [
-                {
-                    "topologyKey": "kubernetes.io/hostname",
-                    "maxSkew": 1,
-                    "whenUnsatisfiable": "ScheduleAnyway",
-                    "labelSelector": {"matchLabels": names.selector(subject.name, ROLE)},
-                }
-            ]
-        }
-    }
     return template(
         subject,
         RolePod(
@@ -62,6 +52,6 @@ def _template(subject: Subject) -> dict[str, Any]:
             volumes=[{"name": "run", "emptyDir": {}}],
             mounts=[{"name": "run", "mountPath": job_file.RUN_DIRECTORY}],
             annotations={names.ANNOTATION_READS: job_file.reads(subject.job, ROLE)},
-            overlay=merge(base, spec.template),
+            overlay=spec.template,
         ),
     )

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from rljob_operator import names
 from rljob_operator.children import claim, job_file
+from rljob_operator.children.kueue import queue_labels
 from rljob_operator.children.pod import RolePod, http_probe, template
 from rljob_operator.children.wanted import Subject, Wanted, child
 
@@ -29,13 +30,27 @@ def trainer(subject: Subject) -> list[Wanted]:
             "serviceName": name,
             "replicas": subject.want.trainer,
             "podManagementPolicy": "Parallel",  # none of them is ready before all are there
+            # Nor do pods of two templates train with each other. A cluster that does not know the
+            # field replaces them one by one.
+            "updateStrategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxUnavailable": "100%"},
+            },
             "selector": {"matchLabels": selector},
             "template": _template(subject),
         }
     }
     return [
         child(subject, "Service", "v1", name, service, role=ROLE),
-        child(subject, "StatefulSet", "apps/v1", name, workload, role=ROLE),
+        child(
+            subject,
+            "StatefulSet",
+            "apps/v1",
+            name,
+            workload,
+            role=ROLE,
+            labels=queue_labels(subject),
+        ),
     ]
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from rljob.api import RLJob
@@ -75,6 +76,7 @@ def child(
     role: str | None = None,
     once: bool = False,
     outlives: bool = False,
+    labels: Mapping[str, str] = MappingProxyType({}),
 ) -> Wanted:
     """A child with its metadata.
 
@@ -87,11 +89,12 @@ def child(
         role: to which it belongs; None: to all.
         once: see Wanted.
         outlives: stays when the job is deleted.
+        labels: besides those of all children.
     """
     metadata: dict[str, Any] = {
         "name": name,
         "namespace": subject.job.metadata.namespace,
-        "labels": names.labels(subject.name, role),
+        "labels": {**labels, **names.labels(subject.name, role)},
     }
     if not outlives:
         metadata["ownerReferences"] = [

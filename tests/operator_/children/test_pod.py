@@ -1,37 +1,189 @@
-"""What the pods of all roles share."""
+"""The pods: resources, volumes, networks, places."""
 
 from typing import Any
 
 import pytest
 
-from rljob.api.review import review
-from rljob_operator.children import Want, children
-from tests.operator_.simulation import CLUSTER, a_job
+from rljob_operator import names
+from tests.operator_.children.subject import (
+    WORKLOADS,
+    a_job,
+    children_of,
+    container,
+    manifest,
+    minimal,
+    templates,
+    variables,
+)
+
+COMPUTING = ("trainer", "rollout")
+OTHERS = ("buffer", "router")
 
 
-def pods(**spec: Any) -> dict[str, dict[str, Any]]:
-    """The pod specs of a job's roles, by name of the workload."""
-    job, problems = review(a_job(**spec))
-    assert job is not None, problems
-    return {
-        child.ref.name: child.manifest["spec"]["template"]["spec"]
-        for child in children(job, "uid", Want(1, 1, 1, 1), CLUSTER)
-        if child.ref.kind in ("StatefulSet", "Deployment")
+def capabilities(job: Any, role: str) -> dict[str, Any]:
+    found: dict[str, Any] = container(job, role)["securityContext"]["capabilities"]
+    return found
+
+
+def test_gpus_are_those_of_the_spec() -> None:
+    job = minimal(trainer={"gpusPerReplica": 8}, rollout={"gpusPerReplica": 2})
+    assert container(job, "trainer")["resources"] == {"limits": {"nvidia.com/gpu": "8"}}
+    assert container(job, "rollout")["resources"] == {"limits": {"nvidia.com/gpu": "2"}}
+    for role in OTHERS:
+        assert "resources" not in container(job, role)
+    for role in WORKLOADS:
+        assert "resources" not in container(minimal(device="cpu"), role)
+
+
+def test_images_are_the_jobs_or_the_operators() -> None:
+    job = a_job(imagePullPolicy="Never")
+    for role, own, default in (
+        ("trainer", "trainer:2", "trainer:1"),
+        ("rollout", "rollout:2", "rollout:1"),
+        ("router", "rollout:2", "rollout:1"),
+        ("buffer", "trainer:1", "trainer:1"),
+    ):
+        assert container(job, role)["image"] == own
+        assert container(minimal(), role)["image"] == default
+        assert container(job, role)["imagePullPolicy"] == "Never"
+        assert templates(job)[role]["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+
+
+def test_rdma_reaches_the_pods_that_compute() -> None:
+    nccl = {"ibHca": "mlx5_0,mlx5_1", "gidIndex": 3, "environment": {"NCCL_DEBUG": "INFO"}}
+    adapters = {
+        "resource": "rdma/hca",
+        "count": 8,
+        "networks": ["rail-0", "team/rail-1"],
+        "nccl": nccl,
     }
+    job = minimal(network={"rdma": adapters})
+    expected = {"NCCL_IB_HCA": "mlx5_0,mlx5_1", "NCCL_IB_GID_INDEX": "3", "NCCL_DEBUG": "INFO"}
+    for role in COMPUTING:
+        assert container(job, role)["resources"]["limits"]["rdma/hca"] == "8"
+        assert expected.items() <= variables(job, role).items()
+        assert capabilities(job, role) == {"drop": ["ALL"], "add": ["IPC_LOCK"]}
+        annotations = templates(job)[role]["metadata"]["annotations"]
+        assert annotations["k8s.v1.cni.cncf.io/networks"] == "rail-0,team/rail-1"
+    for role in OTHERS:
+        assert "resources" not in container(job, role)
+        assert not any(name.startswith("NCCL") for name in variables(job, role))
+        assert capabilities(job, role) == {"drop": ["ALL"]}
+        assert "k8s.v1.cni.cncf.io/networks" not in templates(job)[role]["metadata"]["annotations"]
 
 
-ROLES = ("job-trainer", "job-rollout", "job-buffer", "job-router")
+def test_without_rdma_nothing_is_added() -> None:
+    for role in WORKLOADS:
+        assert capabilities(minimal(), role) == {"drop": ["ALL"]}
+        assert not any(name.startswith("NCCL") for name in variables(minimal(), role))
 
 
-@pytest.mark.parametrize("name", ROLES)
-def test_images_are_pulled_as_the_job_says(name: str) -> None:
-    pod = pods(imagePullPolicy="Always", imagePullSecrets=["registry", "mirror"])[name]
-    assert pod["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}]
-    assert [container["imagePullPolicy"] for container in pod["containers"]] == ["Always"]
+def test_shared_memory_is_not_the_64_mebibytes_of_the_runtime() -> None:
+    for role in COMPUTING:
+        volumes = {each["name"]: each for each in templates(minimal())[role]["spec"]["volumes"]}
+        mounts = {
+            each["mountPath"]: each["name"] for each in container(minimal(), role)["volumeMounts"]
+        }
+        assert volumes[mounts["/dev/shm"]]["emptyDir"] == {"medium": "Memory"}
 
 
-@pytest.mark.parametrize("name", ROLES)
-def test_without_a_word_images_are_pulled_as_kubernetes_has_it(name: str) -> None:
-    pod = pods()[name]
-    assert "imagePullSecrets" not in pod
-    assert "imagePullPolicy" not in pod["containers"][0]
+def test_volumes_of_the_job_are_mounted_where_it_computes() -> None:
+    job = minimal(
+        storage={
+            "run": {"claimName": "runs"},
+            "volumes": [
+                {"name": "sets", "claimName": "datasets", "mountPath": "/data", "readOnly": True}
+            ],
+        }
+    )
+    for role in COMPUTING:
+        volumes = {each["name"]: each for each in templates(job)[role]["spec"]["volumes"]}
+        mounts = {each["mountPath"]: each for each in container(job, role)["volumeMounts"]}
+        claim = volumes[mounts["/data"]["name"]]["persistentVolumeClaim"]
+        assert claim == {"claimName": "datasets", "readOnly": True}
+        assert mounts["/data"]["readOnly"]
+        # Only the trainer writes into the run directory.
+        run = volumes[mounts["/rljob/run"]["name"]]
+        assert ("persistentVolumeClaim" in run) == (role == "trainer")
+
+
+def test_every_mount_has_its_volume() -> None:
+    for role, template in templates(a_job()).items():
+        volumes = [each["name"] for each in template["spec"]["volumes"]]
+        mounts = [each["name"] for each in container(a_job(), role)["volumeMounts"]]
+        assert sorted(volumes) == sorted(mounts)
+
+
+def test_a_buffer_with_a_disk_of_its_own() -> None:
+    spec = manifest(minimal(buffer={"persistence": {"size": "20Gi"}}), "StatefulSet", "math-buffer")
+    (claim,) = spec["spec"]["volumeClaimTemplates"]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "20Gi"
+    assert spec["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == "Delete"
+    mounts = {
+        each["name"] for each in spec["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    }
+    assert claim["metadata"]["name"] in mounts
+
+
+def test_pods_have_no_rights() -> None:
+    assert not manifest(minimal(), "ServiceAccount", "math")["automountServiceAccountToken"]
+    for template in templates(a_job()).values():
+        assert template["spec"]["serviceAccountName"] == "math"
+        assert not template["spec"]["automountServiceAccountToken"]
+        for each in template["spec"]["containers"]:
+            assert each["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_the_trainers_pods_find_each_other_by_name() -> None:
+    service = manifest(minimal(), "Service", "math-trainer")["spec"]
+    workload = manifest(minimal(trainer={"replicas": 2}), "StatefulSet", "math-trainer")["spec"]
+    assert service["clusterIP"] == "None"
+    assert service["publishNotReadyAddresses"]
+    assert workload["serviceName"] == "math-trainer"
+    assert workload["podManagementPolicy"] == "Parallel"
+    assert workload["updateStrategy"]["rollingUpdate"] == {"maxUnavailable": "100%"}
+
+
+def test_rollouts_are_spread_over_nodes() -> None:
+    (spread,) = templates(minimal())["rollout"]["spec"]["topologySpreadConstraints"]
+    assert spread["topologyKey"] == "kubernetes.io/hostname"
+    assert spread["whenUnsatisfiable"] == "ScheduleAnyway"
+    assert spread["labelSelector"]["matchLabels"] == names.selector("math", "rollout")
+    assert "topologySpreadConstraints" not in templates(minimal())["trainer"]["spec"]
+
+
+@pytest.mark.parametrize(
+    "sections", [{"network": {"rdma": {"resource": "rdma/hca"}}}, {"trainer": {"replicas": 2}}]
+)
+def test_a_job_with_fast_links_prefers_one_zone(sections: dict[str, Any]) -> None:
+    for role in COMPUTING:
+        assert "affinity" not in templates(minimal())[role]["spec"]
+        affinity = templates(minimal(**sections))[role]["spec"]["affinity"]["podAffinity"]
+        (preferred,) = affinity["preferredDuringSchedulingIgnoredDuringExecution"]
+        term = preferred["podAffinityTerm"]
+        assert term["topologyKey"] == "topology.kubernetes.io/zone"
+        assert term["labelSelector"]["matchLabels"] == names.selector("math", "trainer")
+    for role in OTHERS:
+        assert "affinity" not in templates(minimal(**sections))[role]["spec"]
+
+
+def test_a_colocated_job_has_no_rollout_pods() -> None:
+    made = children_of(minimal(colocate=True))
+    assert WORKLOADS["rollout"] not in made
+    assert WORKLOADS["trainer"] in made
+
+
+def test_the_network_lets_only_the_job_and_who_reads_its_numbers_in() -> None:
+    policy = manifest(minimal(), "NetworkPolicy", "math")["spec"]
+    own = {"matchLabels": {names.LABEL_JOB: "math"}}
+    assert policy["podSelector"] == own
+    assert policy["policyTypes"] == ["Ingress"]
+    among, watchers = policy["ingress"]
+    assert among == {"from": [{"podSelector": own}]}
+    assert watchers["ports"] == [{"port": names.METRICS_PORT, "protocol": "TCP"}]
+    readers = [each["podSelector"]["matchLabels"] for each in watchers["from"]]
+    assert readers == [
+        {"app.kubernetes.io/name": "rljob-operator"},
+        {"app.kubernetes.io/name": "prometheus"},
+    ]
+    assert "egress" not in policy
