@@ -27,6 +27,7 @@ from rljob_operator.cache import Cache
 from rljob_operator.kind import EVENT, POD, RLJOB, Kind, kind_of, kinds_named
 from rljob_operator.merge_patch import merge_patch
 from rljob_operator.objects import Partial
+from rljob_operator.observed import Ref
 from rljob_operator.watch import UNREACHABLE, item_type
 
 log = structlog.get_logger()
@@ -59,8 +60,12 @@ class Applier:
         Raises:
             ApiError: the server refuses; what follows is left out.
         """
-        for action in decision.actions:
-            await self._act(manifest, action)
+        try:
+            for action in decision.actions:
+                await self._act(manifest, action)
+        except _TakenError as taken:
+            if self._cache.take(_key(manifest), taken.ref):
+                return  # the look that follows tells it
         if decision.status is not None:
             await self._tell(manifest, decision.status)
         for event in decision.events:
@@ -71,32 +76,8 @@ class Applier:
         match action:
             case Apply():
                 await self._apply(manifest, action)
-            case Scale():
-                (kind,) = kinds_named(action.ref.kind)
-                body = {"metadata": {"uid": action.uid}, "spec": {"replicas": action.replicas}}
-                with _gone_or_replaced():
-                    await self._write(
-                        "PATCH",
-                        kind,
-                        kind.path(namespace, action.ref.name),
-                        body,
-                        content_type=MERGE_PATCH,
-                        query={"fieldManager": names.MANAGER},
-                    )
             case Create():
-                kind = _kind(action.manifest)
-                try:
-                    await self._write(
-                        "POST",
-                        kind,
-                        kind.path(namespace),
-                        action.manifest,
-                        content_type=JSON,
-                        query={"fieldManager": names.MANAGER},
-                    )
-                except ApiError as error:
-                    if error.reason != "AlreadyExists":
-                        raise
+                await self._create(manifest, action)
             case Scale():
                 await self._scale(namespace, action)
             case Delete():
@@ -112,8 +93,6 @@ class Applier:
 
     async def _apply(self, job: Mapping[str, Any], action: Apply) -> None:
         kind = _kind(action.manifest)
-        metadata = job["metadata"]
-        namespace, key = metadata["namespace"], f"{metadata['namespace']}/{metadata['name']}"
         manifest = action.manifest
         if action.uid is not None:
             # No object has resource version 1: with it an apply creates, or is refused.
@@ -123,15 +102,31 @@ class Applier:
             await self._write(
                 "PATCH",
                 kind,
-                kind.path(namespace, action.ref.name),
+                kind.path(job["metadata"]["namespace"], action.ref.name),
                 manifest,
                 content_type=APPLY_PATCH,
                 query={"fieldManager": names.MANAGER, "force": "true"},
             )
         except ApiError as error:
-            if action.uid != "" or error.code != _CONFLICT:
-                raise
-            self._cache.take(key, action.ref)
+            if action.uid == "" and error.code == _CONFLICT:
+                raise _TakenError(action.ref) from error
+            raise
+
+    async def _create(self, job: Mapping[str, Any], action: Create) -> None:
+        kind = _kind(action.manifest)
+        try:
+            await self._write(
+                "POST",
+                kind,
+                kind.path(job["metadata"]["namespace"]),
+                action.manifest,
+                content_type=JSON,
+                query={"fieldManager": names.MANAGER},
+            )
+        except ApiError as error:
+            if error.reason == "AlreadyExists":
+                raise _TakenError(action.ref) from error
+            raise
 
     async def _write(
         self,
@@ -158,7 +153,7 @@ class Applier:
     async def _scale(self, namespace: str, action: Scale) -> None:
         (kind,) = kinds_named(action.ref.kind)
         body = {"metadata": {"uid": action.uid}, "spec": {"replicas": action.replicas}}
-        try:
+        with _gone_or_replaced():
             await self._write(
                 "PATCH",
                 kind,
@@ -167,10 +162,6 @@ class Applier:
                 content_type=MERGE_PATCH,
                 query={"fieldManager": names.MANAGER},
             )
-        except ApiError as error:
-            # As where it is deleted; what still has to be scaled is looked at again.
-            if error.code not in (_NOT_FOUND, _CONFLICT):
-                raise
 
     async def _delete(self, path: str, uid: str) -> None:
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
@@ -227,8 +218,7 @@ class Applier:
         except ApiError as error:
             if error.code != _NOT_FOUND:
                 raise
-            key = f"{metadata['namespace']}/{metadata['name']}"
-            self._cache.drop_job(key, metadata["uid"])
+            self._cache.drop_job(_key(manifest), metadata["uid"])
         else:
             self._cache.put_job(msgspec.json.decode(reply))
 
@@ -265,6 +255,14 @@ class Applier:
             log.warning("event.lost", job=metadata["name"], reason=event.reason, error=str(error))
 
 
+class _TakenError(Exception):
+    """An object is there that is not the job's, and has the name of a child."""
+
+    def __init__(self, ref: Ref) -> None:
+        super().__init__(f"{ref.kind} {ref.name}")
+        self.ref = ref
+
+
 @contextmanager
 def _gone_or_replaced() -> Iterator[None]:
     """It is no error that the object has gone, or that another has its name now."""
@@ -273,6 +271,10 @@ def _gone_or_replaced() -> Iterator[None]:
     except ApiError as error:
         if error.code not in (_NOT_FOUND, _CONFLICT):
             raise
+
+
+def _key(job: Mapping[str, Any]) -> str:
+    return f"{job['metadata']['namespace']}/{job['metadata']['name']}"
 
 
 def _kind(manifest: Mapping[str, Any]) -> Kind:

@@ -147,11 +147,18 @@ class Cache:
             if gone and _within(key, namespace):
                 self.drop_job(key, job.uid)
 
-    def take(self, key: str, ref: Ref) -> None:
-        """A child can't be made: an object of its name is there, which is not the job's."""
-        if ref not in self._taken.setdefault(key, set()):
-            self._taken[key].add(ref)
-            self._changed(key)
+    def take(self, key: str, ref: Ref) -> bool:
+        """A child can't be made: an object that is not the job's has its name.
+
+        Returns:
+            Whether that was not known; the job is looked at again then.
+        """
+        taken = self._taken.setdefault(key, set())
+        if ref in taken:
+            return False
+        taken.add(ref)
+        self._changed(key)
+        return True
 
     def applied(self, kind: Kind, item: Item) -> None:
         """The operator has just written this object, and the server said that it is so now."""

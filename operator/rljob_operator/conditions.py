@@ -18,7 +18,7 @@ def told(
 ) -> RLJobStatus:
     """The status with one condition as it is now; its time changes only where its value does."""
     value, reason, message = verdict
-    before = find(status, condition)
+    before = find(look.status, condition)
     since = look.now
     if before is not None and before.status == value:
         since = before.last_transition_time

@@ -38,13 +38,27 @@ def drift(look: Look, wanted: Sequence[Wanted]) -> Drift:
         for child in look.observed.children.values()
         if child.ref not in known and child.owned and not child.deleting
     ]
-    actions: list[Action] = [
-        Create(each.ref, each.manifest) if each.once else Apply(each.ref, each.manifest)
+    actions = [
+        _action(look, each)
         for each in wanted
         if each.ref in due or (each.ref.kind == "Secret" and _needs_keys(look, due))
     ]
     actions += [Delete(child.ref, child.uid) for child in surplus]
     return Drift(tuple(actions), tuple(_events(look, [*due, *(each.ref for each in surplus)])))
+
+
+def missing(look: Look, wanted: Sequence[Wanted]) -> list[Action]:
+    """What makes the children that could not be made so far, because their names are taken."""
+    return [_action(look, each) for each in wanted if each.ref in look.observed.taken]
+
+
+def _action(look: Look, wanted: Wanted) -> Action:
+    if wanted.once:
+        return Create(wanted.ref, wanted.manifest)
+    if wanted.ref.kind == "Secret":
+        return Apply(wanted.ref, wanted.manifest)  # its name is the job's alone
+    child = look.observed.children.get(wanted.ref)
+    return Apply(wanted.ref, wanted.manifest, uid=child.uid if child is not None else "")
 
 
 def _is_due(look: Look, wanted: Wanted) -> bool:

@@ -4,6 +4,7 @@ A ladder: each rung either ends the look or leaves the job to the next. A change
 seen leads to the next look; time alone does only where a decision says so.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -14,7 +15,7 @@ from rljob_operator import names
 from rljob_operator.action import Action, Decision, Delete, DeleteJob, Event, Finalizer
 from rljob_operator.children import Want, children
 from rljob_operator.conditions import Verdict, of_the_pods, told
-from rljob_operator.drift import drift
+from rljob_operator.drift import drift, missing
 from rljob_operator.events import changes, normal, warning
 from rljob_operator.observed import Observed, Ref
 from rljob_operator.policies import deadline, failure, rest, time_to_live
@@ -26,6 +27,7 @@ from rljob_operator.reason import Reason, Told
 from rljob_operator.state import Look, State, holds, look, with_job
 
 OURS = RLJobSpec.model_fields["managed_by"].default
+_TAKEN_LOOK = timedelta(minutes=1)  # whether a name is free now
 _WINDOW_LOOK = timedelta(seconds=15)  # autoscaling by rate goes by windows of time
 
 
@@ -100,7 +102,7 @@ def _refused(seen: Look, status: RLJobStatus) -> Decision:
     )
     if want == _NOTHING:
         return _decided(seen, status, ())
-    status = progressed(seen, status, seen.status.progress.rollouts)
+    status = progressed(seen, status, status.progress.rollouts)
     if finished(seen, None):
         return _succeeded(seen, status, want)
     return _decided(seen, _shown(seen, status, want), ())
@@ -118,7 +120,10 @@ def _accepted(state: State, status: RLJobStatus) -> Decision:
     wanted = children(state.job, state.uid, want, state.observed.cluster)
     against = obstacle(state, wanted)
     if against is not None:
-        return _refused(state, told(state, status, "Accepted", ("False", *against)))
+        refused = _refused(state, told(state, status, "Accepted", ("False", *against)))
+        # Objects that are not the job's are not watched: whether they have gone is tried.
+        tries = tuple(missing(state, wanted))
+        return replace(refused, actions=tries, requeue=_TAKEN_LOOK) if tries else refused
     status = told(state, status, "Suspended", ("False", Reason.ACTIVE, ""))
     failures = failure.count(state)
     update = {
@@ -248,7 +253,7 @@ def _shown(seen: Look, status: RLJobStatus, want: Want) -> RLJobStatus:
 
 
 def _phase(seen: Look, want: Want) -> Literal["Pending", "Starting", "Running"]:
-    if rest.at_rest(seen):
+    if all(pod.over for pod in seen.observed.pods):
         return "Pending"
     ready = want.trainer and seen.ready("trainer") >= want.trainer
     telling = seen.report.get("phase") in ("running", "evaluating", "finished")

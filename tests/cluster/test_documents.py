@@ -14,9 +14,8 @@ def test_kubectl_commands(control_plane: ControlPlane, rljobs: None) -> None:
     operator.start()
     try:
         for document, words in documented:
-            if "-w" in words:
-                words = [word for word in words if word != "-w"]  # would wait for ever
-            result = kubectl(control_plane.kubeconfig, *words, cwd=ROOT)
+            ending = [word for word in words if word != "-w"]  # that waits for ever
+            result = kubectl(control_plane.kubeconfig, *ending, cwd=ROOT)
             assert result.returncode == 0, f"{document.name}: {words}\n{result.stderr}"
     finally:
         operator.kill()

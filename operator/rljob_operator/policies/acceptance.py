@@ -44,6 +44,9 @@ def obstacle(look: Look, wanted: Sequence[Wanted]) -> tuple[Reason, str] | None:
             said = f"{each.ref.kind} of {kind.group} is not installed in this cluster"
             return Reason.KIND_MISSING, said
     for each in wanted:
+        if each.ref in look.observed.taken:
+            said = f"{each.ref.kind} {each.ref.name} is there already, and is not this job's"
+            return Reason.NAME_TAKEN, f"{said}; remove it, or give the job another name"
         child = look.observed.children.get(each.ref)
         if child is None or child.owned or each.once:
             continue
