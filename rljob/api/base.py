@@ -20,6 +20,7 @@ QUANTITY = r"^(0\.0*[1-9][0-9]*|[1-9][0-9]*(\.[0-9]+)?)([EPTGMK]i|[EPTGMk])?$"  
 NCCL_VARIABLE = r"^NCCL_[A-Z0-9_]+$"
 METRIC_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 DNS_LABEL = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+JOB_NAME = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"  # Services, whose names begin with it, need the letter
 DNS_SUBDOMAIN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
 DATA_KEY = r"^[A-Za-z0-9_.-]+$"
 CONTROLLER = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9._/-]+$"
@@ -34,6 +35,7 @@ PATTERN_WORDS = {
     QUANTITY: "a Kubernetes quantity above 0, e.g. 10Gi",
     METRIC_NAME: "letters, digits, '.', '_' and '-'",
     DNS_LABEL: "lower-case letters, digits and '-'",
+    JOB_NAME: "lower-case letters, digits and '-', a letter first",
     DNS_SUBDOMAIN: "a name of lower-case letters, digits, '-' and '.'",
     DATA_KEY: "letters, digits, '.', '_' and '-'",
     CONTROLLER: "a domain and a name, e.g. rljob.dev/operator",

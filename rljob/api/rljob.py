@@ -9,6 +9,7 @@ from rljob.api.base import (
     BY_NAME,
     CONTROLLER,
     DNS_LABEL,
+    JOB_NAME,
     LARGEST_INT,
     UNIQUE,
     ObjectName,
@@ -40,9 +41,9 @@ class ObjectMeta(Part):
     model_config = ConfigDict(extra="allow")
 
     name: str = Field(
-        pattern=DNS_LABEL,
+        pattern=JOB_NAME,
         max_length=40,  # child names add a suffix and must stay under 63
-        description="Name of the job: lower case, digits and dashes.",
+        description="Name of the job.",
     )
     namespace: str = Field(
         "default", pattern=DNS_LABEL, max_length=63, description="Namespace of the job."
