@@ -55,7 +55,6 @@ class Reports:
         if address is not None:
             self._addresses[key] = address
             self._again(key, 0.0)
-            self._wake.set()
 
     async def run(self) -> None:
         """Never ends."""
@@ -113,6 +112,7 @@ class Reports:
         self._last_turn += 1
         self._turns[key] = self._last_turn
         heapq.heappush(self._due, (time.monotonic() + pause, key, self._last_turn))
+        self._wake.set()  # it may be the only one
 
 
 async def _content(reply: aiohttp.ClientResponse) -> bytes:

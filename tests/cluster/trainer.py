@@ -20,6 +20,8 @@ class Trainer:
     def __init__(self) -> None:
         self.status: dict[str, Any] = {"phase": "starting"}
         self.reads = 0
+        self.answers = threading.Event()  # not while it is cleared
+        self.answers.set()
         self._server = self._listen()
         self.ip = str(self._server.server_address[0])
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -34,6 +36,7 @@ class Trainer:
         self.status = {**self.status, **status}
 
     def close(self) -> None:
+        self.answers.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -43,6 +46,7 @@ class Trainer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 trainer.reads += 1
+                trainer.answers.wait()
                 body = json.dumps(trainer.status).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
