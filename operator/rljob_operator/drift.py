@@ -81,8 +81,9 @@ def _is_other(child: Child, wanted: Wanted) -> bool:
 
 
 def _needs_keys(look: Look, due: set[Ref]) -> bool:
-    """The Secret is not watched: it goes along with what needs it."""
-    return any(ref.kind in WORKLOADS.values() for ref in due) or any(
+    """The Secret is not watched: it is applied with a workload that is made, or where it misses."""
+    made = due - look.observed.children.keys()
+    return any(ref.kind in WORKLOADS.values() for ref in made) or any(
         pod.waiting == "CreateContainerConfigError" for pod in look.observed.pods
     )
 
