@@ -1,6 +1,7 @@
-"""The CRD of RLJob in a control plane."""
+"""Custom resource definitions in a control plane: of RLJob, and of other projects."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.cluster.client import Client
@@ -8,28 +9,52 @@ from tests.cluster.client import Client
 FILE = Path(__file__).parents[2] / "crds" / "rljob.dev_rljobs.yaml"
 NAME = "rljobs.rljob.dev"
 RESOURCE = "rljob.dev/v1alpha1/rljobs"
+OTHERS = sorted((Path(__file__).parent / "crds").glob("*.yaml"))
+_CRDS = "apiextensions.k8s.io/v1/customresourcedefinitions"
 _SECONDS = 30
 
 
-def install(client: Client) -> None:
-    """Applies the checked-in CRD and waits until RLJobs can be made.
+def install(client: Client, *files: Path) -> None:
+    """Applies CRDs and waits until objects of their kinds can be made.
 
     Args:
         client: of one who may do everything, in any namespace.
+        files: the definitions; none: the checked-in one of RLJob.
 
     Raises:
-        TimeoutError: the API server does not take it in.
+        TimeoutError: the API server does not take one in.
     """
     everywhere = client.within("")
-    everywhere.apply_yaml(FILE.read_text())
+    for file in files or (FILE,):
+        (made,) = everywhere.apply_yaml(file.read_text())
+        name = made["metadata"]["name"]
+        _wait(lambda name=name: _is_established(everywhere, name), f"{name} is not established")
+
+
+def remove(client: Client, *files: Path) -> None:
+    """Takes CRDs away, with all objects of their kinds."""
+    everywhere = client.within("")
+    for file in files:
+        name = _name(file)
+        everywhere.delete(_CRDS, name)
+        _wait(lambda name=name: everywhere.find(_CRDS, name) is None, f"{name} is still there")
+
+
+def _name(file: Path) -> str:
+    """As controller-gen names the files: group_plural.yaml."""
+    group, _, plural = file.stem.partition("_")
+    return f"{plural}.{group}"
+
+
+def _wait(condition: Callable[[], bool], what: str) -> None:
     until = time.monotonic() + _SECONDS
-    while not _is_established(everywhere):
+    while not condition():
         if time.monotonic() > until:
-            raise TimeoutError(f"{NAME} is not established")
+            raise TimeoutError(what)
         time.sleep(0.05)
 
 
-def _is_established(client: Client) -> bool:
-    crd = client.get("apiextensions.k8s.io/v1/customresourcedefinitions", NAME)
+def _is_established(client: Client, name: str) -> bool:
+    crd = client.get(_CRDS, name)
     conditions = {c["type"]: c["status"] for c in crd.get("status", {}).get("conditions") or []}
     return conditions.get("Established") == "True"

@@ -26,9 +26,9 @@ MERGE_KEYS = {
 }
 _DIRECTIVE = "$patch"  # replace or delete
 _RETAIN = "$retainKeys"  # all other fields go
-# Of a volume, of a variable's value, of a claim there is one source. kubectl's result would have
-# two, which the API server refuses: here another one takes its place.
-_ONE_SOURCE = ("volumes", "env", "resourceClaims")
+# Of a volume, of a variable's value, of a claim there is one source. Where an overlay names another
+# one, kubectl's result has two, which the API server refuses: here it takes the place of the first.
+_ONE_SOURCE = ("volumes", "env", "resourceClaims", "valueFrom")
 
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,13 +46,23 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]
             if value.get(_DIRECTIVE) == "delete":
                 merged.pop(key, None)
             else:
-                here = merged.get(key)
-                merged[key] = merge(here if isinstance(here, Mapping) else {}, value)
+                merged[key] = _merge_part(key, merged.get(key), value)
         elif key in MERGE_KEYS and _are_mappings(value):
             merged[key] = _merge_items(key, merged.get(key) or [], value)
         else:
             merged[key] = value
     return merged
+
+
+def _merge_part(name: str, base: Any, overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """A field that is a mapping, or an item of the list that is the field."""
+    here = base if isinstance(base, Mapping) else {}
+    if name in _ONE_SOURCE:
+        key = MERGE_KEYS.get(name)
+        sources = {source for source in overlay if source != key and overlay[source] is not None}
+        if sources:
+            here = {field: here[field] for field in here if field in sources or field == key}
+    return merge(here, overlay)
 
 
 def _merge_items(name: str, base: list[Any], overlay: list[Any]) -> list[Any]:
@@ -68,8 +78,7 @@ def _merge_items(name: str, base: list[Any], overlay: list[Any]) -> list[Any]:
             case "delete":
                 merged.pop(place, None)
             case _:
-                here = {} if name in _ONE_SOURCE and len(item) > 1 else merged.get(place, {})
-                merged[place] = merge(here, item)
+                merged[place] = _merge_part(name, merged.get(place), item)
     return list(merged.values())
 
 

@@ -60,13 +60,21 @@ def test_tolerations_are_replaced_and_null_removes() -> None:
 
 def test_a_variable_and_a_volume_have_one_source() -> None:
     """Where kubectl would leave two, which the API server refuses."""
-    volume = {"name": "shm", "emptyDir": None, "hostPath": {"path": "/dev/shm"}}
+    volume = {"name": "shm", "hostPath": {"path": "/dev/shm"}}
     host = {"name": "RLJOB_HOST", "value": "127.0.0.1"}
+    name = {"name": "RLJOB_NAME", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}
     spec = overlaid(
-        {"spec": {"volumes": [volume], "containers": [{"name": "trainer", "env": [host]}]}}
+        {"spec": {"volumes": [volume], "containers": [{"name": "trainer", "env": [host, name]}]}}
     )["spec"]
-    assert {"name": "shm", "hostPath": {"path": "/dev/shm"}} in spec["volumes"]
+    assert volume in spec["volumes"]
     assert host in spec["containers"][0]["env"]
+    assert name in spec["containers"][0]["env"]
+
+
+def test_a_source_is_completed() -> None:
+    volume = {"name": "shm", "emptyDir": {"sizeLimit": "8Gi"}}
+    spec = overlaid({"spec": {"volumes": [volume]}})["spec"]
+    assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}} in spec["volumes"]
 
 
 def test_directives() -> None:
