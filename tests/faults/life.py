@@ -26,6 +26,7 @@ from tests.faults.snapshot import Snapshots
 JOB = "math"
 _PODS = "v1/pods"
 _TRAINER = f"{JOB}-trainer-0"
+_GOOD = ("Scheduled", "BufferReady", "TrainerReady", "RolloutReady", "WeightsInSync")
 _QUIET_SECONDS = 1.5  # without a write; the operator is at rest then
 _LONGEST_SECONDS = 60.0
 _LOOK_SECONDS = 0.25
@@ -216,7 +217,7 @@ def runs(world: World, rollouts: int) -> bool:
     return (
         status.get("phase") == "Running"
         and rollout.get("ready") == rollout.get("replicas") == rollouts
-        and all(_condition(status, name) == "True" for name in ("TrainerReady", "BufferReady"))
+        and all(_condition(status, name) == "True" for name in _GOOD)
     )
 
 

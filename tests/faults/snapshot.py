@@ -25,6 +25,7 @@ _TIMES = {
 _GIVEN = ("clusterIP", "clusterIPs", "volumeName")  # by the cluster, at random
 _COUNTS = ("replicas", "readyReplicas", "updatedReplicas", "availableReplicas")
 _VOLUME = re.compile(r"(pv|volume)\.")
+_SECRET_NAME = re.compile(r"-keys-[0-9a-f]{8}\b")
 _POD_NAME = re.compile(r"-(rollout|router)-[a-z0-9]+-[a-z0-9]{5}\b")
 
 
@@ -65,7 +66,8 @@ class Snapshots:
         text = json.dumps(found, indent=1, sort_keys=True)
         for word, stands in self._words.items():
             text = text.replace(word, stands)
-        plain: dict[str, Any] = json.loads(_POD_NAME.sub(r"-\1-*", text))
+        text = _SECRET_NAME.sub("-keys-UID", _POD_NAME.sub(r"-\1-*", text))
+        plain: dict[str, Any] = json.loads(text)
         plain["pods"].sort(key=json.dumps)
         return plain
 

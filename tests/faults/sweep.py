@@ -93,7 +93,12 @@ class Sweep:
                     follow(led, self._steps, self._known, case.seconds)
                 except (AssertionError, RuntimeError) as wrong:
                     log = led.operator.log.read_text()[-2000:]
-                    error = f"{wrong}\nlog: {log}\nwrites: {led.proxy.writes[-20:]}"
+                    state = "\n".join(
+                        line
+                        for line in led.operator.get("/metrics").splitlines()
+                        if line.startswith("rljob_operator_") and "bucket" not in line
+                    )
+                    error = f"{wrong}\n{log}\n{state}\nwrites: {led.proxy.writes[-20:]}"
                 writes, killed = len(led.proxy.writes), led.killed
         except (ApiError, OSError, httpx.HTTPError) as wrong:
             error = error or f"{type(wrong).__name__}: {wrong}"
