@@ -2,7 +2,8 @@
 
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -10,10 +11,12 @@ from tests.cluster import crd
 from tests.cluster.binaries import binaries, missing
 from tests.cluster.client import Client
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.jobs import Job
 from tests.cluster.operator import Operator, namespaced_rights
 from tests.cluster.trainer import Trainer
 
 _NODES = 4
+_SHARED = "shared"  # a namespace
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
@@ -64,8 +67,22 @@ def cluster(control_plane: ControlPlane) -> Iterator[Client]:
 @pytest.fixture
 def operator(control_plane: ControlPlane, cluster: Client, rljobs: None) -> Iterator[Operator]:
     """The operator, with the rights that it is shipped with, for the test's own namespace."""
-    config = namespaced_rights(control_plane, cluster.namespace)
-    process = Operator(control_plane, config, namespace=cluster.namespace)
+    with _operating(control_plane, cluster.namespace) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def shared_operator(control_plane: ControlPlane, rljobs: None) -> Iterator[Operator]:
+    """One for all tests that leave it as it is, in the namespace `shared`."""
+    metadata = {"name": _SHARED}
+    control_plane.client("").create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    with _operating(control_plane, _SHARED) as process:
+        yield process
+
+
+@contextmanager
+def _operating(plane: ControlPlane, namespace: str) -> Iterator[Operator]:
+    process = Operator(plane, namespaced_rights(plane, namespace), namespace=namespace)
     process.start()
     process.wait_until_leading()
     try:
@@ -73,6 +90,40 @@ def operator(control_plane: ControlPlane, cluster: Client, rljobs: None) -> Iter
         process.check()
     finally:
         process.kill()
+
+
+JobMaker = Callable[[str], Job]
+
+
+@pytest.fixture
+def new_job(control_plane: ControlPlane, shared_operator: Operator) -> Iterator[JobMaker]:
+    """Names jobs of the namespace `shared`, which a test may create; they are deleted after it."""
+    client = control_plane.client(_SHARED)
+    with _jobs(client) as make:
+        yield lambda name: make(f"{name}-{uuid.uuid4().hex[:4]}")
+    shared_operator.check()
+
+
+@pytest.fixture
+def own_job(cluster: Client) -> Iterator[JobMaker]:
+    """Names jobs of the test's own namespace, which it may create."""
+    with _jobs(cluster) as make:
+        yield make
+
+
+@contextmanager
+def _jobs(client: Client) -> Iterator[JobMaker]:
+    made: list[Job] = []
+
+    def make(name: str) -> Job:
+        made.append(Job(client, name, Trainer()))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for job in made:
+            job.close()
 
 
 @pytest.fixture

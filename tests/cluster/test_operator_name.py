@@ -5,7 +5,7 @@ from typing import Any
 from tests.cluster.client import Client, Manifest
 from tests.cluster.crd import RESOURCE
 from tests.cluster.operator import Operator
-from tests.cluster.test_operator import a_job, eventually
+from tests.cluster.jobs import a_job, eventually
 
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
 OTHERS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
