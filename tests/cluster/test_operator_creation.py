@@ -1,7 +1,5 @@
 """What the operator makes of a new job, and that it then leaves it alone."""
 
-from typing import Any
-
 from tests.cluster import jobs
 from tests.cluster.client import Client, Manifest
 from tests.cluster.crd import RESOURCE

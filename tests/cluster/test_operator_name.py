@@ -4,8 +4,8 @@ from typing import Any
 
 from tests.cluster.client import Client, Manifest
 from tests.cluster.crd import RESOURCE
-from tests.cluster.operator import Operator
 from tests.cluster.jobs import a_job, eventually
+from tests.cluster.operator import Operator
 
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
 OTHERS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
