@@ -4,6 +4,7 @@ from typing import Literal
 
 from rljob.api.status import Condition, ConditionType, RLJobStatus
 from rljob_operator.children import Want
+from rljob_operator.policies.progress import count
 from rljob_operator.reason import Reason
 from rljob_operator.state import WORKLOADS, Look, find
 from rljob_operator.words import trouble
@@ -96,8 +97,8 @@ def _weights(look: Look, want: Want) -> Verdict | None:
     """None: it stays as it was told; a report is missing while the trainer is there."""
     if not want.trainer:
         return "False", Reason.AT_REST, "no engines are wanted"
-    engines, version = look.report.get("engines"), look.report.get("weight_version")
-    if not isinstance(engines, int) or not isinstance(version, int):
+    engines, version = count(look.report, "engines"), count(look.report, "weight_version")
+    if engines is None or version is None:
         known = find(look.status, "WeightsInSync")
         if look.ready("trainer") and not look.report and known is not None:
             return None

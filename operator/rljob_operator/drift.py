@@ -41,7 +41,7 @@ def drift(look: Look, wanted: Sequence[Wanted]) -> Drift:
     actions = [
         _action(look, each)
         for each in wanted
-        if each.ref in due or (each.ref.kind == "Secret" and _needs_keys(look, due))
+        if each.ref in due or (each.ref.kind == "Secret" and _is_asked_for(look, each.ref, due))
     ]
     actions += [Delete(child.ref, child.uid) for child in surplus]
     return Drift(tuple(actions), tuple(_events(look, [*due, *(each.ref for each in surplus)])))
@@ -80,11 +80,12 @@ def _is_other(child: Child, wanted: Wanted) -> bool:
     return is_workload and child.replicas != wanted.manifest["spec"]["replicas"]
 
 
-def _needs_keys(look: Look, due: set[Ref]) -> bool:
+def _is_asked_for(look: Look, secret: Ref, due: set[Ref]) -> bool:
     """The Secret is not watched: it is applied with a workload that is made, or where it misses."""
     made = due - look.observed.children.keys()
     return any(ref.kind in WORKLOADS.values() for ref in made) or any(
-        pod.waiting == "CreateContainerConfigError" for pod in look.observed.pods
+        pod.waiting == "CreateContainerConfigError" and secret.name in pod.trouble
+        for pod in look.observed.pods
     )
 
 

@@ -45,7 +45,7 @@ class Living:
 
     def create(self) -> None:
         """Makes it, and returns when its children are there."""
-        self.client.create(
+        made = self.client.create(
             {
                 "apiVersion": RLJOB.api_version,
                 "kind": RLJOB.name,
@@ -53,7 +53,9 @@ class Living:
                 "spec": self.spec,
             }
         )
-        assert self._accepted() == ("True", "")
+        self.spec = made["spec"]  # with its defaults
+        accepted = self._accepted()
+        assert accepted[0] == "True", accepted[1]
         self._wait(lambda: not self._missing(), lambda: f"{self.name}: {self._missing()}")
 
     def try_out(self, changes: Sequence[Change]) -> None:
@@ -66,7 +68,8 @@ class Living:
         for change in changes:
             self._try(change)
         self._set(self.spec)
-        assert self._accepted() == ("True", ""), f"set back: {self._accepted()}"
+        accepted = self._accepted()
+        assert accepted[0] == "True", f"{changes[-1]}, set back: {accepted[1]}"
         self._wait(
             lambda: self._children() == before,
             lambda: f"{changes[-1]}, set back: {_difference(before, self._children())}",
@@ -78,15 +81,16 @@ class Living:
         self._wait(lambda: not self._missing(), lambda: f"{self.name}: {self._missing()}")
 
     def _try(self, change: Change) -> None:
-        path = change.path.replace("[]", "")
         immutable = effect(change.path) == "immutable"
-        name = path.rsplit(".", 1)[-1]
+        # Where a part is given or taken away with its only field, the part is named.
+        parts = change.path.replace("[]", "").split(".")[-2:]
         before = self._children()
         try:
             self._set(changed(self.spec, change))
         except ApiError as error:
             assert error.code in _REFUSED, f"{change}: {error}"
-            assert name in error.message, f"{change}: refused without its name: {error.message}"
+            named = any(part in error.message for part in parts)
+            assert named, f"{change}: refused without its name: {error.message}"
             assert immutable or change.kind != "other", f"{change}: refused: {error.message}"
             assert self._children() == before, f"{change}: refused, and children change"
             self.fates["refused by the API server"] += 1
@@ -94,7 +98,7 @@ class Living:
         assert not immutable, f"{change}: not refused"
         accepted, message = self._accepted()
         if accepted == "False":
-            assert name in message, f"{change}: not accepted without its name: {message}"
+            assert parts[-1] in message, f"{change}: not accepted without its name: {message}"
             now = self._children()
             assert now == before, f"{change}: not accepted, yet {_difference(before, now)}"
             self.fates["not accepted by the operator"] += 1

@@ -152,7 +152,7 @@ class Misused:
         living.create()
         for path in paths:
             try:
-                living.try_out(tries(path, spec))
+                living.try_out(tries(path, living.spec))
             except AssertionError as error:
                 wrong.append(str(error))
                 living.restore()

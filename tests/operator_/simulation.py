@@ -5,11 +5,13 @@ tests under tests/cluster run against the real ones.
 """
 
 import copy
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rljob.api.status import RLJobStatus
 from rljob_operator import names
 from rljob_operator.action import (
     Action,
@@ -25,9 +27,22 @@ from rljob_operator.action import (
 )
 from rljob_operator.children.wanted import digest
 from rljob_operator.observed import Child, Cluster, Observed, Pod, Ref, Report, Termination
+from rljob_operator.reason import REASONS, Reason, Told
 from rljob_operator.reconcile import reconcile
 from rljob_operator.state import WORKLOADS
 
+RUNNING = {
+    "phase": "running",
+    "rollout": 3,
+    "rollouts": 10,
+    "reward": 0.5,
+    "engines": 2,
+    "weight_version": 3,
+    "waiting": 4,
+    "leased": 2,
+    "ready": 1,
+}
+FINISHED = {"phase": "finished", "rollout": 10, "rollouts": 10, "reward": 0.96}
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CLUSTER = Cluster(
     kinds=frozenset({"scheduling.volcano.sh/PodGroup"}),
@@ -112,6 +127,16 @@ class Simulation:
         found = [each for each in self.status.get("conditions", []) if each["type"] == name]
         return found[0] if found else {}
 
+    def role(self, role: str) -> list[str]:
+        """Names of the role's pods."""
+        return sorted(name for name, pod in self.pods.items() if pod.role == role)
+
+    def told(self) -> list[str]:
+        """Reasons of the events since the last time."""
+        reasons = [event.reason for event in self.events]
+        self.events.clear()
+        return reasons
+
     def replicas(self, role: str) -> int:
         """That the role's workload has."""
         return sum(
@@ -122,7 +147,12 @@ class Simulation:
 
     def look(self) -> Decision:
         """One look, and what follows from it."""
-        decision = reconcile(self.observed, self.now)
+        return self.look_at(self.observed)
+
+    def look_at(self, observed: Observed) -> Decision:
+        """The same, where something else is seen."""
+        decision = reconcile(observed, self.now)
+        check(decision)
         for action in decision.actions:
             self._perform(action)
         if decision.status is not None and self.manifest is not None:
@@ -135,9 +165,10 @@ class Simulation:
     def settle(self, most: int = 12) -> "Simulation":
         """Looks until a look leads to no action and no other status."""
         for _ in range(most):
-            before = copy.deepcopy(self.manifest)
+            before = copy.deepcopy((self.manifest, self.children, self.pods))
             decision = self.look()
-            if self.manifest is None or (not decision.actions and self.manifest == before):
+            after = (self.manifest, self.children, self.pods)
+            if self.manifest is None or (not decision.actions and after == before):
                 return self
         raise AssertionError(f"not at rest after {most} looks: {decision}")
 
@@ -201,7 +232,7 @@ class Simulation:
 
     def _controllers(self) -> None:
         for ref, child in self.children.items():
-            if ref.kind not in WORKLOADS.values():
+            if ref.kind not in WORKLOADS.values() or not child.owned:
                 continue
             role = ref.name.removeprefix("job-")
             alive = [(name, pod) for name, pod in self.pods.items() if not pod.over]
@@ -228,6 +259,25 @@ class Simulation:
             self._made += 1
             new = replace(old[-1], revision=workload.revision, uid=f"uid-{self._made}")
             self.pods[new.name] = new
+
+
+def running(**spec: Any) -> Simulation:
+    """A job under way."""
+    job = Simulation(a_job(**spec)).settle()
+    job.report = dict(RUNNING)
+    return job.settle()
+
+
+def check(decision: Decision) -> None:
+    """Whatever is told stands in the lists of reasons, and the API server would take it."""
+    for event in decision.events:
+        assert event.reason in {*Reason, *Told}, event
+        assert event.message, event
+    if decision.status is None:
+        return
+    json.dumps(decision.status, allow_nan=False)
+    for each in RLJobStatus.model_validate(decision.status).conditions:
+        assert each.reason in REASONS[each.type].get(each.status, ()), each
 
 
 def _without_null(value: Any) -> Any:

@@ -10,27 +10,32 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from rljob.errors import EXIT_USAGE
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.server import StatusServer
+from rljob_trainer.peers import Peers
 
-# Pods come as the cluster has room for them; those that are there wait for the others.
-_MEET_SECONDS = 24 * 3600
+_MEET_SECONDS = 300  # for torchrun's agents, once all launchers are there
 # From SIGTERM to SIGKILL for a step and a checkpoint; whoever sent the former may have less
 # patience, and then kills this process with its ranks.
 _STOP_SECONDS = 3600
 
 
-def launch(environment: RoleEnvironment) -> int:
+def launch(environment: RoleEnvironment, rank: str = "rljob_trainer.rank") -> int:
     """Runs the ranks and returns the exit code of the role.
 
     torchrun's own command line ends with 1 whatever its ranks ended with; a usage error must come
     through as such, because no restart can cure it.
+
+    Args:
+        environment: of this pod.
+        rank: module that each process runs.
     """
     job = environment.job()
     if environment.replica > 0:
         # Rank 0 has a server of its own, in the first pod; a probe asks every pod.
         StatusServer(environment.host, environment.metrics_port, CollectorRegistry(), dict).start()
+    replicas = job.spec.trainer.replicas
     config = LaunchConfig(
-        min_nodes=job.spec.trainer.replicas,
-        max_nodes=job.spec.trainer.replicas,
+        min_nodes=replicas,
+        max_nodes=replicas,
         nproc_per_node=job.spec.trainer.gpus_per_replica,
         run_id=job.key.replace("/", "-"),
         role="trainer",
@@ -42,9 +47,14 @@ def launch(environment: RoleEnvironment) -> int:
         max_restarts=0,
         shutdown_timeout=_STOP_SECONDS,
         monitor_interval=0.1,
+        signals_to_handle="SIGHUP,SIGQUIT",  # the others are the peers'
     )
+    peers = Peers(environment.rendezvous, environment.replica, replicas)
     try:
-        elastic_launch(config, sys.executable)("-m", "rljob_trainer.rank")
+        peers.listen()
+        peers.meet()
+        with peers.watched():
+            elastic_launch(config, sys.executable)("-m", rank)
     except ChildFailedError as error:
         codes = [failure.exitcode for failure in error.failures.values()]
         return EXIT_USAGE if EXIT_USAGE in codes else 1

@@ -1,6 +1,5 @@
 """How far the trainer is, as it says itself."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +7,7 @@ from rljob.api.base import LARGEST_INT
 from rljob.api.status import BufferStatus, Progress, RLJobStatus, WeightsStatus
 from rljob_operator.state import Look
 
-_LARGEST = 1e100  # no mean reward is
+_LARGEST = 1e100  # no mean reward is beyond it
 
 
 def progressed(look: Look, status: RLJobStatus, rollouts: int) -> RLJobStatus:
@@ -74,4 +73,4 @@ def _number(body: Mapping[str, Any], name: str) -> float | None:
     value = body.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) and abs(value) <= _LARGEST else None
+    return float(value) if abs(value) <= _LARGEST else None  # nor is one that is not finite

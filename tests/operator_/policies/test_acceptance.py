@@ -1,0 +1,95 @@
+"""Whether a job can be run as it is written, where it is."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rljob_operator.action import Apply
+from rljob_operator.observed import Child, Ref
+from tests.operator_.simulation import Simulation, a_job, running
+
+DEPLOYMENT = Ref("Deployment", "job-rollout")
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "message"),
+    [
+        ({"schedule": {"rollouts": 0}}, "Invalid", "spec.schedule.rollouts: found 0, allowed"),
+        ({"model": {"checkpoint": "tiny"}}, "Invalid", "spec.model.checkpoint: found"),
+        ({"algorithm": {"estimator": "gspo"}}, "Unsupported", "spec.algorithm.estimator"),
+        ({"gang": {"scheduler": "coscheduling"}}, "KindMissing", "scheduling.x-k8s.io"),
+    ],
+)
+def test_a_job_that_cannot_run_says_why(spec: dict[str, Any], reason: str, message: str) -> None:
+    job = Simulation(a_job(**spec)).settle()
+    accepted = job.condition("Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", reason)
+    assert message in accepted["message"]
+    assert job.children == {}
+    assert job.status["phase"] == "Pending"
+    assert [(event.type, event.reason) for event in job.events] == [("Warning", reason)]
+
+
+def test_all_problems_are_told_at_once() -> None:
+    spec = {"schedule": {"rollouts": 0, "saveInterval": -1}}
+    message = Simulation(a_job(**spec)).settle().condition("Accepted")["message"]
+    assert len(message.splitlines()) == 2
+
+
+def test_a_capability_beyond_the_restricted_standard_is_told() -> None:
+    job = Simulation(a_job(network={"rdma": {"resource": "rdma/hca"}})).settle()
+    accepted = job.condition("Accepted")
+    assert accepted["status"] == "True"
+    assert "IPC_LOCK" in accepted["message"]
+
+
+def foreign(owner: str = "", **changes: Any) -> Child:
+    child = Child(DEPLOYMENT, "uid-theirs", owned=False, deleting=False, applied="", owner=owner)
+    return replace(child, **changes)
+
+
+@pytest.mark.parametrize("owner", ["", "Release mine", "RLJob another"])
+def test_a_name_that_is_taken_holds_the_job(owner: str) -> None:
+    job = Simulation(a_job())
+    job.children[DEPLOYMENT] = foreign(owner)
+    job.settle()
+    accepted = job.condition("Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "NameTaken")
+    assert "Deployment job-rollout" in accepted["message"]
+    assert list(job.children) == [DEPLOYMENT]
+    del job.children[DEPLOYMENT]
+    assert job.settle().status["phase"] == "Starting"
+
+
+@pytest.mark.parametrize("child", [foreign("RLJob job"), foreign(deleting=True)])
+def test_what_an_earlier_job_of_this_name_left_goes_by_itself(child: Child) -> None:
+    job = Simulation(a_job())
+    job.children[DEPLOYMENT] = child
+    job.settle()
+    assert job.condition("Accepted")["status"] == "True"
+    assert job.children[DEPLOYMENT] == child
+    del job.children[DEPLOYMENT]
+    assert job.settle().replicas("rollout") == 2
+
+
+def test_a_child_that_is_taken_away_from_a_job_that_runs_leaves_the_rest_as_it_is() -> None:
+    job = running()
+    job.children[DEPLOYMENT] = replace(job.children[DEPLOYMENT], owned=False)
+    del job.children[Ref("Service", "job-trainer")]
+    decision = job.settle().look()
+    assert decision.actions == ()
+    assert job.condition("Accepted")["reason"] == "NameTaken"
+    assert job.status["phase"] == "Running"
+
+
+def test_a_name_that_was_found_taken_is_tried_again() -> None:
+    """Objects without the job's label are not watched."""
+    observed = replace(Simulation(a_job()).observed, taken=frozenset({DEPLOYMENT}))
+    job = Simulation(a_job())
+    decision = job.look_at(observed)
+    assert job.condition("Accepted")["reason"] == "NameTaken"
+    (tried,) = decision.actions
+    assert isinstance(tried, Apply)
+    assert (tried.ref, tried.uid) == (DEPLOYMENT, "")
+    assert decision.requeue is not None

@@ -1,0 +1,186 @@
+"""The other pods of the trainer: they begin, stop and fail together.
+
+Ranks wait for each other in collectives, where they neither see a signal nor, for a long time, that
+a machine is gone. So the launchers keep an eye on each other, over a store in the first pod:
+
+- None starts its ranks before all are there.
+- A stop that one is asked for is a stop of all: only together can the ranks save a checkpoint.
+- Where one has failed, or has not been heard of for a minute, the ranks of all are ended.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+
+import structlog
+from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]
+from torch.distributed.elastic.multiprocessing.api import SignalException
+
+from rljob.telemetry.role import write_reason
+
+log = structlog.get_logger()
+
+_LOOK_SECONDS = 0.5
+_CONNECT_SECONDS = 5.0  # a signal is seen between two attempts
+_LOST_SECONDS = 60.0  # without a word
+_LAST_WORDS_SECONDS = 5.0  # for ranks that fail by themselves: they know the reason better
+_END_SECONDS = 30.0  # for this process, once its ranks are gone
+# Keys of the store, with the number of a pod as their value.
+_STARTED, _STOPPED, _LOST = "started", "stopped", "lost"
+
+
+class Peers:
+    """One launcher's view of the others; alone, it only takes the signals."""
+
+    def __init__(self, endpoint: str, replica: int, replicas: int) -> None:
+        """
+        Args:
+            endpoint: host:port in the first pod, where torchrun's agents meet, too.
+            replica: number of this pod, from 0.
+            replicas: how many there are.
+        """
+        host, _, port = endpoint.rpartition(":")
+        self._host, self._port = host, int(port)
+        self._replica = replica
+        self._others = [number for number in range(replicas) if number != replica]
+        self._store: TCPStore | None = None
+        self._over = threading.Event()
+        self._stopping = False  # a plain flag: its setter interrupts the main thread anywhere
+
+    def listen(self) -> None:
+        """From now on SIGTERM and SIGINT raise SignalException, once. Main thread only."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def meet(self) -> None:
+        """Returns when all are there."""
+        if not self._others:
+            return
+        log.info("peers.waiting", pods=self._others)
+        store = self._store = self._join()
+        store.set_timeout(timedelta(seconds=_LOST_SECONDS))
+        try:
+            while not store.check([_joined(number) for number in self._others]):
+                time.sleep(_LOOK_SECONDS)
+        except SignalException:
+            store.delete_key(_joined(self._replica))
+            raise
+        store.set(_STARTED, str(self._replica))
+        log.info("peers.met")
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """While the ranks run; the others are told how that ended."""
+        if self._store is None:
+            yield
+            return
+        threading.Thread(target=self._watch, args=(self._store,), daemon=True).start()
+        word = _LOST
+        try:
+            yield
+            word = _left(self._replica)
+        except SignalException:
+            word = _left(self._replica)
+            raise
+        finally:
+            self._over.set()
+            with suppress(DistError):  # the first pod is gone: nobody is left to hear it
+                self._store.set(word, str(self._replica))
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if not self._stopping:
+            self._stopping = True
+            raise SignalException(f"got signal {number}", signal.Signals(number))
+
+    def _join(self) -> TCPStore:
+        """The store with this pod in it; never that of earlier ranks, which come to their end."""
+        while True:
+            store = self._connect()
+            if not store.check([_STARTED]):
+                store.set(_joined(self._replica), "")
+                return store
+            if store.check([_joined(self._replica)]) and not store.check([_STOPPED]):
+                # This one has been there, and ended unseen.
+                store.set(_LOST, str(self._replica))
+            del store
+            time.sleep(_LOOK_SECONDS)
+
+    def _connect(self) -> TCPStore:
+        while True:
+            try:
+                return TCPStore(
+                    self._host,
+                    self._port,
+                    is_master=self._replica == 0,
+                    timeout=timedelta(seconds=_CONNECT_SECONDS),
+                    wait_for_workers=False,
+                    multi_tenant=True,  # torchrun's agent has its store at this port
+                )
+            except DistError:
+                if self._replica == 0:
+                    raise
+                time.sleep(_LOOK_SECONDS)
+
+    def _watch(self, store: TCPStore) -> None:
+        heard = {number: (-1, time.monotonic()) for number in self._others}
+        while not self._over.wait(_LOOK_SECONDS):
+            try:
+                store.add(_alive(self._replica), 1)
+                if self._stopping:
+                    store.set(_STOPPED, str(self._replica))
+                elif store.check([_STOPPED]):
+                    log.info("peers.stopped", pod=store.get(_STOPPED).decode())
+                    os.kill(os.getpid(), signal.SIGTERM)
+                if self._replica == 0:
+                    self._listen_to_others(store, heard)
+                lost = store.get(_LOST).decode() if store.check([_LOST]) else None
+            except DistError:
+                lost = None if self._stopping else "0"
+            if lost is not None:
+                self._end(f"the trainer's pod {lost} has ended, or does not answer")
+                return
+
+    def _listen_to_others(self, store: TCPStore, heard: dict[int, tuple[int, float]]) -> None:
+        """Tells of one that is lost; `heard` has the last beat of each, and when it came."""
+        for number in self._others:
+            beat = store.add(_alive(number), 0)
+            if beat != heard[number][0] or store.check([_left(number)]):
+                heard[number] = (beat, time.monotonic())
+            elif time.monotonic() - heard[number][1] > _LOST_SECONDS:
+                store.set(_LOST, str(number))
+
+    def _end(self, reason: str) -> None:
+        """Ends the ranks, and then, where that does not end it, this process."""
+        if self._over.wait(_LAST_WORDS_SECONDS):
+            return
+        log.error("peers.lost", message=reason)
+        write_reason(reason)
+        for pid in _children():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not self._over.wait(_END_SECONDS):
+            os._exit(1)
+
+
+def _joined(replica: int) -> str:
+    return f"joined/{replica}"
+
+
+def _alive(replica: int) -> str:
+    return f"alive/{replica}"
+
+
+def _left(replica: int) -> str:
+    return f"left/{replica}"
+
+
+def _children() -> list[int]:
+    """The processes that this one has started, which are its ranks."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    return [int(pid) for task in tasks for pid in task.read_text().split()]
