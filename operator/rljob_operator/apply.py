@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,7 +29,7 @@ from rljob_operator.kind import EVENT, POD, RLJOB, Kind, kind_of, kinds_named
 from rljob_operator.merge_patch import merge_patch
 from rljob_operator.objects import Partial
 from rljob_operator.observed import Ref
-from rljob_operator.watch import UNREACHABLE, item_type
+from rljob_operator.watch import UNREACHABLE, item_type, pages
 
 log = structlog.get_logger()
 _CONTROLLER = "rljob.dev/operator"
@@ -108,9 +109,22 @@ class Applier:
                 query={"fieldManager": names.MANAGER, "force": "true"},
             )
         except ApiError as error:
-            if action.uid == "" and error.code == _CONFLICT:
+            if action.uid != "" or error.code != _CONFLICT:
+                raise
+            uid = await self._uid_of_own(job, kind, action.ref)
+            if not uid:
                 raise _TakenError(action.ref) from error
-            raise
+            await self._apply(job, replace(action, uid=uid))
+
+    async def _uid_of_own(self, job: Mapping[str, Any], kind: Kind, ref: Ref) -> str:
+        """Of a child of the job that no watch told of: too new, or without its label; "": none."""
+        metadata = job["metadata"]
+        selector = {"fieldSelector": f"metadata.name={ref.name}"}
+        async for page, _ in pages(self._api, kind, metadata["namespace"], Partial, selector):
+            for item in page:
+                if item.metadata.controller.uid == metadata["uid"]:
+                    return item.metadata.uid
+        return ""
 
     async def _create(self, job: Mapping[str, Any], action: Create) -> None:
         kind = _kind(action.manifest)

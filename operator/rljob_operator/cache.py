@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from rljob_operator.foreign import last_writer, own_fields
-from rljob_operator.kind import POD, Kind
+from rljob_operator.kind import POD, RLJOB, Kind
 from rljob_operator.objects import JobStatus, Metadata, Partial, PodObject, Workload, child, pod
 from rljob_operator.observed import Child, Cluster, Observed, Pod, Ref, Report
 
@@ -288,8 +288,10 @@ def _as_of(job: Job, known: _Child) -> Child:
 
 
 def _place(kind: Kind, item: Item) -> tuple[str, Ref]:
-    metadata = item.metadata
-    return _key(metadata.namespace, metadata.labels.job), Ref(kind.name, metadata.name)
+    metadata, owner = item.metadata, item.metadata.controller
+    # Who changes the label takes no child away with it.
+    job = owner.name if owner.kind == RLJOB.name else metadata.labels.job
+    return _key(metadata.namespace, job), Ref(kind.name, metadata.name)
 
 
 def _key(namespace: str, job: str) -> str:

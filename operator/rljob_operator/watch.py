@@ -7,7 +7,7 @@ and there are a dozen for each job, so these are read here.
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import aiohttp
@@ -115,9 +115,8 @@ class Reflector:
     async def _list(self) -> str:
         items: list[Item] = []
         version = ""
-        async for page, at in pages(
-            self._api, self._kind, self._namespace, self.type, labels=names.LABEL_JOB
-        ):
+        selector = {"labelSelector": names.LABEL_JOB}
+        async for page, at in pages(self._api, self._kind, self._namespace, self.type, selector):
             items += page
             version = at
         self._store.replace(self._kind, self._namespace, items, int(version))
@@ -164,14 +163,26 @@ class Reflector:
 
 
 async def pages(
-    api: Api, kind: Kind, namespace: str | None, item: type[T], *, labels: str = ""
+    api: Api,
+    kind: Kind,
+    namespace: str | None,
+    item: type[T],
+    selector: Mapping[str, str] | None = None,
 ) -> AsyncIterator[tuple[list[T], str]]:
-    """All objects, some hundred at a time, and the resource version that they are of."""
+    """Objects, some hundred at a time, and the resource version that they are of.
+
+    Args:
+        api: the server.
+        kind: of the objects.
+        namespace: None: all.
+        item: what is read of each.
+        selector: parameters of the request that choose among them.
+    """
     shape = msgspec.defstruct(
         "_List",
         [("metadata", _ListMetadata), ("items", list[item] | None)],  # type: ignore[valid-type]
     )
-    query = {"limit": str(_PAGE), **({"labelSelector": labels} if labels else {})}
+    query = {"limit": str(_PAGE), **(selector or {})}
     accept = PARTIAL_LIST if item is Partial else JSON
     while True:
         content = await api.request("GET", kind.path(namespace), accept=accept, query=query)

@@ -73,7 +73,7 @@ class RolloutStatus(Part):
 class PodFailures(Part):
     """Failures of one pod's container."""
 
-    last: str = Field(description="When it failed last; that failure is counted already.")
+    last: str = Field(description="When and how it failed last; that failure is counted already.")
     count: NonNegativeInt = Field(0, description="Failures since training last made progress.")
 
 

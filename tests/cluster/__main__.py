@@ -12,7 +12,9 @@ def main() -> None:
     parser.add_argument("--gpus", type=int, default=8, help="of each node; default: %(default)s")
     parser.add_argument("--pods", type=int, default=250, help="of each node; default: %(default)s")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends in order as well
+    # Both end it in order, also where a shell has started it in the background.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     plane = ControlPlane()
     try:
         plane.start()

@@ -88,6 +88,8 @@ def _operating(plane: ControlPlane, namespace: str) -> Iterator[Operator]:
     try:
         yield process
         process.check()
+        # Whatever a test had it do, it may.
+        assert process.metric("rljob_operator_api_requests_total", code="403") == 0
     finally:
         process.kill()
 
@@ -99,7 +101,7 @@ JobMaker = Callable[[str], Job]
 def new_job(control_plane: ControlPlane, shared_operator: Operator) -> Iterator[JobMaker]:
     """Names jobs of the namespace `shared`, which a test may create; they are deleted after it."""
     client = control_plane.client(_SHARED)
-    with _jobs(client) as make:
+    with jobs_of(client) as make:
         yield lambda name: make(f"{name}-{uuid.uuid4().hex[:4]}")
     shared_operator.check()
 
@@ -107,12 +109,13 @@ def new_job(control_plane: ControlPlane, shared_operator: Operator) -> Iterator[
 @pytest.fixture
 def own_job(cluster: Client) -> Iterator[JobMaker]:
     """Names jobs of the test's own namespace, which it may create."""
-    with _jobs(cluster) as make:
+    with jobs_of(cluster) as make:
         yield make
 
 
 @contextmanager
-def _jobs(client: Client) -> Iterator[JobMaker]:
+def jobs_of(client: Client) -> Iterator[JobMaker]:
+    """Names jobs of a namespace, which may be created; they are deleted in the end."""
     made: list[Job] = []
 
     def make(name: str) -> Job:

@@ -97,6 +97,22 @@ def test_kubectl_scale_and_edit_of_a_workload_are_undone(job: Job) -> None:
     job.tells("Restored", "was changed by kubectl")
 
 
+def test_a_label_that_is_taken_away_comes_back(job: Job) -> None:
+    """Though no watch tells of a child without it."""
+    resource, service = "v1/services", name(job, "-trainer")
+    uid = job.client.get(resource, service)["metadata"]["uid"]
+    run(job, "label", "service", service, "rljob.dev/job-")
+    job.until(
+        lambda: labelled(job, resource, service) == (uid, job.name), "the same one has its label"
+    )
+    assert job.condition("Accepted")["status"] == "True"
+
+
+def labelled(job: Job, resource: str, child: str) -> tuple[str, str]:
+    metadata = job.client.get(resource, child)["metadata"]
+    return metadata["uid"], metadata["labels"].get("rljob.dev/job", "")
+
+
 def run(job: Job, *arguments: str) -> None:
     ran = kubectl(job.client.config, "--namespace", job.client.namespace, *arguments)
     assert ran.returncode == 0, ran.stderr

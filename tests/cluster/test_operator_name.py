@@ -23,7 +23,7 @@ def test_it_is_named_and_left_alone(cluster: Client, operator: Operator) -> None
         cluster.create({"apiVersion": "v1", "kind": kind, "metadata": metadata, **body})
         cluster.create(a_job() | {"metadata": {"name": job}})
     for job, (resource, kind, name, _) in OTHERS.items():
-        accepted = eventually(lambda job=job: refusal(cluster, job))
+        accepted = eventually(lambda job=job: refusal(cluster, job), f"{job} is refused")
         assert accepted["reason"] == "NameTaken"
         assert f"{kind} {name} is there already" in accepted["message"]
         left = cluster.get(resource, name)["metadata"]
@@ -32,7 +32,7 @@ def test_it_is_named_and_left_alone(cluster: Client, operator: Operator) -> None
     for job, (resource, _, name, _) in OTHERS.items():
         cluster.delete(resource, name)
         # Any look tries again; this one does not wait for the minute.
-        eventually(lambda job=job: poke(cluster, job) == "Starting")
+        eventually(lambda job=job: poke(cluster, job) == "Starting", f"{job} starts")
 
 
 def refusal(cluster: Client, job: str) -> Manifest | None:

@@ -92,7 +92,8 @@ def _end(pod: Pod) -> str:
     if pod.deleting and termination.exit_code != EXIT_USAGE:
         return ""  # it was asked to go
     if termination.at is not None:
-        return termination.at.isoformat()
+        # Times are in whole seconds, in which a container may end twice.
+        return f"{termination.at.isoformat()}, exit code {termination.exit_code}"
     return f"restart {pod.restarts} of {pod.uid}"
 
 
