@@ -24,7 +24,7 @@ class Child:
         owner: kind and name of its controller, e.g. "RLJob math"; "" without one.
         deleting: whether it is being deleted.
         applied: hash of what the operator applied last, from its annotation; "" without one.
-        foreign: when another manager last wrote to it after the operator did; None: nobody has.
+        foreign: the manager who has taken over some of the operator's fields; None: nobody has.
         replicas: wanted (spec.replicas); 0 where the kind has none.
         ready: ready replicas.
         updated: replicas of the newest template.
