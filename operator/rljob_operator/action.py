@@ -17,11 +17,14 @@ class Apply:
         manifest: complete, with the hash annotation, labels and owner reference.
         uid: of the object that it has to be; "": there has to be none, so that an object that is
             not the job's is never taken over; None: whatever there is (what is not watched).
+        on_trial: only the API server can tell whether it is valid; it is asked before anything of
+            the decision is written.
     """
 
     ref: Ref
     manifest: Mapping[str, Any]
     uid: str | None = None
+    on_trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,14 @@ from rljob_operator.cache import Cache
 from rljob_operator.kind import EVENT, POD, RLJOB, Kind, kind_of, kinds_named
 from rljob_operator.merge_patch import merge_patch
 from rljob_operator.objects import Partial
-from rljob_operator.observed import Ref
+from rljob_operator.observed import Ref, Refusal
 from rljob_operator.watch import UNREACHABLE, item_type, pages
 
 log = structlog.get_logger()
 _CONTROLLER = "rljob.dev/operator"
 _NOT_FOUND, _CONFLICT = 404, 409
+_REFUSED = (400, 422)  # for what it says itself, whoever sends it and whenever
+_OTHER_UID = "metadata.uid"  # the child that is applied has gone, and another has its name
 _LONGEST_NOTE = 1024  # bytes of an event's note
 
 
@@ -63,10 +65,16 @@ class Applier:
         """
         try:
             for action in decision.actions:
+                if isinstance(action, Apply) and action.on_trial:
+                    await self._apply(manifest, action, dryRun="All")
+            for action in decision.actions:
                 await self._act(manifest, action)
         except _TakenError as taken:
             if self._cache.take(_key(manifest), taken.ref):
                 return  # the look that follows tells it
+        except _RefusedError as refused:
+            if self._cache.refuse(_key(manifest), refused.ref, refused.refusal):
+                return
         if decision.status is not None:
             await self._tell(manifest, decision.status)
         for event in decision.events:
@@ -92,7 +100,7 @@ class Applier:
                 metadata = manifest["metadata"]
                 await self._delete(RLJOB.path(namespace, metadata["name"]), metadata["uid"])
 
-    async def _apply(self, job: Mapping[str, Any], action: Apply) -> None:
+    async def _apply(self, job: Mapping[str, Any], action: Apply, **query: str) -> None:
         kind = _kind(action.manifest)
         manifest = action.manifest
         if action.uid is not None:
@@ -106,15 +114,18 @@ class Applier:
                 kind.path(job["metadata"]["namespace"], action.ref.name),
                 manifest,
                 content_type=APPLY_PATCH,
-                query={"fieldManager": names.MANAGER, "force": "true"},
+                query={"fieldManager": names.MANAGER, "force": "true", **query},
             )
         except ApiError as error:
+            if error.code in _REFUSED and _OTHER_UID not in error.message:
+                applied = manifest["metadata"]["annotations"][names.ANNOTATION_APPLIED]
+                raise _RefusedError(action.ref, Refusal(applied, error.message)) from error
             if action.uid != "" or error.code != _CONFLICT:
                 raise
             uid = await self._uid_of_own(job, kind, action.ref)
             if not uid:
                 raise _TakenError(action.ref) from error
-            await self._apply(job, replace(action, uid=uid))
+            await self._apply(job, replace(action, uid=uid), **query)
 
     async def _uid_of_own(self, job: Mapping[str, Any], kind: Kind, ref: Ref) -> str:
         """Of a child of the job that no watch told of: too new, or without its label; "": none."""
@@ -161,7 +172,7 @@ class Applier:
             accept=PARTIAL if item is Partial else JSON,
             query=query,
         )
-        if kind.watched:
+        if kind.watched and "dryRun" not in query:
             self._cache.applied(kind, msgspec.json.decode(reply, type=item))
 
     async def _scale(self, namespace: str, action: Scale) -> None:
@@ -275,6 +286,15 @@ class _TakenError(Exception):
     def __init__(self, ref: Ref) -> None:
         super().__init__(f"{ref.kind} {ref.name}")
         self.ref = ref
+
+
+class _RefusedError(Exception):
+    """The API server does not take a child."""
+
+    def __init__(self, ref: Ref, refusal: Refusal) -> None:
+        super().__init__(f"{ref.kind} {ref.name}: {refusal.message}")
+        self.ref = ref
+        self.refusal = refusal
 
 
 @contextmanager

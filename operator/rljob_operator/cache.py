@@ -11,7 +11,7 @@ import msgspec
 from rljob_operator.foreign import last_writer, own_fields
 from rljob_operator.kind import POD, RLJOB, Kind
 from rljob_operator.objects import JobStatus, Metadata, Partial, PodObject, Workload, child, pod
-from rljob_operator.observed import Child, Cluster, Observed, Pod, Ref, Report
+from rljob_operator.observed import Child, Cluster, Observed, Pod, Ref, Refusal, Report
 
 Item = Partial | Workload | PodObject
 
@@ -85,6 +85,7 @@ class Cache:
         self._children: dict[str, dict[Ref, _Child]] = {}
         self._pods: dict[str, dict[str, tuple[Pod, int]]] = {}
         self._taken: dict[str, set[Ref]] = {}
+        self._refused: dict[str, dict[Ref, Refusal]] = {}
 
     def jobs(self) -> list[tuple[str, Job]]:
         """All jobs by key; may be called from another thread."""
@@ -109,6 +110,7 @@ class Cache:
             report=report,
             cluster=cluster,
             taken=frozenset(self._taken.get(key, ())),
+            refused=dict(self._refused.get(key, {})),
         )
 
     def put_job(self, manifest: Mapping[str, Any]) -> None:
@@ -132,6 +134,7 @@ class Cache:
         if known is not None and known.uid == uid:
             del self._jobs[key]
             self._taken.pop(key, None)
+            self._refused.pop(key, None)
             self._changed(key)
 
     def replace_jobs(
@@ -160,12 +163,27 @@ class Cache:
         self._changed(key)
         return True
 
+    def refuse(self, key: str, ref: Ref, refusal: Refusal) -> bool:
+        """A child can't be made or changed: the API server does not take it.
+
+        Returns:
+            Whether that was not known; the job is looked at again then.
+        """
+        refused = self._refused.setdefault(key, {})
+        if refused.get(ref) == refusal:
+            return False
+        refused[ref] = refusal
+        self._changed(key)
+        return True
+
     def applied(self, kind: Kind, item: Item) -> None:
         """The operator has just written this object, and the server said that it is so now."""
         if isinstance(item, PodObject):
             self.put(kind, item)
             return
         key, ref = _place(kind, item)
+        if key in self._refused:
+            self._refused[key].pop(ref, None)
         known = self._children.get(key, {}).get(ref)
         fields = own_fields(item.metadata)
         if known is not None and known.version > item.metadata.version:

@@ -48,8 +48,9 @@ def drift(look: Look, wanted: Sequence[Wanted]) -> Drift:
 
 
 def missing(look: Look, wanted: Sequence[Wanted]) -> list[Action]:
-    """What makes the children that could not be made so far, because their names are taken."""
-    return [_action(look, each) for each in wanted if each.ref in look.observed.taken]
+    """What makes the children that could not be made so far: taken names, and what was refused."""
+    against = look.observed.taken | look.observed.refused.keys()
+    return [_action(look, each) for each in wanted if each.ref in against]
 
 
 def _action(look: Look, wanted: Wanted) -> Action:
@@ -58,7 +59,8 @@ def _action(look: Look, wanted: Wanted) -> Action:
     if wanted.ref.kind == "Secret":
         return Apply(wanted.ref, wanted.manifest)  # its name is the job's alone
     child = look.observed.children.get(wanted.ref)
-    return Apply(wanted.ref, wanted.manifest, uid=child.uid if child is not None else "")
+    uid = child.uid if child is not None else ""
+    return Apply(wanted.ref, wanted.manifest, uid, wanted.on_trial)
 
 
 def _is_due(look: Look, wanted: Wanted) -> bool:

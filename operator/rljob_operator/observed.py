@@ -125,6 +125,19 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the API server said of a child that it did not take.
+
+    Args:
+        applied: hash of the child, as `Child.applied`.
+        message: its own words.
+    """
+
+    applied: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """What the cluster can do besides the core: kinds of other projects that are installed.
 
@@ -151,6 +164,7 @@ class Observed:
         report: the trainer's; None: it was not read since this operator began, or there is none.
         cluster: what the cluster can do.
         taken: children that can't be made, because an object that is not the job's has the name.
+        refused: children that the API server did not take.
     """
 
     manifest: Mapping[str, Any]
@@ -159,3 +173,4 @@ class Observed:
     report: Report | None = None
     cluster: Cluster = field(default_factory=Cluster)
     taken: frozenset[Ref] = frozenset()
+    refused: Mapping[Ref, Refusal] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from rljob_operator import names
 from rljob_operator.cache import Cache
 from rljob_operator.kind import POD, Kind, kind_of
 from rljob_operator.objects import Partial, PodObject, Workload
-from rljob_operator.observed import Cluster, Observed, Ref
+from rljob_operator.observed import Cluster, Observed, Ref, Refusal
 from rljob_operator.watch import item_type
 
 SERVICE = kind_of("v1", "Service")
@@ -205,6 +205,20 @@ def test_a_name_that_is_taken_is_told_once_until_the_child_is_made(
     assert seen(cache).taken == {ref}
     cache.applied(SERVICE, service(2, wrote(names.MANAGER, OWN)))
     assert seen(cache).taken == frozenset()
+
+
+def test_what_was_refused_is_told_once_until_it_is_taken(cache: Cache, told: list[str]) -> None:
+    cache.put_job(job())
+    told.clear()
+    ref, refusal = Ref("Service", "math-trainer"), Refusal("hash", "spec: Invalid value")
+    assert cache.refuse(KEY, ref, refusal)
+    assert not cache.refuse(KEY, ref, refusal)
+    assert told == [KEY]
+    # A child that stands as it was before says nothing of the one that was refused.
+    cache.put(SERVICE, service(2, wrote(names.MANAGER, OWN)))
+    assert seen(cache).refused == {ref: refusal}
+    cache.applied(SERVICE, service(3, wrote(names.MANAGER, OWN)))
+    assert seen(cache).refused == {}
 
 
 def test_what_somebody_wrote_into_the_status_costs_nothing(cache: Cache) -> None:

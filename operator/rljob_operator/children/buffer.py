@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from rljob.api import pod_paths
 from rljob_operator import names
-from rljob_operator.children import job_file
 from rljob_operator.children.pod import RolePod, template
 from rljob_operator.children.wanted import Subject, Wanted, child
 
@@ -70,6 +70,6 @@ def _template(subject: Subject) -> dict[str, Any]:
             },
             grace=_GRACE_SECONDS,
             volumes=[] if persistent else [{"name": _VOLUME, "emptyDir": {}}],
-            mounts=[{"name": _VOLUME, "mountPath": job_file.RUN_DIRECTORY}],
+            mounts=[{"name": _VOLUME, "mountPath": pod_paths.RUN}],
         ),
     )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rljob.api import pod_paths
 from rljob.api.network import RDMASpec
 from rljob.plan.environment import RoleEnvironment, variable
 from rljob_operator import names
@@ -32,7 +33,7 @@ def environment(
         **(rdma.environment(adapters) if adapters is not None else {}),
     }
     if subject.job.spec.code.config_map_ref is not None:
-        plain["PYTHONPATH"] = job_file.CODE_DIRECTORY
+        plain["PYTHONPATH"] = pod_paths.CODE
     fields = {variable("host"): "status.podIP", variable("name"): "metadata.name"}
     if index_field is not None:
         del plain[variable("replica")]
@@ -59,8 +60,8 @@ def _role_variables(subject: Subject, role: str) -> dict[str, str]:
         role=role,
         replica=0,
         name=None,
-        job_file=f"{job_file.DIRECTORY}/{job_file.KEY}",
-        run_dir=job_file.RUN_DIRECTORY,
+        job_file=f"{pod_paths.JOB}/{job_file.KEY}",
+        run_dir=pod_paths.RUN,
         buffer_url=url or "",
         engine_api_key="",
         metrics_port=names.METRICS_PORT,

@@ -4,14 +4,11 @@ import json
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
-from rljob.api import RLJob
+from rljob.api import RLJob, pod_paths
 from rljob.api.change import Effect, effect, is_divided
 from rljob_operator.children.wanted import Subject, Wanted, child, digest
 
 KEY = "job.json"
-DIRECTORY = "/etc/rljob"
-RUN_DIRECTORY = "/rljob/run"
-CODE_DIRECTORY = "/rljob/code"
 _READ: tuple[Effect, ...] = ("rollout", "trainer", "all", "immutable")
 
 
@@ -29,9 +26,9 @@ def resolved(job: RLJob) -> dict[str, Any]:
     spec = _projection(job, _READ)
     spec["trainer"].pop("template")
     spec["rollout"].pop("template")
-    spec["storage"] = {"run": {"directory": RUN_DIRECTORY}}
+    spec["storage"] = {"run": {"directory": pod_paths.RUN}}
     if job.spec.code.config_map_ref is not None:
-        spec["code"] = {"directory": CODE_DIRECTORY}
+        spec["code"] = {"directory": pod_paths.CODE}
     return {
         "apiVersion": job.api_version,
         "kind": job.kind,

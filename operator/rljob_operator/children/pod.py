@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rljob.api import pod_paths
 from rljob_operator import names
-from rljob_operator.children import job_file, rdma
+from rljob_operator.children import rdma
 from rljob_operator.children.environment import environment
 from rljob_operator.children.overlay import merge
 from rljob_operator.children.placement import placement
@@ -152,12 +153,12 @@ def _volumes(subject: Subject, pod: RolePod) -> list[dict[str, Any]]:
 def _mounts(subject: Subject, pod: RolePod) -> list[dict[str, Any]]:
     spec = subject.job.spec
     mounts: list[dict[str, Any]] = [
-        {"name": "job", "mountPath": job_file.DIRECTORY, "readOnly": True},
-        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
+        {"name": "job", "mountPath": pod_paths.JOB, "readOnly": True},
+        {"name": "tmp", "mountPath": pod_paths.TEMPORARY},
         *map(dict, pod.mounts),
     ]
     if pod.computes:
-        mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108 - likewise
+        mounts.append({"name": "shm", "mountPath": pod_paths.SHARED_MEMORY})
         mounts += [
             {
                 "name": f"data-{volume.name}",
@@ -167,5 +168,5 @@ def _mounts(subject: Subject, pod: RolePod) -> list[dict[str, Any]]:
             for volume in spec.storage.volumes
         ]
     if spec.code.config_map_ref is not None:
-        mounts.append({"name": "code", "mountPath": job_file.CODE_DIRECTORY, "readOnly": True})
+        mounts.append({"name": "code", "mountPath": pod_paths.CODE, "readOnly": True})
     return mounts

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from rljob.api import pod_paths
 from rljob_operator import names
 from rljob_operator.children import job_file
 from rljob_operator.children.kueue import queue_labels
@@ -32,7 +33,18 @@ def rollout(subject: Subject) -> list[Wanted]:
     }
     name = f"{subject.name}-{ROLE}"
     labels = queue_labels(subject)
-    return [child(subject, "Deployment", "apps/v1", name, body, role=ROLE, labels=labels)]
+    return [
+        child(
+            subject,
+            "Deployment",
+            "apps/v1",
+            name,
+            body,
+            role=ROLE,
+            on_trial=bool(subject.job.spec.rollout.template),
+            labels=labels,
+        )
+    ]
 
 
 def _template(subject: Subject) -> dict[str, Any]:
@@ -50,7 +62,7 @@ def _template(subject: Subject) -> dict[str, Any]:
             gpus=spec.gpus_per_replica if subject.job.spec.device != "cpu" else 0,
             computes=True,
             volumes=[{"name": "run", "emptyDir": {}}],
-            mounts=[{"name": "run", "mountPath": job_file.RUN_DIRECTORY}],
+            mounts=[{"name": "run", "mountPath": pod_paths.RUN}],
             annotations={names.ANNOTATION_READS: job_file.reads(subject.job, ROLE)},
             overlay=spec.template,
         ),

@@ -1,7 +1,7 @@
 """The router: one address for all engines, as a Deployment and a Service."""
 
+from rljob.api import pod_paths
 from rljob_operator import names
-from rljob_operator.children import job_file
 from rljob_operator.children.pod import RolePod, http_probe, template
 from rljob_operator.children.wanted import Subject, Wanted, child
 
@@ -37,7 +37,7 @@ def router(subject: Subject) -> list[Wanted]:
                     },
                     grace=_GRACE_SECONDS,
                     volumes=[{"name": "run", "emptyDir": {}}],
-                    mounts=[{"name": "run", "mountPath": job_file.RUN_DIRECTORY}],
+                    mounts=[{"name": "run", "mountPath": pod_paths.RUN}],
                 ),
             ),
         }

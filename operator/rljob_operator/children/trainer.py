@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from rljob.api import pod_paths
 from rljob_operator import names
 from rljob_operator.children import claim, job_file
 from rljob_operator.children.kueue import queue_labels
@@ -49,6 +50,7 @@ def trainer(subject: Subject) -> list[Wanted]:
             name,
             workload,
             role=ROLE,
+            on_trial=bool(subject.job.spec.trainer.template),
             labels=queue_labels(subject),
         ),
     ]
@@ -70,7 +72,7 @@ def _template(subject: Subject) -> dict[str, Any]:
             computes=True,
             index_field="metadata.labels['apps.kubernetes.io/pod-index']",
             volumes=[claim.volume(subject)],
-            mounts=[{"name": claim.VOLUME, "mountPath": job_file.RUN_DIRECTORY}],
+            mounts=[{"name": claim.VOLUME, "mountPath": pod_paths.RUN}],
             annotations={names.ANNOTATION_READS: job_file.reads(subject.job, ROLE)},
             overlay=spec.template,
         ),

@@ -31,11 +31,19 @@ class Wanted:
         ref: kind and name.
         manifest: complete, as it is applied.
         once: created where it is missing, and never changed.
+        on_trial: it has parts of the user's that only the API server can judge.
     """
 
     ref: Ref
     manifest: Mapping[str, Any]
     once: bool = False
+    on_trial: bool = False
+
+    @property
+    def role(self) -> str:
+        """To which it belongs; "": to all."""
+        labels: Mapping[str, str] = self.manifest["metadata"]["labels"]
+        return labels.get(names.LABEL_ROLE, "")
 
     @property
     def applied(self) -> str:
@@ -75,6 +83,7 @@ def child(
     *,
     role: str | None = None,
     once: bool = False,
+    on_trial: bool = False,
     outlives: bool = False,
     labels: Mapping[str, str] = MappingProxyType({}),
 ) -> Wanted:
@@ -88,6 +97,7 @@ def child(
         body: all but apiVersion, kind and metadata.
         role: to which it belongs; None: to all.
         once: see Wanted.
+        on_trial: see Wanted.
         outlives: stays when the job is deleted.
         labels: besides those of all children.
     """
@@ -108,7 +118,7 @@ def child(
         ]
     manifest = {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
     metadata["annotations"] = {names.ANNOTATION_APPLIED: digest(manifest)}
-    return Wanted(Ref(kind, name), manifest, once)
+    return Wanted(Ref(kind, name), manifest, once, on_trial)
 
 
 def digest(value: Any) -> str:

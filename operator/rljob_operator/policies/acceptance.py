@@ -47,6 +47,10 @@ def obstacle(look: Look, wanted: Sequence[Wanted]) -> tuple[Reason, str] | None:
         if each.ref in look.observed.taken:
             said = f"{each.ref.kind} {each.ref.name} is there already, and is not this job's"
             return Reason.NAME_TAKEN, f"{said}; remove it, or give the job another name"
+        refusal = look.observed.refused.get(each.ref)
+        if refusal is not None and refusal.applied == each.applied:
+            said = f"the API server refuses {each.ref.kind} {each.ref.name}: {refusal.message}"
+            return Reason.INVALID, f"spec.{each.role}.template: {said}" if each.on_trial else said
         child = look.observed.children.get(each.ref)
         if child is None or child.owned or each.once:
             continue

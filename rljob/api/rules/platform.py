@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from rljob.api.base import NCCL_VARIABLE
 from rljob.api.nearest import nearest
+from rljob.api.pod_paths import POD_PATHS
 from rljob.api.problem import Problem, problem
 from rljob.api.rljob import ObjectMeta, RLJob
 from rljob.api.rules.cel import Cel, twin
@@ -32,6 +33,7 @@ SAME_MOUNT = (
     "a.mountPath == b.mountPath || a.mountPath + '/' == b.mountPath "
     "|| a.mountPath == b.mountPath + '/'"
 )
+_TAKEN_MOUNTS = [path + end for path in POD_PATHS for end in ("", "/")]
 LOGIN_IN_URL = "^rediss?://[^/?#]*:[^/?#]*@"
 
 
@@ -143,6 +145,28 @@ def volumes_differ(job: RLJob) -> Iterator[Problem]:
         yield replace(found, message="")  # at which index the other is, costs CEL too much
 
 
+@twin(
+    Cel(
+        at="spec.storage.volumes[]",
+        rule=f"!(self.mountPath in {_TAKEN_MOUNTS})",
+        message='found "{self.mountPath}", allowed another path (the pod has its own '
+        f"{', '.join(POD_PATHS)})",
+        field="mountPath",
+        reason="FieldValueForbidden",
+    )
+)
+def volumes_are_mounted_elsewhere(job: RLJob) -> Iterator[Problem]:
+    """`storage.volumes` are mounted where the pod has nothing of its own."""
+    for index, volume in enumerate(job.spec.storage.volumes):
+        if volume.mount_path in _TAKEN_MOUNTS:
+            yield problem(
+                ("spec", "storage", "volumes", index, "mountPath"),
+                volume.mount_path,
+                "another path",
+                f"the pod has its own {', '.join(POD_PATHS)}",
+            )
+
+
 def pull_secrets_differ(job: RLJob) -> Iterator[Problem]:
     """`imagePullSecrets` names each Secret once."""
     yield from repeated(("spec", "imagePullSecrets"), job.spec.image_pull_secrets)
@@ -227,6 +251,7 @@ RULES = (
     address_has_a_host,
     no_password_in_a_manifest,
     volumes_differ,
+    volumes_are_mounted_elsewhere,
     pull_secrets_differ,
     failure_rules_make_sense,
     one_model,

@@ -1,13 +1,16 @@
 """Whether a job can be run as it is written, where it is."""
 
+import copy
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from rljob_operator import names
 from rljob_operator.action import Apply
-from rljob_operator.observed import Child, Ref
-from tests.operator_.simulation import Simulation, a_job, running
+from rljob_operator.observed import Child, Ref, Refusal
+from rljob_operator.reconcile import reconcile
+from tests.operator_.simulation import START, Simulation, a_job, running
 
 DEPLOYMENT = Ref("Deployment", "job-rollout")
 
@@ -81,6 +84,35 @@ def test_a_child_that_is_taken_away_from_a_job_that_runs_leaves_the_rest_as_it_i
     assert decision.actions == ()
     assert job.condition("Accepted")["reason"] == "NameTaken"
     assert job.status["phase"] == "Running"
+
+
+def test_what_the_api_server_refuses_is_told_and_leaves_the_job_as_it_runs() -> None:
+    job = running()
+    before = copy.deepcopy(job.children)
+    job.change(rollout={"replicas": 2, "template": {"spec": {"terminationGracePeriodSeconds": -1}}})
+    tried = next(
+        action
+        for action in reconcile(job.observed, START).actions
+        if isinstance(action, Apply) and action.ref == DEPLOYMENT
+    )
+    assert tried.on_trial
+    applied = tried.manifest["metadata"]["annotations"][names.ANNOTATION_APPLIED]
+    refused = {DEPLOYMENT: Refusal(applied, "must be greater than or equal to 0")}
+    decision = job.look_at(replace(job.observed, refused=refused))
+    accepted = job.condition("Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "Invalid")
+    assert accepted["message"] == (
+        "spec.rollout.template: the API server refuses Deployment job-rollout: "
+        "must be greater than or equal to 0"
+    )
+    assert job.status["phase"] == "Running"
+    assert [action.ref for action in decision.actions if isinstance(action, Apply)] == [DEPLOYMENT]
+    assert decision.requeue is not None
+    # A mended spec is not held up by what was refused before.
+    job.children = before
+    job.change(rollout={"replicas": 2})
+    job.look_at(replace(job.observed, refused=refused))
+    assert job.condition("Accepted")["status"] == "True"
 
 
 def test_a_name_that_was_found_taken_is_tried_again() -> None:
