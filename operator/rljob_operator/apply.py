@@ -35,6 +35,7 @@ log = structlog.get_logger()
 _CONTROLLER = "rljob.dev/operator"
 _NOT_FOUND, _CONFLICT = 404, 409
 _REFUSED = (400, 422)  # for what it says itself, whoever sends it and whenever
+_NOT_TYPED = "failed to create typed patch object"  # an unknown field, a value of another type
 _OTHER_UID = "metadata.uid"  # the child that is applied has gone, and another has its name
 _LONGEST_NOTE = 1024  # bytes of an event's note
 
@@ -117,7 +118,7 @@ class Applier:
                 query={"fieldManager": names.MANAGER, "force": "true", **query},
             )
         except ApiError as error:
-            if error.code in _REFUSED and _OTHER_UID not in error.message:
+            if _is_refusal(error):
                 applied = manifest["metadata"]["annotations"][names.ANNOTATION_APPLIED]
                 raise _RefusedError(action.ref, Refusal(applied, error.message)) from error
             if action.uid != "" or error.code != _CONFLICT:
@@ -295,6 +296,13 @@ class _RefusedError(Exception):
         super().__init__(f"{ref.kind} {ref.name}: {refusal.message}")
         self.ref = ref
         self.refusal = refusal
+
+
+def _is_refusal(error: ApiError) -> bool:
+    """Whether the same apply would be refused again."""
+    if error.code in _REFUSED:
+        return _OTHER_UID not in error.message
+    return error.message.startswith(_NOT_TYPED)  # with the code 500 of an accident
 
 
 @contextmanager

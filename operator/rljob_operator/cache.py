@@ -2,7 +2,7 @@
 
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -137,14 +137,8 @@ class Cache:
             self._refused.pop(key, None)
             self._changed(key)
 
-    def replace_jobs(
-        self, namespace: str | None, manifests: Iterable[Mapping[str, Any]], version: int
-    ) -> None:
-        """These are all jobs there were at a resource version."""
-        there: set[str] = set()
-        for manifest in manifests:
-            there.add(manifest["metadata"]["uid"])
-            self.put_job(manifest)
+    def keep_jobs(self, namespace: str | None, there: Container[str], version: int) -> None:
+        """Forgets all jobs but those with these uids, which were there at a resource version."""
         for key, job in self.jobs():
             gone = job.uid not in there and job.version <= version
             if gone and _within(key, namespace):
@@ -214,14 +208,8 @@ class Cache:
         key, ref = _place(kind, item)
         self._drop(kind, key, ref, item.metadata.uid)
 
-    def replace(
-        self, kind: Kind, namespace: str | None, items: Iterable[Item], version: int
-    ) -> None:
-        """These are all objects of a kind that there were at a resource version."""
-        there: set[str] = set()
-        for item in items:
-            there.add(item.metadata.uid)
-            self.put(kind, item)
+    def keep(self, kind: Kind, namespace: str | None, there: Container[str], version: int) -> None:
+        """Forgets all objects of a kind but those with these uids, as `keep_jobs`."""
         for key, ref, uid, at in list(self._known(kind)):
             if uid not in there and at <= version and _within(key, namespace):
                 self._drop(kind, key, ref, uid)

@@ -146,7 +146,7 @@ class Engine:
         for kind in self._reflectors.keys() - wanted:
             for _, task in self._reflectors.pop(kind):
                 task.cancel()
-            self.cache.replace(kind, None, [], sys.maxsize)
+            self.cache.keep(kind, None, set(), sys.maxsize)
         for kind in wanted - self._reflectors.keys():
             reflectors = [
                 Reflector(self._api, kind, scope, self.cache, self._settings.resync_seconds)
@@ -165,11 +165,12 @@ class Engine:
     async def _list_jobs(self) -> None:
         """Finds what kopf's stream has lost."""
         for scope in self._settings.scopes:
-            jobs: list[dict[str, Any]] = []
+            there: set[str] = set()
             version = ""
             async for page, at in pages(self._api, RLJOB, scope, dict[str, Any]):
-                jobs += page
                 version = at
-            for job in jobs:  # items of a list do not say what they are
-                job.update(apiVersion=RLJOB.api_version, kind=RLJOB.name)
-            self.cache.replace_jobs(scope, jobs, int(version))
+                for job in page:  # items of a list do not say what they are
+                    job.update(apiVersion=RLJOB.api_version, kind=RLJOB.name)
+                    self.cache.put_job(job)
+                    there.add(job["metadata"]["uid"])
+            self.cache.keep_jobs(scope, there, int(version))

@@ -7,7 +7,7 @@ and there are a dozen for each job, so these are read here.
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Container, Mapping
 from typing import Any, Protocol, TypeVar
 
 import aiohttp
@@ -21,7 +21,7 @@ from rljob_operator.kind import POD, Kind
 from rljob_operator.objects import Partial, PodObject, Workload
 
 log = structlog.get_logger()
-_PAGE = 500
+_PAGE = 200  # objects; what they cost nobody else has to wait for longer
 _STREAM_SECONDS = 290  # the server ends a watch then; connections may be cut after five minutes
 _BACKOFF = (0.5, 1.0, 2.0, 5.0, 10.0)  # s
 _GONE = 410  # the server no longer knows what changed since
@@ -32,13 +32,11 @@ T = TypeVar("T")
 class Store(Protocol):
     """Where the objects go."""
 
-    def replace(
-        self, kind: Kind, namespace: str | None, items: Iterable[Item], version: int
-    ) -> None:
-        """These are all there were at a resource version."""
-
     def put(self, kind: Kind, item: Item) -> None:
         """This was made or changed."""
+
+    def keep(self, kind: Kind, namespace: str | None, there: Container[str], version: int) -> None:
+        """Those with these uids are all there were at a resource version."""
 
     def drop(self, kind: Kind, item: Item) -> None:
         """This has gone."""
@@ -113,13 +111,15 @@ class Reflector:
                 await asyncio.sleep(pause)
 
     async def _list(self) -> str:
-        items: list[Item] = []
+        there: set[str] = set()
         version = ""
         selector = {"labelSelector": names.LABEL_JOB}
         async for page, at in pages(self._api, self._kind, self._namespace, self.type, selector):
-            items += page
             version = at
-        self._store.replace(self._kind, self._namespace, items, int(version))
+            for item in page:
+                there.add(item.metadata.uid)
+                self._store.put(self._kind, item)
+        self._store.keep(self._kind, self._namespace, there, int(version))
         return version
 
     async def _watch(self, version: str) -> None:

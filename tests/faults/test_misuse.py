@@ -102,7 +102,7 @@ TEMPLATES: list[tuple[Kind, Any]] = [
     ("other", {}),
     ("invalid", {"spec": {"containers": "one"}}),
     ("invalid", {"spec": {"nodeSelector": {"gpu": 5}}}),
-    ("invalid", {"spec": {"terminationGracePeriodSeconds": -1}}),
+    ("invalid", {"spec": {"dnsPolicy": "Never"}}),
     ("invalid", {"spec": {"restartPolicy": "Sometimes"}}),
     ("invalid", {"spec": {"noSuchField": 1}}),
     ("invalid", {"spec": {"volumes": [{"name": "A b", "emptyDir": {}}]}}),

@@ -119,14 +119,14 @@ def test_a_list_tells_what_has_gone_but_not_of_what_came_after_it(cache: Cache) 
     cache.put_job(job())
     for name, version in (("math-trainer", 2), ("math-buffer", 3), ("math-router", 9)):
         cache.put(SERVICE, item(SERVICE, name, version))
-    cache.replace(SERVICE, None, [item(SERVICE, "math-buffer", 3)], 8)
+    cache.keep(SERVICE, None, {"uid-math-buffer"}, 8)
     left = {ref.name for ref in seen(cache).children}
     assert left == {"math-buffer", "math-router"}
-    cache.replace(SERVICE, "other", [], 99)
+    cache.keep(SERVICE, "other", set(), 99)
     assert {ref.name for ref in seen(cache).children} == left
-    cache.replace_jobs(None, [], 0)
+    cache.keep_jobs(None, set(), 0)
     assert cache.observed(KEY, None, Cluster()) is not None
-    cache.replace_jobs(None, [], 1)
+    cache.keep_jobs(None, set(), 1)
     assert cache.observed(KEY, None, Cluster()) is None
 
 
