@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
+from unittest import mock
 
 
 def alone(function: Callable[..., Any], *args: Any) -> Any:
@@ -56,25 +57,27 @@ def _serve(connection: Connection, rank: int, size: int) -> None:
 
 
 def _call(rank: int, size: int, port: int, function: Callable[..., Any], args: Any) -> Any:
-    os.environ |= {
+    variables = {
         "RANK": str(rank),
         "WORLD_SIZE": str(size),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "OMP_NUM_THREADS": "1",
     }
-    import torch
+    # A process that another test starts must not take itself for a rank.
+    with mock.patch.dict(os.environ, variables):
+        import torch
 
-    torch.set_num_threads(1)
-    try:
-        return function(*args)
-    finally:
-        import torch.distributed as dist
-        from megatron.core import parallel_state
+        torch.set_num_threads(1)
+        try:
+            return function(*args)
+        finally:
+            import torch.distributed as dist
+            from megatron.core import parallel_state
 
-        parallel_state.destroy_model_parallel()
-        if dist.is_initialized():
-            dist.destroy_process_group()
+            parallel_state.destroy_model_parallel()
+            if dist.is_initialized():
+                dist.destroy_process_group()
 
 
 def _free_port() -> int:
