@@ -131,9 +131,12 @@ def test_its_deployment_is_what_the_server_takes(control_plane: ControlPlane) ->
     strict = {"dryRun": "All", "fieldValidation": "Strict"}
     text = (DEPLOY / "10-operator.yaml").read_text()
     for manifest in YAML(typ="safe", pure=True).load_all(text):
-        client.request("POST", client.path(resources[manifest["kind"]]), manifest, **strict)
+        metadata = manifest["metadata"]
+        path = client.path(resources[manifest["kind"]], metadata["name"])
+        apply = {"fieldManager": "test", "force": "true", **strict}
+        client.request("PATCH", path, manifest, "application/apply-patch+yaml", **apply)
         if manifest["kind"] == "Deployment":
             template = manifest["spec"]["template"]
-            metadata = {**template["metadata"], "name": "operator"}
-            pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": metadata}
+            named = {**template["metadata"], "name": "operator"}
+            pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": named}
             client.request("POST", client.path("v1/pods"), pod, **strict)

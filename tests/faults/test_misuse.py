@@ -79,6 +79,11 @@ BY_HAND: dict[str, list[tuple[Kind, Any]]] = {
         ("invalid", {"lr": 1e-6, "weight_decoy": 0.1}),
         ("invalid", {"lr": "1e-6"}),
     ],
+    "algorithm.filter": [
+        ("other", "my.hooks:one"),
+        ("invalid", "nonzero-stdx"),
+        ("invalid", 7),
+    ],
     "trainer.megatron": [("other", {"attention_dropout": 0.1}), ("invalid", {"attention": 1})],
     "rollout.sglang": [
         ("other", {"mem_fraction_static": 0.5}),
