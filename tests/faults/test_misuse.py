@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,6 +85,7 @@ BY_HAND: dict[str, list[tuple[Kind, Any]]] = {
         ("invalid", "nonzero-stdx"),
         ("invalid", 7),
     ],
+    "evaluation[].reward.type": [("other", "f1"), ("invalid", "mathx"), ("invalid", 7)],
     "trainer.megatron": [("other", {"attention_dropout": 0.1}), ("invalid", {"attention": 1})],
     "rollout.sglang": [
         ("other", {"mem_fraction_static": 0.5}),
@@ -98,6 +100,12 @@ BY_HAND: dict[str, list[tuple[Kind, Any]]] = {
     ],
     "rollout.autoscaling": [("other", {"mode": "Rate", "minReplicas": 2, "maxReplicas": 4})],
     "rollout.replicas": [("other", 3), ("other", 1), ("invalid", 0)],
+    "runPolicy.activeDeadlineSeconds": [  # the least would end the job
+        ("other", 36001),
+        ("bound", None),
+        ("invalid", 0),
+        ("invalid", "many"),
+    ],
     "code.configMapRef": [("other", "others"), ("invalid", "No Name")],
 }
 TEMPLATES: list[tuple[Kind, Any]] = [
@@ -111,10 +119,20 @@ TEMPLATES: list[tuple[Kind, Any]] = [
     ("invalid", {"spec": {"restartPolicy": "Sometimes"}}),
     ("invalid", {"spec": {"noSuchField": 1}}),
     ("invalid", {"spec": {"volumes": [{"name": "A b", "emptyDir": {}}]}}),
-    ("invalid", {"metadata": {"labels": {"rljob.dev/job": "other"}}}),
+    ("other", {"metadata": {"labels": {"rljob.dev/job": "other"}}}),  # the operator's own stays
     ("invalid", {"metadata": {"labels": {"team": "not a label!"}}}),
 ]
 BY_HAND |= {f"{role}.template": TEMPLATES for role in ("trainer", "rollout")}
+
+# What their schemas allow contradicts another field of the job that they are tried on.
+CONTRADICTING = {
+    "algorithm.kl.rewardCoefficient",
+    "buffer.external.url",
+    "rollout.sglang.context_length",
+    "trainer.microBatchSize",
+    "trainer.optimizer.init_lr",
+    "trainer.optimizer.min_lr",
+}
 
 
 def tries(path: str, spec: Manifest) -> list[Change]:
@@ -122,7 +140,10 @@ def tries(path: str, spec: Manifest) -> list[Change]:
     by_hand = BY_HAND.get(path)
     if by_hand is not None:
         return [Change(path, kind, value) for kind, value in by_hand]
-    return changes(path, at(spec, path))
+    found = changes(path, at(spec, path))
+    if path not in CONTRADICTING:
+        return found
+    return [replace(each, kind="bound") if each.kind == "other" else each for each in found]
 
 
 class Misused:
