@@ -29,7 +29,12 @@ class ScheduleSpec(Part):
     save_interval: PositiveInt = Field(
         20, description="Rollout batches between two checkpoints; the last is always saved."
     )
-    keep_last: PositiveInt = Field(2, description="Checkpoints kept.")
+    keep_last: PositiveInt = Field(2, description="The newest checkpoints that are kept.")
+    keep_every: PositiveInt | None = Field(
+        None,
+        description="Checkpoints at multiples of so many rollout batches are kept for good. "
+        "Default: none.",
+    )
     eval_interval: PositiveInt | None = Field(
         None,
         description="Rollout batches between two evaluations; before the first and after the last "

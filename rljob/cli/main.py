@@ -81,6 +81,17 @@ def report(run_dir: RunDir) -> None:
     typer.echo(str(write_report(existing(run_dir).path)))
 
 
+@app.command()
+def audit(run_dir: RunDir) -> None:
+    """Prove from its ledger that a run used every prompt once, and no stale samples."""
+    from rljob.cli.audit import audit as prove
+
+    lines, proven = prove(run_dir)
+    for line in lines:
+        typer.echo(line, err=not proven)
+    raise typer.Exit(0 if proven else 1)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"rljob {__version__}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rljob.errors import UsageError
+from rljob.model_config import read_config
 
 
 class ResponseTokenizer:
@@ -14,10 +15,11 @@ class ResponseTokenizer:
         """Loads it, which takes seconds.
 
         Raises:
-            UsageError: the checkpoint has none.
+            UsageError: the checkpoint has none, or is none.
         """
         from transformers import AutoTokenizer
 
+        read_config(checkpoint)  # where there is none, transformers' own message misleads
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
         except (OSError, ValueError) as error:

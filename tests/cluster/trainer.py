@@ -3,6 +3,7 @@
 What a trainer says, and that it says it, is tested with real trainers elsewhere.
 """
 
+import contextlib
 import json
 import random
 import threading
@@ -48,10 +49,11 @@ class Trainer:
                 trainer.reads += 1
                 trainer.answers.wait()
                 body = json.dumps(trainer.status).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(BrokenPipeError):  # an operator that was killed
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass

@@ -217,6 +217,7 @@ def runs(world: World, rollouts: int) -> bool:
     return (
         status.get("phase") == "Running"
         and rollout.get("ready") == rollout.get("replicas") == rollouts
+        and status["weights"]["members"] == rollouts  # or the trainer's word is an old one
         and all(_condition(status, name) == "True" for name in _GOOD)
     )
 

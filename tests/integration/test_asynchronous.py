@@ -47,9 +47,10 @@ def test_two_engines_one_version_ahead_and_the_buffer_gone_twice(
     consumed = run.consumed()
     assert len(consumed) == ROLLOUTS * BATCH
     assert len({(epoch, index) for _, epoch, index in consumed}) == len(consumed)
-    staleness = [e["version"] - e["oldest"] for e in run.events("consume")]
+    staleness = [e["version"] - e["versions"][0] for e in run.events("consume")]
     assert max(staleness) == 1
     assert max(record["staleness/max"] for record in run.records("metrics")) == 1
     assert run.summary()["staleness_max"] == 1
+    assert "the stalest 1 versions old (allowed: 1)" in run.audit()
     logs = "".join(path.read_text() for path in run.directory.rglob("*.log") if path.is_file())
     assert "members=2" in logs

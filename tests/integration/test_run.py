@@ -84,11 +84,12 @@ def test_every_group_is_trained_on_once(undisturbed: Observed) -> None:
         rollout for rollout in range(1, ROLLOUTS + 1) for _ in range(BATCH)
     ]
     assert run.events("drop") == []
+    assert f"{ROLLOUTS} batches of {BATCH} groups; the run has ended" in run.audit()
 
 
 def test_synchronous_tokens_are_never_stale(undisturbed: Observed) -> None:
     run = undisturbed.run
-    assert all(event["oldest"] == event["version"] for event in run.events("consume"))
+    assert all(event["versions"] == [event["version"]] for event in run.events("consume"))
     assert {record["staleness/max"] for record in run.records("metrics")} == {0.0}
     assert [event["version"] for event in run.events("publish")] == list(range(ROLLOUTS + 1))
 
@@ -178,6 +179,7 @@ def test_interrupted_and_killed_run_is_as_if_undisturbed(
     killed = kill_trainer(run)
     assert run.wait(60) == 1, run.text()
     assert "trainer" in run.text().split("Traceback")[-1]
+    assert "are under way" in run.audit()
     wait_for(lambda: not any(alive(process) for process in killed), "all roles to end", 20)
 
     assert run.run() == 0, run.text()
@@ -186,6 +188,7 @@ def test_interrupted_and_killed_run_is_as_if_undisturbed(
     assert [r["rollout"] for r in run.records("metrics")] == list(range(1, ROLLOUTS + 1))
     assert [e["rollout"] for e in run.records("evaluations")] == [0, 3, 6]
     assert max(event["incarnation"] for event in run.events("start")) >= 3
+    assert "the run has ended" in run.audit()
 
 
 def kill_trainer(run: Run) -> list[psutil.Process]:

@@ -146,6 +146,13 @@ class Run:
         prompts = {e["group"]: (e["epoch"], e["index"]) for e in self.events("admit")}
         return [(e["rollout"], *prompts[e["group"]]) for e in self.events("consume")]
 
+    def audit(self) -> str:
+        """What `rljob audit` says of the run; fails where it finds something wrong."""
+        command = [RLJOB, "audit", self.directory]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def summary(self) -> dict[str, Any]:
         """summary.json."""
         summary: dict[str, Any] = json.loads((self.directory / "summary.json").read_text())

@@ -200,6 +200,6 @@ def test_evaluation_runs_beside_training(bench: Bench) -> None:
     exchange.admit()
     template = next(iter(exchange.ledger.waiting()))
     asked = [replace(template, id=exchange.ledger.draw_id(), kind="evaluation") for _ in range(3)]
-    completions = exchange.evaluate(asked)
+    completions = exchange.evaluate("held-out", asked)
     assert [c.group for c in completions] == [group.id for group in asked]
     assert [entry.group.id for entry in exchange.collect()] == list(range(1, 9))

@@ -1,8 +1,9 @@
 """The ledger: once open, a group is consumed or dropped, once."""
 
-import json
 from pathlib import Path
 
+from rljob.ledger.event import Admit, Consume, Drop, Publish
+from rljob.ledger.line import decode
 from rljob_trainer.data.source import PromptRef
 from rljob_trainer.journal import Journal
 from rljob_trainer.ledger import Ledger
@@ -43,15 +44,13 @@ def test_events_tell_what_became_of_every_group(tmp_path: Path) -> None:
     batch = ledger.next_batch(1)
     assert batch is not None
     ledger.consume(batch, rollout=1)
-    events = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
-    assert [event["event"] for event in events] == [
-        "publish", "admit", "admit", "admit", "drop", "consume",
-    ]  # fmt: skip
-    assert events[1] == {"event": "admit", "group": 1, "epoch": 0, "index": 10, "version": 0}
-    assert events[4] == {"event": "drop", "group": 2, "reason": "filter nonzero-std"}
-    assert events[5] == {
-        "event": "consume", "group": 1, "rollout": 1, "version": 0, "oldest": 0, "tokens": 2,
-    }  # fmt: skip
+    lines = (tmp_path / "ledger.jsonl").read_bytes().splitlines()
+    assert [decode(line) for line in lines] == [
+        Publish(version=0),
+        *(Admit(group=n, epoch=0, index=10 * n, version=0) for n in (1, 2, 3)),
+        Drop(group=2, reason="filter nonzero-std"),
+        Consume(group=1, rollout=1, version=0, versions=[0], samples=1, tokens=2),
+    ]
 
 
 def test_saved_ledger_goes_on_with_open_groups_and_ready_samples(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ import msgpack
 import structlog
 
 from rljob.errors import UsageError
+from rljob_trainer.checksums import DamageError, verify_checksums, write_checksums
 
 log = structlog.get_logger()
 
 _STATE = "state.msgpack"
 _MODEL = "megatron"
 _PARTIAL = ".partial"
+_DAMAGED = ".damaged"
 
 
 @dataclass(frozen=True)
@@ -35,52 +37,72 @@ class Checkpoint:
         return self.path / _MODEL
 
     def state(self) -> dict[str, Any]:
-        """What `save` was given.
-
-        Raises:
-            UsageError: the file is missing or damaged.
-        """
-        path = self.path / _STATE
-        try:
-            state: dict[str, Any] = msgpack.unpackb(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"checkpoint {path} cannot be read: {error}; remove the directory to resume from "
-                "the one before"
-            ) from error
+        """What was packed with `pack`."""
+        state: dict[str, Any] = msgpack.unpackb((self.path / _STATE).read_bytes())
         return state
 
 
-class Checkpoints:
-    """The checkpoints of a run. `save` writes beside them and renames, so none is ever half."""
+def pack(state: dict[str, Any]) -> bytes:
+    """The conductor's state as it is now, for `Checkpoints.commit`."""
+    packed: bytes = msgpack.packb(state)
+    return packed
 
-    def __init__(self, directory: Path, keep_last: int) -> None:
+
+class Checkpoints:
+    """The checkpoints of a run. `commit` writes beside them and renames, so none is ever half."""
+
+    def __init__(self, directory: Path, keep_last: int, keep_every: int | None = None) -> None:
+        """The last `keep_last` are kept, and for good those at multiples of `keep_every`."""
         self._directory = directory
         self._keep_last = keep_last
+        self._keep_every = keep_every
 
-    def latest(self) -> Checkpoint | None:
-        """The newest complete one."""
-        found = self._all()
-        return found[-1] if found else None
+    def newest(self) -> Checkpoint | None:
+        """The newest that is whole; None where none was saved yet.
+
+        One that is not whole, which a disk or a copy can do to it, is set aside as
+        `step-000020.damaged`, and the one before is looked at.
+
+        Raises:
+            UsageError: there are some, and none is whole.
+        """
+        damages: dict[Path, str] = {}
+        for checkpoint in reversed(self._all()):
+            try:
+                verify_checksums(checkpoint.path)
+            except DamageError as error:
+                damages[checkpoint.path] = f"{checkpoint.path.name}: {error}"
+                log.warning("checkpoint.damaged", path=str(checkpoint.path), reason=str(error))
+            else:
+                for path in damages:
+                    path.rename(_emptied(path.with_name(path.name + _DAMAGED)))
+                return checkpoint
+        if damages:
+            found = "; ".join(damages.values())
+            raise UsageError(
+                f"{self._directory}: no checkpoint is whole: {found}; restore one of them, or "
+                "remove them to train from the beginning"
+            )
+        return None
 
     def begin(self, rollout: int) -> Path:
         """An empty directory for the checkpoint of `rollout`, not yet one of them."""
-        partial = self._directory / f"step-{rollout:06d}{_PARTIAL}"
-        shutil.rmtree(partial, ignore_errors=True)
+        partial = _emptied(self._directory / f"step-{rollout:06d}{_PARTIAL}")
         (partial / _MODEL).mkdir(parents=True)
         return partial
 
-    def commit(self, partial: Path, state: dict[str, Any]) -> None:
+    def commit(self, partial: Path, state: bytes) -> None:
         """Adds the conductor's state, makes all durable, and only then gives it its name."""
-        (partial / _STATE).write_bytes(msgpack.packb(state))
+        (partial / _STATE).write_bytes(state)
+        write_checksums(partial)
         for path in [*partial.rglob("*"), partial]:
             _sync(path)
         final = partial.with_name(partial.name.removesuffix(_PARTIAL))
-        shutil.rmtree(final, ignore_errors=True)  # of a run that was rewound to before it
-        partial.rename(final)
+        partial.rename(_emptied(final))  # one may be there of a run that was rewound
         _sync(self._directory)
         for old in self._all()[: -self._keep_last]:
-            shutil.rmtree(old.path)
+            if self._keep_every is None or old.rollout % self._keep_every:
+                shutil.rmtree(old.path)
 
     def discard(self, partial: Path) -> None:
         """Removes what a failed save left."""
@@ -96,9 +118,14 @@ class Checkpoints:
         complete = [
             path
             for path in self._directory.glob("step-*")
-            if path.is_dir() and not path.name.endswith(_PARTIAL)
+            if path.is_dir() and path.name.removeprefix("step-").isdecimal()
         ]
         return [Checkpoint(path) for path in sorted(complete)]
+
+
+def _emptied(path: Path) -> Path:
+    shutil.rmtree(path, ignore_errors=True)
+    return path
 
 
 def _sync(path: Path) -> None:

@@ -13,6 +13,17 @@ T = TypeVar("T")
 _FOREVER = timedelta(days=30)
 
 
+def patient_group() -> dist.ProcessGroup:
+    """A group of all ranks, on the CPU, whose calls wait however long the others take. Collective.
+
+    Calls of one group must come in the same order on all ranks: who makes them from a thread of his
+    own needs a group of his own.
+    """
+    group = dist.new_group(backend="gloo", timeout=_FOREVER)
+    assert isinstance(group, dist.ProcessGroup)
+    return group
+
+
 class Rank0:
     """Runs things on rank 0 and gives their result, or their exception, to all ranks.
 
@@ -22,9 +33,7 @@ class Rank0:
 
     def __init__(self, rank: int) -> None:
         self.rank = rank
-        group = dist.new_group(backend="gloo", timeout=_FOREVER)
-        assert isinstance(group, dist.ProcessGroup)
-        self._group = group
+        self._group = patient_group()
 
     def __call__(self, work: Callable[[], T]) -> T:
         """Runs `work` on rank 0. Collective; the result must be picklable on several ranks."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 import torch
@@ -11,13 +11,13 @@ import torch
 from rljob.api import RLJob
 from rljob_trainer.algorithms.grpo import grpo_advantages
 from rljob_trainer.batch import batch_metrics, samples_of, trajectories_of
-from rljob_trainer.checkpoint import Checkpoint, Checkpoints
+from rljob_trainer.checkpoint import Checkpoint, Checkpoints, pack
 from rljob_trainer.collective import Rank0
 from rljob_trainer.desk import Desk
 from rljob_trainer.ledger import OpenGroup
-from rljob_trainer.megatron.parallel import Parallel
 from rljob_trainer.megatron.policy import Policy
 from rljob_trainer.mismatch import check_mismatch, check_reference, mismatch_metrics
+from rljob_trainer.saver import Saver
 from rljob_trainer.stop import StoppedError
 from rljob_trainer.stopwatch import Stopwatch
 from rljob_trainer.trajectory import Trajectory
@@ -38,7 +38,6 @@ class Conductor:
     def __init__(
         self,
         job: RLJob,
-        parallel: Parallel,
         *,
         policy: Policy,
         reference: Policy | None,
@@ -50,12 +49,12 @@ class Conductor:
         """`output` is the directory in which the trained model is left, as Hugging Face has it."""
         self._job = job
         self._spec = job.spec
-        self._parallel = parallel
         self._policy = policy
         self._reference = reference
         self._rank0 = rank0
         self._desk = desk
         self._checkpoints = checkpoints
+        self._saver = Saver(checkpoints, policy, rank0)
         self._output = output
         self._watch = Stopwatch()
         self._saved_at = -1
@@ -66,17 +65,19 @@ class Conductor:
 
     def run(self) -> None:
         """Trains to the end, or until a stop is asked for; both leave a complete checkpoint."""
-        self._start(self._checkpoints.latest())
+        self._start(self._rank0(self._checkpoints.newest))
         try:
             self._publish()
             self._evaluate()
             self._watch.read()  # waiting for the first engine is no part of a batch
             self._train()
             self._policy.save_huggingface(self._output)
+            self._saver.finish()
             self._finish("succeeded")
         except StoppedError:
             self._record()
             self._save(when=self._rollout > self._saved_at)
+            self._saver.finish()
             self._finish("stopped")
 
     def _train(self) -> None:
@@ -88,6 +89,7 @@ class Conductor:
             self._publish(when=self._rollout % schedule.update_weights_interval == 0)
             self._record()
             self._evaluate()
+            self._saver.check()
             self._save(when=self._is_due(schedule.save_interval) or self._is_done())
 
     def _is_due(self, interval: int | None) -> bool:
@@ -195,32 +197,25 @@ class Conductor:
         self._at_desk(lambda desk: desk.record(self._rollout, batch, metrics, seconds))
 
     def _save(self, *, when: bool) -> None:
-        """Writes a checkpoint.
+        """Begins a checkpoint, which is written while training goes on.
 
         Raises:
-            OSError: it cannot be written, e.g. the disk is full; the ones before it are whole.
+            OSError: it, or the one before, cannot be written, e.g. the disk is full; those that
+                were there are whole.
         """
         if not when:
             return
         with self._watch.stage("save"):
-            partial = self._rank0(lambda: self._checkpoints.begin(self._rollout))
-            try:
-                self._policy.save(self._checkpoints.model_path(partial))
-                self._at_desk(lambda desk: self._checkpoints.commit(partial, self._state(desk)))
-            except OSError as error:
-                if self._parallel.rank == 0:
-                    self._checkpoints.discard(partial)
-                raise OSError(
-                    f"cannot save the checkpoint of batch {self._rollout}: {error}; the same "
-                    "command resumes the run from the one before"
-                ) from error
-            self._saved_at = self._rollout
+            self._saver.begin(self._rollout, self._state)
+        self._saved_at = self._rollout
 
-    def _state(self, desk: Desk) -> dict[str, Any]:
-        return {"version": self._version, "evaluated_at": self._evaluated_at, **desk.save()}
+    def _state(self) -> bytes:
+        assert self._desk is not None
+        own = {"version": self._version, "evaluated_at": self._evaluated_at}
+        return pack({**own, **self._desk.save()})
 
     def _finish(self, state: str) -> None:
-        self._at_desk(lambda desk: desk.finish(state))
+        self._at_desk(lambda desk: desk.finish(state, self._rollout))
 
     def _at_desk(self, work: Callable[[Desk], T]) -> T:
         """Runs `work` at rank 0's desk; all ranks get its result or its exception."""

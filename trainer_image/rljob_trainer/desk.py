@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from rljob.api import RLJob
 from rljob.buffer.client import TrainerBuffer
+from rljob.buffer.records import Phase
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.server import StatusServer
 from rljob_trainer.algorithms.filter import load_filter
@@ -83,8 +84,7 @@ class Desk:
 
     def start(self, rollout: int, state: Mapping[str, Any] | None) -> None:
         """Takes the run over, from the beginning or from a checkpoint's state."""
-        if state is not None:
-            self.recorder.load(state["recorder"])
+        self.recorder.load(state["recorder"] if state is not None else None)
         saved = state["exchange"] if state is not None else None
         self.exchange.start(self._incarnation.read(), rollout, saved)
         self._incarnation.write(self.exchange.incarnation)
@@ -139,9 +139,12 @@ class Desk:
             tokens=samples * metrics["response/length_mean"],
         )
 
-    def finish(self, state: str) -> None:
-        """Ends the run for all roles."""
+    def finish(self, state: str, rollout: int) -> None:
+        """Ends the run, or this process's part of it, for all roles, after `rollout` batches."""
         ledger = self.exchange.ledger
+        succeeded = state == "succeeded"
+        if succeeded:
+            ledger.finish(rollout)
         self.recorder.summary(
             state,
             staleness_max=ledger.staleness_max,
@@ -150,12 +153,13 @@ class Desk:
             groups_dropped=ledger.dropped,
             prompts_skipped=self._source.skipped,
         )
-        self.recorder.phase("finished" if state == "succeeded" else "stopping")
-        self._buffer.set_phase("finished" if state == "succeeded" else "stopping")
+        phase: Phase = "finished" if succeeded else "stopping"
+        self.recorder.phase(phase)
+        self._buffer.set_phase(phase)
         self.publisher.close()
         self.recorder.close()
         self._buffer.close()
-        log.info("run.finished", state=state, rollouts=self.recorder.status()["rollout"])
+        log.info("run.finished", state=state, rollouts=rollout)
 
     def _while_waiting(self) -> None:
         self.publisher.catch_up()

@@ -41,11 +41,16 @@ class Evaluation:
         count = min(len(source), spec.limit or len(source))
         prompts = (source.read(index) for index in range(count))
         self._prompts = [prompt for prompt in prompts if prompt is not None]
+        if not self._prompts:
+            raise UsageError(
+                f"spec.evaluation: all {count} prompts of {self.name!r} are longer than "
+                f"{job.data.max_prompt_tokens} tokens (spec.data.maxPromptTokens)"
+            )
 
     def run(self, exchange: Exchange) -> EvaluationResult:
         """Generates and scores every prompt with the published weights."""
         groups = self._groups(exchange)
-        completions = exchange.evaluate(groups)
+        completions = exchange.evaluate(self.name, groups)
         failed = [c for c in completions if c.failure is not None]
         for completion in failed:
             log.warning("evaluation.failed", name=self.name, reason=completion.failure)

@@ -10,6 +10,7 @@ from rljob.api import RLJobSpec
 from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.records import Completion, Group
 from rljob.errors import UsageError
+from rljob.ledger.event import Start
 from rljob_trainer.admission import Admission
 from rljob_trainer.algorithms.filter import GroupFilter
 from rljob_trainer.data.source import JsonlSource, Prompt
@@ -62,7 +63,16 @@ class Exchange:
         if saved is not None:
             self._source.load(saved["source"])
             self.ledger.load(saved["ledger"], self.incarnation)
-        self.ledger.start(self.incarnation, rollout)
+        self.ledger.start(
+            Start(
+                incarnation=self.incarnation,
+                rollout=rollout,
+                prompts=len(self._source),
+                batch_size=self._spec.schedule.rollout_batch_size,
+                samples=self._spec.algorithm.samples_per_prompt,
+                max_staleness=self._spec.schedule.max_staleness,
+            )
+        )
         self._buffer.admit(self.ledger.waiting())
 
     def save(self) -> dict[str, Any]:
@@ -79,9 +89,12 @@ class Exchange:
             consumed_since_publish=ledger.consumed_since_publish,
             still_needed=wanted - ledger.consumed - ledger.open_groups,
         )
-        groups = []
-        for _ in range(capacity):
+        groups: list[Group] = []
+        while len(groups) < capacity:
             ref, prompt = self._source.draw()
+            if prompt is None:
+                ledger.skip(ref, "longer than spec.data.maxPromptTokens")
+                continue
             group = self._group(prompt)
             ledger.admit(group, ref)
             groups.append(group)
@@ -120,8 +133,12 @@ class Exchange:
                 f"spec.schedule.maxStaleness allows {bound}"
             )
 
-    def evaluate(self, groups: Sequence[Group]) -> list[Completion]:
-        """Has groups generated besides training, and waits for them, in the given order."""
+    def evaluate(self, name: str, groups: Sequence[Group]) -> list[Completion]:
+        """Has groups generated besides training, and waits for them, in the given order.
+
+        Their ids are consecutive.
+        """
+        self.ledger.evaluate(name, groups)
         self._evaluated = {}
         self._buffer.admit(groups)
         wanted = {group.id for group in groups}

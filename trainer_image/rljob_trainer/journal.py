@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rljob.errors import UsageError
+
 
 class Journal:
     """One record a line. `offset` goes into a checkpoint; `rewind` drops what came after it.
@@ -16,6 +18,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._file = path.open("ab")
 
     @property
@@ -34,6 +37,16 @@ class Journal:
         return self.offset
 
     def rewind(self, offset: int) -> None:
-        """Cuts the file back to `offset` bytes."""
+        """Cuts the file back to `offset` bytes.
+
+        Raises:
+            UsageError: it has fewer.
+        """
+        size = self._path.stat().st_size
+        if size < offset:
+            raise UsageError(
+                f"{self._path} has {size} bytes, but the checkpoint was saved when it had "
+                f"{offset}: it was cut or replaced; restore it, or start in another run directory"
+            )
         self._file.truncate(offset)
         self._file.seek(offset)

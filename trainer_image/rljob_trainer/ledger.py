@@ -1,10 +1,12 @@
 """What became of every group: the trainer's truth about samples."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rljob.buffer.records import Completion, Group
+from rljob.ledger.event import Admit, Consume, Drop, Evaluate, Event, Finish, Publish, Skip, Start
+from rljob.ledger.line import encode
 from rljob_trainer.data.source import PromptRef
 from rljob_trainer.journal import Journal
 
@@ -21,9 +23,7 @@ class OpenGroup:
 class Ledger:
     """Every group goes from open to consumed, or to dropped with a reason; once, and written down.
 
-    The events in `ledger.jsonl`:
-    start (incarnation, rollout), admit (group, epoch, index, version), consume (group, rollout,
-    version, oldest, tokens), drop (group, reason), publish (version).
+    What is written, `rljob.ledger.books` proves to be right.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -46,9 +46,9 @@ class Ledger:
         """Open groups that are completed."""
         return sum(entry.completion is not None for entry in self._open.values())
 
-    def start(self, incarnation: int, rollout: int) -> None:
-        """A trainer takes over, `rollout` batches being trained on."""
-        self._journal.append({"event": "start", "incarnation": incarnation, "rollout": rollout})
+    def start(self, event: Start) -> None:
+        """A trainer takes over."""
+        self._write(event)
 
     def draw_id(self) -> int:
         """The id of the next group: ids grow and are never used twice."""
@@ -59,15 +59,15 @@ class Ledger:
     def admit(self, group: Group, ref: PromptRef) -> None:
         """A prompt becomes an open group."""
         self._open[group.id] = OpenGroup(group, ref)
-        self._journal.append(
-            {
-                "event": "admit",
-                "group": group.id,
-                "epoch": ref.epoch,
-                "index": ref.index,
-                "version": self.version,
-            }
-        )
+        self._write(Admit(group=group.id, epoch=ref.epoch, index=ref.index, version=self.version))
+
+    def skip(self, ref: PromptRef, reason: str) -> None:
+        """A prompt does not become a group."""
+        self._write(Skip(epoch=ref.epoch, index=ref.index, reason=reason))
+
+    def evaluate(self, name: str, groups: Sequence[Group]) -> None:
+        """Groups of consecutive ids, drawn before, are not trained on."""
+        self._write(Evaluate(name=name, first=groups[0].id, last=groups[-1].id))
 
     def complete(self, completion: Completion) -> OpenGroup | None:
         """The group's samples are there. None if the group is not open: nothing is taken twice."""
@@ -81,7 +81,7 @@ class Ledger:
         """The group ends without being trained on."""
         del self._open[group]
         self.dropped += 1
-        self._journal.append({"event": "drop", "group": group, "reason": reason})
+        self._write(Drop(group=group, reason=reason))
 
     def next_batch(self, size: int) -> list[OpenGroup] | None:
         """The `size` oldest open groups, once all of them are completed.
@@ -102,20 +102,19 @@ class Ledger:
         """The groups were trained on in rollout batch `rollout`."""
         for entry in batch:
             assert entry.completion is not None
-            oldest = min(
-                (span.version for sample in entry.completion.samples for span in sample.versions),
-                default=self.version,
-            )
-            self.staleness_max = max(self.staleness_max, self.version - oldest)
-            self._journal.append(
-                {
-                    "event": "consume",
-                    "group": entry.group.id,
-                    "rollout": rollout,
-                    "version": self.version,
-                    "oldest": oldest,
-                    "tokens": sum(len(s.response_tokens) for s in entry.completion.samples),
-                }
+            samples = entry.completion.samples
+            versions = sorted({span.version for each in samples for span in each.versions})
+            if versions:
+                self.staleness_max = max(self.staleness_max, self.version - versions[0])
+            self._write(
+                Consume(
+                    group=entry.group.id,
+                    rollout=rollout,
+                    version=self.version,
+                    versions=versions,
+                    samples=len(samples),
+                    tokens=sum(len(each.response_tokens) for each in samples),
+                )
             )
             del self._open[entry.group.id]
             self.consumed += 1
@@ -125,7 +124,13 @@ class Ledger:
         """Weights of this version are out."""
         self.version = version
         self.consumed_since_publish = 0
-        self._journal.append({"event": "publish", "version": version})
+        self._write(Publish(version=version))
+
+    def finish(self, rollout: int) -> None:
+        """The run has reached its end after `rollout` batches; what is open is not needed."""
+        for group in list(self._open):
+            self.drop(group, "the run has ended")
+        self._write(Finish(rollout=rollout))
 
     def waiting(self, known: Iterable[int] = ()) -> list[Group]:
         """Open groups without samples that are not among `known`: to be admitted again."""
@@ -171,3 +176,6 @@ class Ledger:
             completion = record["completion"] and Completion.unpack(record["completion"])
             ref = PromptRef(record["epoch"], record["index"])
             self._open[group.id] = OpenGroup(group, ref, completion or None)
+
+    def _write(self, event: Event) -> None:
+        self._journal.append(encode(event))

@@ -65,12 +65,13 @@ def _conductor(
         reference = Policy(job, parallel, path, trainable=False)
     return Conductor(
         job,
-        parallel,
         policy=Policy(job, parallel, Path(spec.model.checkpoint), trainable=True),
         reference=reference,
         rank0=rank0,
         desk=desk,
-        checkpoints=Checkpoints(run_dir / "checkpoints", spec.schedule.keep_last),
+        checkpoints=Checkpoints(
+            run_dir / "checkpoints", spec.schedule.keep_last, spec.schedule.keep_every
+        ),
         output=run_dir / "model",
     )
 

@@ -73,8 +73,12 @@ class Recorder:
             "evaluations": [],
         }
 
-    def load(self, saved: Mapping[str, Any]) -> None:
-        """Goes on from a checkpoint: what was written after it is cut off."""
+    def load(self, saved: Mapping[str, Any] | None) -> None:
+        """Goes on from a checkpoint, or begins: what was written after it is cut off."""
+        if saved is None:
+            for journal in self.journals.values():
+                journal.rewind(0)
+            return
         for name, journal in self.journals.items():
             journal.rewind(saved["offsets"][name])
         self._rewards = list(saved["rewards"])

@@ -8,12 +8,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from rljob.model_config import read_config
 from rljob_trainer.megatron.conversion import Conversion
 from rljob_trainer.megatron.model import build_model
 from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.megatron.policy import Policy
 from rljob_trainer.models.checkpoint import Safetensors
-from rljob_trainer.models.config import ConfigReader, read_config
+from rljob_trainer.models.config import ConfigReader
 from rljob_trainer.models.qwen3 import QWEN3
 from tests.trainer.megatron.cases import make_job, make_trajectories
 from tests.trainer.megatron.ranks import alone

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from rljob.errors import UsageError
-from rljob_trainer.models.config import ConfigReader, Llama3Scaling, ModelConfig, read_config
+from rljob.model_config import read_config
+from rljob_trainer.models.config import ConfigReader, Llama3Scaling, ModelConfig
 from rljob_trainer.models.registry import architecture_of
 
 FIELDS: dict[str, Any] = {

@@ -82,31 +82,31 @@ class JsonlSource:
         self._epoch = 0
         self._position = 0
         self._order = self._permutation(0)
+        self._skipped_in_a_row = 0
         self.skipped = 0
 
     def __len__(self) -> int:
         """Prompts in an epoch."""
         return self._ends[-1]
 
-    def draw(self) -> tuple[PromptRef, Prompt]:
-        """The next prompt; after the last one the next epoch begins."""
-        first_skip = self.skipped
-        while True:
-            if self._position == len(self):
-                self._epoch += 1
-                self._position = 0
-                self._order = self._permutation(self._epoch)
-            index = int(self._order[self._position])
-            self._position += 1
-            prompt = self.read(index)
-            if prompt is not None:
-                return PromptRef(self._epoch, index), prompt
+    def draw(self) -> tuple[PromptRef, Prompt | None]:
+        """The next prompt; after the last one the next epoch begins. None: it is skipped."""
+        if self._position == len(self):
+            self._epoch += 1
+            self._position = 0
+            self._order = self._permutation(self._epoch)
+        index = int(self._order[self._position])
+        self._position += 1
+        prompt = self.read(index)
+        self._skipped_in_a_row = 0 if prompt is not None else self._skipped_in_a_row + 1
+        if self._skipped_in_a_row >= len(self):
+            raise UsageError(
+                f"spec.data.maxPromptTokens: all {len(self)} prompts are longer than "
+                f"{self._spec.max_prompt_tokens} tokens"
+            )
+        if prompt is None:
             self.skipped += 1
-            if self.skipped - first_skip >= len(self):
-                raise UsageError(
-                    f"spec.data.maxPromptTokens: all {len(self)} prompts are longer than "
-                    f"{self._spec.max_prompt_tokens} tokens"
-                )
+        return PromptRef(self._epoch, index), prompt
 
     def save(self) -> dict[str, int]:
         """The cursor, for a checkpoint."""

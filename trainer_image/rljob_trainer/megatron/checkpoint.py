@@ -1,13 +1,16 @@
 """Checkpoints of a run: weights, optimizer, schedule and random states, by dist_checkpointing."""
 
 import random
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from megatron.core import dist_checkpointing, tensor_parallel
-from megatron.core.dist_checkpointing.mapping import ShardedObject
+from megatron.core.dist_checkpointing.mapping import ShardedObject, ShardedTensor
 from megatron.core.dist_checkpointing.strategies.torch import (
     MCoreSavePlanner,
     TorchDistSaveShardedStrategy,
@@ -18,27 +21,40 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
 
+from rljob_trainer.collective import patient_group
 from rljob_trainer.megatron.parallel import Parallel
 
 # A checkpoint can go on with other parallel sizes.
 _RESHARDABLE = {"distrib_optim_sharding_type": "fully_reshardable"}
 
 
-class _Writer(TorchDistSaveShardedStrategy):  # type: ignore[misc]  # megatron publishes no types
-    """megatron-core's torch_dist format, written by this process.
+class _Capture(TorchDistSaveShardedStrategy):  # type: ignore[misc]  # megatron publishes no types
+    """megatron-core's torch_dist format: `save` copies what is to be written, `write` writes it.
 
     Its own strategy forks writers and keeps a manager process, to write while training goes on;
     then starting them takes seconds, and a fork of a process with threads may hang.
     """
 
+    def __init__(self, group: dist.ProcessGroup) -> None:
+        super().__init__("torch_dist", 1)
+        self._group = group
+        self._state: dict[str, Any] = {}
+        self._directory = ""
+
     def save(self, sharded_state_dict: dict[str, Any], checkpoint_dir: str) -> None:
-        tensors, _, _ = _replace_state_dict_keys_with_sharded_keys(
+        parts, _, _ = _replace_state_dict_keys_with_sharded_keys(
             sharded_state_dict, keep_only_main_replica=True
         )
+        copied = {key: [_copied(part) for part in each] for key, each in parts.items()}
+        self._state = mcore_to_pyt_state_dict(copied, False)
+        self._directory = checkpoint_dir
+
+    def write(self) -> None:
         save_distributed(
-            mcore_to_pyt_state_dict(tensors, False),
-            storage_writer=FileSystemWriter(checkpoint_dir),
+            self._state,
+            storage_writer=FileSystemWriter(self._directory),
             planner=MCoreSavePlanner(dedup_replicated_tensors=False, flatten_state_dict=False),
+            process_group=self._group,
         )
 
 
@@ -50,27 +66,27 @@ class TrainState:
         self._optimizer = optimizer
         self._scheduler = scheduler
         self._parallel = parallel
+        self._writers = patient_group()
 
-    def save(self, directory: Path) -> None:
-        """Writes into an existing, empty directory. Collective.
+    def capture(self, directory: Path) -> Callable[[], None]:
+        """Copies the state as it is now, for an existing, empty directory. Collective.
+
+        What is returned writes the copy, in any thread, while training goes on. It is collective,
+        too: it returns, on rank 0 at least, when all ranks have written their parts.
 
         Raises:
-            OSError: it can't be written, e.g. the disk is full.
+            OSError: it can't be written, e.g. the disk is full; what is returned raises it, too.
         """
         state = self._sharded(is_loading=False)
         metadata = {**_RESHARDABLE, "world_size": self._parallel.world_size}
-        try:
-            dist_checkpointing.save(
-                state,
-                str(directory),
-                sharded_strategy=_Writer("torch_dist", 1),
-                content_metadata=metadata,
-            )
-        except CheckpointException as error:  # a failure on any rank, raised on all
-            rank, (cause, _) = next(iter(error.failures.items()))
-            raise OSError(f"checkpoint {directory}: not written by rank {rank}: {cause}") from error
-        except (OSError, RuntimeError) as error:  # torch turns some of the first into the second
-            raise OSError(f"checkpoint {directory}: not written: {error}") from error
+        capture = _Capture(self._writers)
+        _told(
+            directory,
+            lambda: dist_checkpointing.save(
+                state, str(directory), sharded_strategy=capture, content_metadata=metadata
+            ),
+        )
+        return lambda: _told(directory, capture.write)
 
     def load(self, directory: Path) -> None:
         """Takes over the state of a checkpoint. Collective."""
@@ -125,6 +141,24 @@ class TrainState:
         for state in self._states():
             if "step" in state:
                 state["step"] = torch.full_like(state["step"], step)
+
+
+def _copied(part: ShardedTensor | ShardedObject) -> ShardedTensor | ShardedObject:
+    """On the CPU. The other objects are made anew at every save."""
+    if isinstance(part, ShardedTensor):
+        return replace(part, data=part.data.detach().to("cpu", copy=True))
+    return part
+
+
+def _told(directory: Path, write: Callable[[], object]) -> None:
+    """Writes; whatever fails is an OSError that names the directory."""
+    try:
+        write()
+    except CheckpointException as error:  # a failure on any rank, raised on all
+        rank, (cause, _) = next(iter(error.failures.items()))
+        raise OSError(f"checkpoint {directory}: not written by rank {rank}: {cause}") from error
+    except (OSError, RuntimeError) as error:  # torch turns some of the first into the second
+        raise OSError(f"checkpoint {directory}: not written: {error}") from error
 
 
 def _random_states() -> dict[str, Any]:

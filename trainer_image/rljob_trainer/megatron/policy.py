@@ -5,7 +5,7 @@ Every rank makes the same calls with the same arguments.
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -132,17 +132,21 @@ class Policy:
             for _ in weights:
                 pass
 
-    def save(self, directory: Path) -> None:
-        """Writes all that training goes on from into an existing, empty directory. Collective.
+    def capture(self, directory: Path) -> Callable[[], None]:
+        """Copies all that training goes on from, for an existing, empty directory. Collective.
+
+        Returns:
+            What writes the copy, in any thread, while training goes on; on rank 0 it returns when
+            all ranks have written theirs.
 
         Raises:
-            OSError: it can't be written, e.g. the disk is full.
+            OSError: it can't be written, e.g. the disk is full; what is returned raises it, too.
         """
         assert self._trainer is not None, "a frozen policy has nothing to save"
-        self._trainer.state.save(directory)
+        return self._trainer.state.capture(directory)
 
     def load(self, directory: Path) -> None:
-        """Goes on from what `save` wrote. Collective."""
+        """Goes on from what was written. Collective."""
         assert self._trainer is not None, "a frozen policy has nothing to load"
         self._trainer.state.load(directory)
 

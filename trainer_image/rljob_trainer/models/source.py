@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rljob.model_config import read_config
 from rljob_trainer.models.architecture import Architecture
 from rljob_trainer.models.checkpoint import Safetensors
-from rljob_trainer.models.config import ConfigReader, ModelConfig, read_config
+from rljob_trainer.models.config import ConfigReader, ModelConfig
 from rljob_trainer.models.registry import architecture_of
 
 

@@ -1,0 +1,165 @@
+"""What saving costs training at the default interval: a checkpoint written beside it, and in line.
+
+The same optimizer steps are made without checkpoints, with one that is written while training goes
+on, as a run does it, and with one that training waits for. Each block has as many batches as the
+default interval, and blocks of the three kinds take turns, so that other load meets all of them.
+
+    python benchmarks/checkpoint.py [--rounds 3]
+"""
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from rljob.api import RLJob
+from rljob.api.schedule import ScheduleSpec
+from rljob_trainer.checkpoint import Checkpoints, pack
+from rljob_trainer.collective import Rank0
+from rljob_trainer.megatron.parallel import initialize
+from rljob_trainer.megatron.policy import Policy
+from rljob_trainer.saver import Saver
+from rljob_trainer.trajectory import Trajectory
+
+GOAL = 1.05
+VOCABULARY = 512
+SAMPLES = 32
+LENGTH = 64
+
+
+def write_model(directory: Path) -> Path:
+    """A model of 11 M parameters: its checkpoint has 130 MB, and a step takes about a second."""
+    torch.manual_seed(1)
+    config = Qwen3Config(
+        vocab_size=VOCABULARY,
+        hidden_size=384,
+        intermediate_size=1536,
+        num_hidden_layers=4,
+        num_attention_heads=6,
+        num_key_value_heads=6,
+        head_dim=64,
+        max_position_embeddings=1024,
+        tie_word_embeddings=False,
+    )
+    Qwen3ForCausalLM(config).float().save_pretrained(directory)
+    return directory
+
+
+def manifest(checkpoint: Path) -> dict[str, Any]:
+    """A job whose batches are these steps."""
+    return {
+        "apiVersion": "rljob.dev/v1alpha1",
+        "kind": "RLJob",
+        "metadata": {"name": "checkpoint"},
+        "spec": {
+            "model": {"checkpoint": str(checkpoint)},
+            "data": {"prompts": ["/none"]},
+            "algorithm": {"samplesPerPrompt": 8},
+            "schedule": {"rollouts": 1, "rolloutBatchSize": 4, "globalBatchSize": SAMPLES},
+            "trainer": {"maxTokensPerGpu": SAMPLES * LENGTH, "optimizer": {"lr": 1e-5}},
+        },
+    }
+
+
+def trajectories() -> list[Trajectory]:
+    """One batch of random tokens."""
+    response = LENGTH // 2
+    return [
+        Trajectory(
+            tokens=torch.randint(VOCABULARY, (LENGTH,)),
+            prompt_length=LENGTH - response,
+            loss_mask=torch.ones(response),
+            rollout_log_probs=torch.full((response,), -6.0),
+            old_log_probs=torch.full((response,), -6.0),
+            advantages=torch.randn(1).expand(response),
+        )
+        for _ in range(SAMPLES)
+    ]
+
+
+class Blocks:
+    """Blocks of batches, with and without a checkpoint in them."""
+
+    def __init__(self, directory: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "OMP_NUM_THREADS": "1"}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        torch.set_num_threads(1)
+        checkpoint = write_model(directory / "model")
+        job = RLJob.model_validate(manifest(checkpoint))
+        self._policy = Policy(job, initialize(job), checkpoint)
+        self._saver = Saver(Checkpoints(directory / "checkpoints", 2), self._policy, Rank0(0))
+        self._batch = trajectories()
+        self._saved = 0
+
+    def without(self) -> float:
+        """Seconds of a block in which nothing is saved."""
+        return self._block(lambda: None)
+
+    def beside(self) -> float:
+        """Seconds of a block at whose begin a checkpoint is captured."""
+        return self._block(self._save)
+
+    def in_line(self) -> float:
+        """The same, but training waits for the checkpoint."""
+
+        def save() -> None:
+            self._save()
+            self._saver.finish()
+
+        return self._block(save)
+
+    def _block(self, save: Callable[[], None]) -> float:
+        began = time.perf_counter()
+        save()
+        for _ in range(ScheduleSpec.model_fields["save_interval"].default):
+            self._policy.step(self._batch)
+            self._saver.check()
+        self._saver.finish()
+        return time.perf_counter() - began
+
+    def _save(self) -> None:
+        self._saved += 1
+        self._saver.begin(self._saved, lambda: pack({}))
+
+
+def main() -> None:
+    """Prints a table, then one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        blocks = Blocks(Path(name))
+        blocks.beside()  # warm-up
+        kinds = {"without": blocks.without, "beside": blocks.beside, "in line": blocks.in_line}
+        rounds = [{kind: run() for kind, run in kinds.items()} for _ in range(arguments.rounds)]
+        size = sum(path.stat().st_size for path in Path(name, "checkpoints").rglob("*.distcp")) / 2
+    seconds = {kind: statistics.median(each[kind] for each in rounds) for kind in kinds}
+    print(f"{size / 1e6:.0f} MB; median seconds of a block:")
+    for kind, value in seconds.items():
+        ratio = statistics.median(each[kind] / each["without"] for each in rounds)
+        print(f"{kind:10}{value:8.2f}{ratio:8.3f}")
+    result = {
+        "name": "training with a checkpoint at the default interval against training without",
+        "value": round(seconds["beside"], 3),
+        "unit": "s",
+        "peer": round(seconds["without"], 3),
+        "ratio": round(statistics.median(each["beside"] / each["without"] for each in rounds), 3),
+        "goal": GOAL,
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""`rljob audit`."""
+
+from pathlib import Path
+
+from rljob.errors import UsageError
+from rljob.ledger.audit import LEDGER, Audit
+from rljob.ledger.audit import audit as read
+
+
+def audit(run_dir: Path) -> tuple[list[str], bool]:
+    """What to print, and whether the ledger holds.
+
+    Raises:
+        UsageError: there is no ledger.
+    """
+    try:
+        found = read(run_dir)
+    except OSError as error:
+        raise UsageError(
+            f"{run_dir / LEDGER}: {error.strerror}; allowed: the directory of a run that has begun"
+        ) from error
+    if found.violation is not None:
+        return [found.violation], False
+    return _proven(found), True
+
+
+def _proven(found: Audit) -> list[str]:
+    books = found.books
+    if books.start is None:
+        return ["the trainer has not begun: nothing was admitted"]
+    state = "the run has ended" if books.finished else f"{len(books.open):,} groups are under way"
+    lines = [
+        f"{found.lines:,} events of {books.start.incarnation:,} starts: {books.rollout:,} batches "
+        f"of {books.start.batch_size:,} groups; {state}",
+        f"every prompt is accounted for, up to {len(books.drawn):,} of {books.start.prompts:,} in "
+        f"epoch {books.epoch}: {books.consumed:,} groups were trained on, each once; "
+        f"{books.dropped:,} were dropped and {books.skipped:,} skipped, each for a reason",
+        f"{books.tokens:,} tokens, all of published versions up to {books.version:,}, the stalest "
+        f"{books.staleness:,} versions old (allowed: {books.start.max_staleness:,})",
+    ]
+    if found.torn:
+        lines.append("the last line is incomplete, as one that is being written; it is left out")
+    return lines

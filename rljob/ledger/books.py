@@ -1,0 +1,216 @@
+"""The rules that a ledger has to keep, checked event by event."""
+
+from dataclasses import dataclass, field
+
+from rljob.ledger.event import (
+    Admit,
+    Consume,
+    Drop,
+    Evaluate,
+    Event,
+    Finish,
+    Publish,
+    Skip,
+    Start,
+)
+
+
+class ViolationError(ValueError):
+    """An event that must not be; the message tells what is wrong with it."""
+
+
+@dataclass
+class Books:
+    """What the events so far amount to.
+
+    Its memory is that of the open groups and of one epoch's prompts, however long the run.
+    """
+
+    start: Start | None = None
+    rollout: int = 0  # batches trained on
+    version: int = -1  # published weights; -1: none yet
+    next_group: int = 1
+    open: dict[int, Admit] = field(default_factory=dict)  # by id, in the order of admission
+    epoch: int = 0
+    drawn: set[int] = field(default_factory=set)  # prompts of this epoch
+    batch: int = 0  # groups of the batch that is being trained on
+    consumed: int = 0
+    dropped: int = 0
+    skipped: int = 0
+    tokens: int = 0
+    staleness: int = 0  # the greatest that was found
+    finished: bool = False
+
+    def enter(self, event: Event) -> None:
+        """Takes the next event in.
+
+        Raises:
+            ViolationError: it contradicts those before it.
+        """
+        if self.finished:
+            raise ViolationError(f"{event.event} after the end of the run")
+        if isinstance(event, Start):
+            return self._start(event)
+        if self.start is None:
+            raise ViolationError(f"{event.event} before a trainer has started")
+        if self.batch and not isinstance(event, Consume):
+            raise ViolationError(
+                f"batch {self.rollout + 1} ends with {self.batch} groups; a batch has "
+                f"{self.start.batch_size}: samples are lost"
+            )
+        match event:
+            case Admit():
+                self._admit(event, self.start)
+            case Skip():
+                self._draw(event.epoch, event.index, self.start)
+                self.skipped += 1
+            case Evaluate():
+                self._evaluate(event)
+            case Consume():
+                self._consume(event, self.start)
+            case Drop():
+                self._end(event.group, "dropped")
+                self.dropped += 1
+            case Publish():
+                self._publish(event)
+            case Finish():
+                self._finish(event)
+        return None
+
+    def _start(self, event: Start) -> None:
+        if self.start is not None and event.incarnation <= self.start.incarnation:
+            raise ViolationError(
+                f"incarnation {event.incarnation} starts after incarnation "
+                f"{self.start.incarnation}: incarnations grow"
+            )
+        if event.rollout != self.rollout or self.batch:
+            raise ViolationError(
+                f"a trainer goes on after batch {event.rollout}, but the batches up to "
+                f"{self.rollout} were trained on, and {self.batch} groups of the next"
+            )
+        if self.start is not None and event.prompts != self.start.prompts:
+            raise ViolationError(
+                f"the data has {event.prompts} prompts; it had {self.start.prompts} before"
+            )
+        self.start = event
+
+    def _admit(self, event: Admit, start: Start) -> None:
+        self._draw_ids(event.group, event.group)
+        self._draw(event.epoch, event.index, start)
+        if event.version != self.version:
+            raise ViolationError(
+                f"group {event.group}: admitted under version {event.version}, when "
+                f"{self.version} was published"
+            )
+        self.open[event.group] = event
+
+    def _evaluate(self, event: Evaluate) -> None:
+        if event.last < event.first:
+            raise ViolationError(f"an evaluation has the groups {event.first} to {event.last}")
+        self._draw_ids(event.first, event.last)
+
+    def _draw_ids(self, first: int, last: int) -> None:
+        if first < self.next_group:
+            raise ViolationError(f"group {first}: its id was given before")
+        if first > self.next_group:
+            raise ViolationError(
+                f"group {self.next_group}: nothing tells of it, the next one is {first}"
+            )
+        self.next_group = last + 1
+
+    def _draw(self, epoch: int, index: int, start: Start) -> None:
+        """A prompt leaves the data set: each once in an epoch, and all before the next epoch."""
+        if epoch == self.epoch + 1:
+            missing = start.prompts - len(self.drawn)
+            if missing:
+                first = next(n for n in range(start.prompts) if n not in self.drawn)
+                raise ViolationError(
+                    f"epoch {epoch} begins, but {missing} prompts of epoch {self.epoch} were "
+                    f"neither admitted nor skipped; the first: {first}"
+                )
+            self.epoch = epoch
+            self.drawn = set()
+        if epoch != self.epoch:
+            raise ViolationError(f"a prompt of epoch {epoch} in epoch {self.epoch}")
+        if index >= start.prompts:
+            raise ViolationError(f"prompt {index}; the data has {start.prompts}")
+        if index in self.drawn:
+            raise ViolationError(f"prompt {index} of epoch {epoch} is used a second time")
+        self.drawn.add(index)
+
+    def _consume(self, event: Consume, start: Start) -> None:
+        oldest = next(iter(self.open), None)
+        admitted = self._end(event.group, "consumed")
+        if event.group != oldest:
+            raise ViolationError(
+                f"group {event.group}: consumed before group {oldest}, which was admitted earlier"
+            )
+        if event.rollout != self.rollout + 1:
+            raise ViolationError(
+                f"group {event.group}: consumed in batch {event.rollout}; the next is "
+                f"{self.rollout + 1}"
+            )
+        if event.samples != start.samples:
+            raise ViolationError(
+                f"group {event.group}: {event.samples} samples; a group has {start.samples}"
+            )
+        self._check_versions(event, admitted, start)
+        self.consumed += 1
+        self.tokens += event.tokens
+        self.batch += 1
+        if self.batch == start.batch_size:
+            self.rollout += 1
+            self.batch = 0
+
+    def _check_versions(self, event: Consume, admitted: Admit, start: Start) -> None:
+        group = event.group
+        if event.version != self.version:
+            raise ViolationError(
+                f"group {group}: consumed under version {event.version}, when {self.version} was "
+                "published"
+            )
+        if event.tokens and not event.versions:
+            raise ViolationError(f"group {group}: {event.tokens} tokens of no version")
+        for version in event.versions:
+            if version > self.version:
+                raise ViolationError(
+                    f"group {group}: has tokens of version {version}, which was not published; "
+                    f"the last is {self.version}"
+                )
+            if version < admitted.version:
+                raise ViolationError(
+                    f"group {group}: has tokens of version {version}, but was admitted only under "
+                    f"version {admitted.version}"
+                )
+            if self.version - version > start.max_staleness:
+                raise ViolationError(
+                    f"group {group}: has tokens {self.version - version} versions old; "
+                    f"maxStaleness allows {start.max_staleness}"
+                )
+            self.staleness = max(self.staleness, self.version - version)
+
+    def _end(self, group: int, how: str) -> Admit:
+        admitted = self.open.pop(group, None)
+        if admitted is None:
+            why = "has ended before" if group < self.next_group else "was never admitted"
+            raise ViolationError(f"group {group}: {how}, but it {why}")
+        return admitted
+
+    def _publish(self, event: Publish) -> None:
+        if event.version != self.version + 1:
+            raise ViolationError(
+                f"version {event.version} is published after version {self.version}"
+            )
+        self.version = event.version
+
+    def _finish(self, event: Finish) -> None:
+        if event.rollout != self.rollout:
+            raise ViolationError(
+                f"the run ends after batch {event.rollout}, but {self.rollout} were trained on"
+            )
+        if self.open:
+            raise ViolationError(
+                f"the run ends, but {len(self.open)} groups are open; the first: "
+                f"{next(iter(self.open))}"
+            )
+        self.finished = True

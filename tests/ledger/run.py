@@ -1,0 +1,91 @@
+"""Ledgers of runs that went well."""
+
+import json
+import random
+from collections.abc import Iterable
+from pathlib import Path
+
+from rljob.ledger.event import (
+    Admit,
+    Consume,
+    Drop,
+    Evaluate,
+    Event,
+    Finish,
+    Publish,
+    Skip,
+    Start,
+)
+from rljob.ledger.line import encode
+
+PROMPTS = 10
+BATCH = 4
+STALENESS = 1
+
+
+def a_run(batches: int = 6, seed: int = 0) -> list[Event]:
+    """A finished run over some epochs: with skips, drops, an evaluation and a second trainer."""
+    chance = random.Random(seed)
+    events: list[Event] = [_start(1, 0), Publish(version=0)]
+    events.append(Evaluate(name="held-out", first=1, last=3))
+    open_groups: dict[int, int] = {}
+    group, version = 4, 0
+    prompts = (
+        (epoch, index)
+        for epoch in range(99)
+        for index in chance.sample(range(PROMPTS), PROMPTS)
+    )  # fmt: skip
+    for batch in range(1, batches + 1):
+        while len(open_groups) < (1 + STALENESS) * BATCH:
+            epoch, index = next(prompts)
+            if index == 3:
+                events.append(Skip(epoch=epoch, index=index, reason="too long"))
+                continue
+            events.append(Admit(group=group, epoch=epoch, index=index, version=version))
+            open_groups[group] = version
+            group += 1
+        # The first always stays: a batch has to be left.
+        for each in list(open_groups)[1:]:
+            if len(open_groups) > BATCH and chance.random() < 0.2:
+                events.append(Drop(group=each, reason="filter nonzero-std"))
+                del open_groups[each]
+        for each in list(open_groups)[:BATCH]:
+            versions = list(range(open_groups.pop(each), version + 1))
+            events.append(
+                Consume(
+                    group=each,
+                    rollout=batch,
+                    version=version,
+                    versions=versions,
+                    samples=8,
+                    tokens=64,
+                )
+            )
+        version += 1
+        events.append(Publish(version=version))
+        if batch == batches // 2:
+            events.append(_start(2, batch))
+            version += 1
+            events.append(Publish(version=version))
+            # Only what is left open was admitted before, so nothing gets staler than allowed.
+            open_groups = {each: max(v, version - STALENESS) for each, v in open_groups.items()}
+    events += [Drop(group=each, reason="the run has ended") for each in open_groups]
+    return [*events, Finish(rollout=batches)]
+
+
+def write(directory: Path, events: Iterable[Event]) -> Path:
+    """The run directory with these events as its ledger."""
+    lines = (json.dumps(encode(event), separators=(",", ":")) + "\n" for event in events)
+    (directory / "ledger.jsonl").write_text("".join(lines))
+    return directory
+
+
+def _start(incarnation: int, rollout: int) -> Start:
+    return Start(
+        incarnation=incarnation,
+        rollout=rollout,
+        prompts=PROMPTS,
+        batch_size=BATCH,
+        samples=8,
+        max_staleness=STALENESS,
+    )

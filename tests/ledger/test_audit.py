@@ -1,0 +1,221 @@
+"""A ledger that holds is proven; one that does not is refuted, by name."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from rljob.cli.main import app
+from rljob.ledger.audit import audit
+from rljob.ledger.books import Books, ViolationError
+from rljob.ledger.event import Admit, Consume, Drop, Event, Finish, Publish, Skip, Start
+from tests.ledger.run import PROMPTS, a_run, write
+
+E = TypeVar("E", bound=Event)
+
+
+def places(events: list[Event], kind: type[E]) -> Iterator[int]:
+    return (place for place, event in enumerate(events) if isinstance(event, kind))
+
+
+def nth(events: list[Event], kind: type[E], n: int) -> int:
+    return list(places(events, kind))[n]
+
+
+def changed(kind: type[Event], n: int, **values: object) -> Callable[[list[Event]], int]:
+    """Gives the n-th event of a kind other values; returns its place."""
+
+    def corrupt(events: list[Event]) -> int:
+        place = nth(events, kind, n)
+        events[place] = events[place].model_copy(update=values)
+        return place
+
+    return corrupt
+
+
+def consumed_twice(events: list[Event]) -> int:
+    place = nth(events, Consume, 5)
+    events.insert(place + 1, events[place])
+    return place + 1
+
+
+def trained_twice_on_a_prompt(events: list[Event]) -> int:
+    first, second = (events[nth(events, Admit, n)] for n in (0, 1))
+    assert isinstance(first, Admit) and isinstance(second, Admit)
+    place = nth(events, Admit, 1)
+    events[place] = second.model_copy(update={"index": first.index})
+    return place
+
+
+def prompt_lost(events: list[Event]) -> int:
+    """A prompt of the first epoch that nothing tells of, with the ids drawn up."""
+    skip = nth(events, Skip, 0)
+    del events[skip]
+    return next(p for p in places(events, Admit) if events[p].epoch == 1)  # type: ignore[union-attr]
+
+
+def admission_lost(events: list[Event]) -> int:
+    place = nth(events, Admit, 4)
+    del events[place]
+    return next(p for p in places(events, Admit) if p >= place)
+
+
+def samples_lost(events: list[Event]) -> int:
+    """The last group of a batch is missing."""
+    place = next(p for p in places(events, Publish) if isinstance(events[p - 1], Consume))
+    del events[place - 1]
+    return place - 1
+
+
+def overtaken(events: list[Event]) -> int:
+    place = nth(events, Consume, 0)
+    events[place], events[place + 1] = events[place + 1], events[place]
+    return place
+
+
+def never_admitted(events: list[Event]) -> int:
+    return changed(Consume, 0, group=9999)(events)
+
+
+def dropped_after_use(events: list[Event]) -> int:
+    used = events[nth(events, Consume, 0)]
+    assert isinstance(used, Consume)
+    place = nth(events, Publish, 2) + 1
+    events.insert(place, Drop(group=used.group, reason="filter"))
+    return place
+
+
+def too_stale(events: list[Event]) -> int:
+    """The bound is one that the run did not keep."""
+    changed(Start, 0, max_staleness=0)(events)
+    return nth(events, Consume, 4)
+
+
+def left_open(events: list[Event]) -> int:
+    del events[-2]
+    return len(events) - 1
+
+
+def after_the_end(events: list[Event]) -> int:
+    events.append(Publish(version=99))
+    return len(events) - 1
+
+
+CORRUPTIONS: dict[str, tuple[Callable[[list[Event]], int], str]] = {
+    "consumed twice": (consumed_twice, "consumed, but it has ended before"),
+    "never admitted": (never_admitted, "group 9999: consumed, but it was never admitted"),
+    "prompt used twice": (trained_twice_on_a_prompt, "of epoch 0 is used a second time"),
+    "prompt lost": (prompt_lost, "epoch 1 begins, but 1 prompts of epoch 0 were neither"),
+    "admission lost": (admission_lost, "group 8: nothing tells of it, the next one is 9"),
+    "samples lost": (samples_lost, "batch 1 ends with 3 groups; a batch has 4"),
+    "overtaken": (overtaken, "which was admitted earlier"),
+    "too stale": (too_stale, "group 8: has tokens 1 versions old; maxStaleness allows 0"),
+    "version of the future": (changed(Consume, 5, versions=[1, 7]), "version 7, which was not"),
+    "version of nobody": (changed(Consume, 5, versions=[]), "64 tokens of no version"),
+    "older than its admission": (
+        changed(Consume, 8, versions=[0, 1]), "version 0, but was admitted only under version 1"
+    ),
+    "samples of a group": (changed(Consume, 3, samples=7), "7 samples; a group has 8"),
+    "batch out of turn": (changed(Consume, 4, rollout=4), "consumed in batch 4; the next is 2"),
+    "dropped after use": (dropped_after_use, "dropped, but it has ended before"),
+    "version skipped": (changed(Publish, 2, version=5), "version 5 is published after version 1"),
+    "old trainer": (changed(Start, 1, incarnation=1), "incarnation 1 starts after incarnation 1"),
+    "resumed elsewhere": (changed(Start, 1, rollout=2), "goes on after batch 2, but the batches"),
+    "other data": (changed(Start, 1, prompts=99), "the data has 99 prompts; it had 10 before"),
+    "no such prompt": (changed(Admit, 2, index=PROMPTS), "prompt 10; the data has 10"),
+    "id given twice": (changed(Admit, 3, group=4), "group 4: its id was given before"),
+    "left open": (left_open, "the run ends, but 1 groups are open"),
+    "end told wrong": (changed(Finish, 0, rollout=9), "ends after batch 9, but 6 were trained on"),
+    "after the end": (after_the_end, "publish after the end of the run"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_corruption_is_named(name: str, tmp_path: Path) -> None:
+    corrupt, message = CORRUPTIONS[name]
+    events = a_run()
+    place = corrupt(events)
+    result = CliRunner().invoke(app, ["audit", str(write(tmp_path, events))])
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"ledger.jsonl:{place + 1}: ")
+    assert message in result.stderr
+
+
+def test_ledger_that_holds_is_proven(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["audit", str(write(tmp_path, a_run()))])
+    assert result.exit_code == 0, result.output
+    assert "6 batches of 4 groups; the run has ended" in result.stdout
+    assert "24 groups were trained on, each once" in result.stdout
+
+
+def test_run_that_goes_on_is_proven_so_far(tmp_path: Path) -> None:
+    events = a_run()
+    for length in range(len(events)):
+        assert audit(write(tmp_path, events[:length])).violation is None
+
+
+def test_changed_line_is_told(tmp_path: Path) -> None:
+    ledger = write(tmp_path, a_run()) / "ledger.jsonl"
+    ledger.write_text(ledger.read_text().replace('"tokens":64', '"tokens":65', 1))
+    found = audit(tmp_path)
+    assert found.violation is not None and "it was changed" in found.violation
+
+
+def test_line_that_is_no_event_is_told(tmp_path: Path) -> None:
+    ledger = write(tmp_path, a_run()) / "ledger.jsonl"
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    for damaged, message in ((b"\0\0\0\n", "no JSON"), (b"[]\n", "found a JSON list")):
+        ledger.write_bytes(b"".join([*lines[:5], damaged, *lines[6:]]))
+        found = audit(tmp_path)
+        assert found.violation is not None
+        assert found.violation.startswith("ledger.jsonl:6: ") and message in found.violation
+
+
+def test_torn_last_line_is_left_out(tmp_path: Path) -> None:
+    ledger = write(tmp_path, a_run()) / "ledger.jsonl"
+    ledger.write_bytes(ledger.read_bytes()[:-9])
+    result = CliRunner().invoke(app, ["audit", str(tmp_path)])
+    assert result.exit_code == 0
+    assert "the last line is incomplete" in result.stdout
+
+
+def test_ledger_cut_short_is_told_by_what_else_is_there(tmp_path: Path) -> None:
+    events = a_run()
+    write(tmp_path, events[: nth(events, Consume, 20)])
+    (tmp_path / "summary.json").write_text('{"state": "succeeded", "rollouts": 6}')
+    found = audit(tmp_path)
+    assert found.violation == "ledger.jsonl ends with batch 5, but summary.json tells of 6"
+    (tmp_path / "summary.json").unlink()
+    (tmp_path / "checkpoints" / "step-000006").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "step-000009.partial").mkdir()
+    found = audit(tmp_path)
+    assert found.violation == "ledger.jsonl ends with batch 5, but checkpoint 6 was saved"
+
+
+def test_directory_without_a_ledger_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="the directory of a run that has begun"):
+        CliRunner().invoke(app, ["audit", str(tmp_path)], catch_exceptions=False)
+
+
+def holds(events: list[Event]) -> bool:
+    books = Books()
+    try:
+        for event in events:
+            books.enter(event)
+    except ViolationError:
+        return False
+    return True
+
+
+@given(st.integers(0, 10**6), st.integers(1, 12), st.data())
+def test_nothing_can_be_taken_out_or_doubled(seed: int, batches: int, data: st.DataObject) -> None:
+    events = a_run(batches, seed)
+    assert holds(events)
+    uses = [p for kind in (Admit, Consume, Drop) for p in places(events, kind)]
+    place = data.draw(st.sampled_from(uses))
+    assert not holds(events[:place] + events[place + 1 :])
+    assert not holds([*events[:place], events[place], *events[place:]])
