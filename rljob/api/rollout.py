@@ -117,8 +117,13 @@ class RolloutSpec(Part):
         64, description="Groups that one worker generates at the same time."
     )
     lease_seconds: PositiveFloat = Field(
-        60.0,
+        30.0,
         description="Seconds after which a group leased by a silent worker goes to another.",
+    )
+    attempts: PositiveInt = Field(
+        5,
+        description="Workers that may be lost with a group before it is dropped: it may be what "
+        "ends them. Those that give it back in order do not count.",
     )
     generate: Hook | None = Field(
         None, description='Generate function "module:function": multi-turn, tools, agents.'

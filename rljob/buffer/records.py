@@ -173,11 +173,15 @@ class RunState:
 
 @dataclass(frozen=True)
 class Lease:
-    """A group that this worker owns until `deadline` (seconds of time.monotonic)."""
+    """A group that this worker owns until `deadline` (seconds of time.monotonic).
+
+    `attempt` counts the workers that were given it and were lost with it, and this one.
+    """
 
     entry: str
     group: Group
     deadline: float
+    attempt: int
 
 
 @dataclass(frozen=True)

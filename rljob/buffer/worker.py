@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from rljob.buffer import connection, script
 from rljob.buffer.connection import Patience
 from rljob.buffer.keys import Keys
 from rljob.buffer.records import Completion, Engine, Group, Lease, RunState
+from rljob.buffer.together import Call, Together
 
 T = TypeVar("T")
 
@@ -44,7 +45,6 @@ class WorkerBuffer:
     ) -> None:
         self._keys = Keys(job_key)
         self._patience = Patience(url, patience_seconds)
-        # Many groups may be completed at the same moment: they wait for a connection.
         pool = redis.asyncio.BlockingConnectionPool.from_url(
             url,
             max_connections=_CONNECTIONS,
@@ -61,6 +61,7 @@ class WorkerBuffer:
         self._consumer = f"{worker}/{secrets.token_hex(8)}"
         self._owned: set[str] = set()  # entries leased and neither completed, released nor lost
         self._leasing = asyncio.Lock()
+        self._complete = Together(self._complete_some)
         self._seen: bytes = b"0-0"  # wake-up before which this worker has looked for work
 
     async def heartbeat(self, engine: Engine, ttl_seconds: float) -> None:
@@ -96,7 +97,8 @@ class WorkerBuffer:
                 *self._owned,
             )
             found = [
-                Lease(place.decode(), Group.unpack(record), deadline) for place, record in leases
+                Lease(place.decode(), Group.unpack(record), deadline, attempt)
+                for place, record, attempt in leases
             ]
             self._owned.update(lease.entry for lease in found)
             return found
@@ -139,8 +141,9 @@ class WorkerBuffer:
         if completion.group != lease.group.id:
             raise ValueError(f"completion of {completion.group} for the lease of {lease.group.id}")
         token = secrets.token_hex(8)
-        first = await self._call(
-            "complete", completion.incarnation, completion.group, token, completion.pack()
+        # Many groups may be completed at the same moment.
+        first = await self._complete(
+            completion.incarnation, completion.group, token, completion.pack()
         )
         self._owned.discard(lease.entry)
         return bool(first)
@@ -161,7 +164,20 @@ class WorkerBuffer:
 
     async def close(self) -> None:
         """Closes the connections."""
+        await self._complete.close()
         await self._redis.aclose()
+
+    async def _complete_some(self, calls: Sequence[Call]) -> Sequence[Any]:
+        """Replies to completions. Their tokens make those that were done before harmless."""
+
+        async def send() -> Sequence[Any]:
+            pipeline = self._redis.pipeline(transaction=False)
+            for call in calls:
+                await self._scripts["complete"](self._keys.all, call, client=pipeline)
+            replies: Sequence[Any] = await pipeline.execute()
+            return replies
+
+        return await self._retry(send)
 
     async def _read_wake(self, block_seconds: float) -> Any:
         block = connection.block_milliseconds(block_seconds)

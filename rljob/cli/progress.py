@@ -51,7 +51,7 @@ class Lines:
     def status(self, status: Record | None) -> None:
         self._status = status
         phase = words.phase(status)
-        if phase != self._phase and phase.startswith("starting"):
+        if phase != self._phase and phase.startswith(("starting", "running: ")):
             self.say(phase)
         self._phase = phase
 

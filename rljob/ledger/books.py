@@ -29,6 +29,7 @@ class Books:
     start: Start | None = None
     rollout: int = 0  # batches trained on
     version: int = -1  # published weights; -1: none yet
+    restarted: bool = False  # nothing was published by the last trainer that started
     next_group: int = 1
     open: dict[int, Admit] = field(default_factory=dict)  # by id, in the order of admission
     epoch: int = 0
@@ -92,6 +93,7 @@ class Books:
             raise ViolationError(
                 f"the data has {event.prompts} prompts; it had {self.start.prompts} before"
             )
+        self.restarted = self.start is not None
         self.start = event
 
     def _admit(self, event: Admit, start: Start) -> None:
@@ -197,11 +199,14 @@ class Books:
         return admitted
 
     def _publish(self, event: Publish) -> None:
-        if event.version != self.version + 1:
+        # A trainer that has just started publishes the same again, for its engines.
+        again = self.restarted and event.version == self.version
+        if event.version != self.version + 1 and not again:
             raise ViolationError(
                 f"version {event.version} is published after version {self.version}"
             )
         self.version = event.version
+        self.restarted = False
 
     def _finish(self, event: Finish) -> None:
         if event.rollout != self.rollout:

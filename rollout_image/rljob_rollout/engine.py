@@ -31,19 +31,27 @@ class EngineDiedError(RuntimeError):
 
 
 class EngineProcess:
-    """Starts, watches and stops `rljob_rollout.engine_server` in a process group of its own."""
+    """Starts, watches and stops an engine in a process group of its own."""
 
-    def __init__(self, host: str, log_file: Path, secrets: Sequence[str]) -> None:
+    def __init__(
+        self,
+        host: str,
+        log_file: Path,
+        secrets: Sequence[str],
+        module: str = "rljob_rollout.engine_server",
+    ) -> None:
         """Chooses a port; nothing runs yet.
 
         Args:
             host: on which it listens.
             log_file: what it prints is added to it.
             secrets: texts that are blotted out there: sglang prints its arguments.
+            module: that is run, with the port and this process's id as its arguments.
         """
         self._port = free_port(host)
         self.url = f"http://{host}:{self._port}"
         self._log_file = log_file
+        self._module = module
         self._secrets = [secret.encode() for secret in secrets]
         self._lines: collections.deque[bytes] = collections.deque(maxlen=_LAST_LINES)
         self._process: asyncio.subprocess.Process | None = None
@@ -55,7 +63,7 @@ class EngineProcess:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "rljob_rollout.engine_server",
+            self._module,
             str(self._port),
             str(os.getpid()),
             stdin=asyncio.subprocess.DEVNULL,

@@ -79,6 +79,23 @@ class Serving:
             samples = await self._score(group, _given(group, responses))
         except (UsageError, ScoringError) as error:
             failure, usage = str(error), isinstance(error, UsageError)
+        await self._complete(lease, samples, failure, usage, leased)
+
+    async def give_up(self, lease: Lease, leased: float) -> None:
+        """Completes a group as failed that one worker after the other was lost with."""
+        reason = f"{lease.attempt - 1} workers were lost with it"
+        await self._complete(lease, (), reason, False, leased)
+
+    async def _complete(
+        self,
+        lease: Lease,
+        samples: tuple[Sample, ...],
+        failure: str | None,
+        usage: bool,
+        leased: float,
+    ) -> None:
+        group = lease.group
+        if failure is not None:
             log.warning("group.failed", group=group.id, reason=failure)
         completion = Completion(
             group=group.id,

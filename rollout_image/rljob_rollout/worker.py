@@ -30,7 +30,7 @@ log = structlog.get_logger()
 _HEARTBEAT_SECONDS = 3.0
 _ENGINE_TTL_SECONDS = 15.0
 _RENEW_SECONDS = 5.0  # at most; how soon groups of a trainer that was replaced are let go
-_LOOK_SECONDS = 5.0  # how long a lapsed lease of another worker may lie
+_LOOK_SECONDS = 5.0  # at most; how long a lapsed lease of another worker may lie
 _FAREWELL_SECONDS = 3.0
 
 
@@ -159,7 +159,11 @@ class Worker:
             leased = time.time()
             self._hand.add(leases)
             self._metrics.in_flight(len(self._hand))
-            for portion in portions(leases):
+            attempts = self._spec.rollout.attempts
+            for lease in leases:
+                if lease.attempt > attempts:
+                    await serving.give_up(lease, leased)
+            for portion in portions([each for each in leases if each.attempt <= attempts]):
                 task = tasks.create_task(self._serve(serving, portion, leased))
                 self._requests[task] = portion
                 task.add_done_callback(self._requests.pop)
@@ -170,7 +174,7 @@ class Worker:
             if state.phase == "finished" and not self._linger:
                 return
             with self._metrics.waiting(idle=not self._hand):
-                await self._buffer.wait(_LOOK_SECONDS)
+                await self._buffer.wait(min(self._spec.rollout.lease_seconds / 3, _LOOK_SECONDS))
 
     async def _serve(self, serving: Serving, leases: Sequence[Lease], leased: float) -> None:
         """Each group is completed on its own."""

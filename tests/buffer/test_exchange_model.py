@@ -35,6 +35,7 @@ class Open:
     lapsed: bool = False
     known: bool = True  # to its owner: the reply of its lease was not lost
     winner: str | None = None  # completed by this worker
+    attempts: int = 0  # leases that were not given back
 
 
 @dataclass
@@ -59,6 +60,7 @@ class Model:
     def forget_leases(self) -> None:
         for entry in self.open.values():
             entry.owner, entry.lapsed, entry.known, entry.winner = None, False, True, None
+            entry.attempts = 0
         self.completed.clear()
 
 
@@ -102,6 +104,8 @@ class Exchange(RuleBasedStateMachine):
             assert all(self.model.open[n].kind == "train" for n in available - taken)
         for lease in leases:
             entry = self.model.open[lease.group.id]
+            entry.attempts += entry.owner != worker or entry.known
+            assert lease.attempt == entry.attempts
             entry.owner, entry.place = worker, lease.entry
             entry.lapsed, entry.known = False, not reply_is_lost
             if reply_is_lost:
@@ -135,6 +139,7 @@ class Exchange(RuleBasedStateMachine):
         if self.owns(worker, lease):
             entry = self.model.open[lease.group.id]
             entry.owner, entry.lapsed = None, False
+            entry.attempts -= 1
 
     @precondition(lambda self: any(self.leases.values()))
     @rule(data=st.data())

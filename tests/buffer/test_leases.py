@@ -255,3 +255,22 @@ def test_groups_do_not_wait_for_an_engine_that_never_asks(trainer, a, b):
     taken = [len(a.take(64)) for _ in range(5)]
     assert taken == [3, 1, 1, 1, 0]
     assert b.take(64) == []
+
+
+def test_attempts_count_the_workers_that_were_lost(server, trainer, a, b):
+    trainer.admit([group(1, 1)])
+    (first,) = a.take()
+    assert first.attempt == 1
+    with server.client() as client:
+        let_lapse(client)
+    (second,) = b.take()
+    assert second.attempt == 2
+
+
+def test_a_lease_given_back_is_no_attempt(trainer, a, b):
+    trainer.admit([group(1, 1)])
+    for _ in range(3):
+        (lease,) = a.take()
+        assert lease.attempt == 1
+        a.release(lease)
+    assert b.take()[0].attempt == 1

@@ -219,3 +219,11 @@ def test_nothing_can_be_taken_out_or_doubled(seed: int, batches: int, data: st.D
     place = data.draw(st.sampled_from(uses))
     assert not holds(events[:place] + events[place + 1 :])
     assert not holds([*events[:place], events[place], *events[place:]])
+
+
+def test_version_may_be_published_again_only_after_a_restart() -> None:
+    events = a_run()
+    again = nth(events, Start, 1) + 1
+    assert isinstance(events[again], Publish)
+    assert holds([*events[:again], *events[again + 1 :]])  # killed before it, and started again
+    assert not holds([*events[: again + 1], *events[again:]])

@@ -73,7 +73,7 @@ def lease(samples: int, tokens: int) -> Lease:
         reward=RewardSpec().model_dump(),
         seed=0,
     )
-    return Lease("train 1-1", group, 0.0)
+    return Lease("train 1-1", group, 0.0, 1)
 
 
 @pytest.mark.parametrize(

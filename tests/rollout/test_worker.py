@@ -1,5 +1,6 @@
 """The worker with a real engine and a real buffer."""
 
+import asyncio
 import time
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from rljob.buffer.client import WorkerBuffer
 from rljob.buffer.records import Completion, VersionSpan
 from tests.rollout.conftest import Scene, Trainer
 from tests.support.engine import RunningEngine
@@ -229,3 +231,26 @@ def test_groups_of_a_trainer_that_was_replaced_are_let_go(scene: Scene) -> None:
     assert completion.incarnation == 2
     assert completion.failure is None
     assert len(completion.samples) == 4
+
+
+def test_a_group_that_a_worker_was_lost_with_too_often_is_dropped_with_the_reason(
+    scene: Scene,
+) -> None:
+    def script(trainer: Trainer) -> Completion:
+        wait_for(lambda: bool(trainer.engines()), "the engine is registered")
+        trainer.set_version(0, ["lost/e"])
+        trainer.admit([trainer.group(0, PROMPTS[0])])
+        asyncio.run(lease_and_go(scene, trainer))
+        trainer.set_version(0, [engine.id for engine in trainer.engines()])
+        return trainer.completed(1)[0]
+
+    found = scene.play(script, rollout__leaseSeconds=1, rollout__attempts=1)
+    assert found.failure == "1 workers were lost with it"
+    assert not found.failure_is_usage
+
+
+async def lease_and_go(scene: Scene, trainer: Trainer) -> None:
+    """A worker that is lost with the group that it has leased."""
+    lost = WorkerBuffer(scene.server.url, trainer.job.key, worker="lost", lease_seconds=1)
+    assert len(await lost.lease("lost/e", 1)) == 1
+    await lost.close()

@@ -67,12 +67,18 @@ def forget(directory: Path) -> None:
     (directory / "checksums.json").unlink()
 
 
+def confuse(directory: Path) -> None:
+    noted = directory / "checksums.json"
+    noted.write_text(noted.read_text().replace("sha256", "sha257", 1))
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "cut": (cut, "megatron/weights has 2 bytes, not 3"),
     "changed": (flip, "megatron/weights was changed"),
     "lost": (lose, "state.msgpack is missing"),
     "mixed": (add, "megatron/__1_0.distcp is not part of it"),
-    "without checksums": (forget, "checksums.json: "),
+    "without checksums": (forget, "step-000003/checksums.json"),
+    "with damaged checksums": (confuse, "checksums.json: "),
 }
 
 

@@ -203,3 +203,21 @@ def test_evaluation_runs_beside_training(bench: Bench) -> None:
     completions = exchange.evaluate("held-out", asked)
     assert [c.group for c in completions] == [group.id for group in asked]
     assert [entry.group.id for entry in exchange.collect()] == list(range(1, 9))
+
+
+def test_restart_publishes_the_same_version_again_unless_the_next_was_due(bench: Bench) -> None:
+    exchange = bench.exchange(lambda _: rewarded(0.0, 1.0), schedule__updateWeightsInterval=2)
+    assert exchange.first_version == 0
+    exchange.consume(exchange.collect(), 1)
+    assert exchange.first_version == 0  # in the middle of an interval
+    exchange.consume(exchange.collect(), 2)
+    assert exchange.first_version == 1
+    exchange.ledger.publish(1)
+    assert exchange.first_version == 1
+
+
+def test_version_published_again_admits_no_more_than_before(bench: Bench) -> None:
+    exchange = bench.exchange(lambda _: rewarded(0.0, 1.0), schedule__updateWeightsInterval=2)
+    exchange.consume(exchange.collect(), 1)
+    exchange.ledger.publish(0)
+    assert exchange.ledger.consumed_since_publish == 8

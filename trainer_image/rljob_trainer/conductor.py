@@ -67,7 +67,7 @@ class Conductor:
         """Trains to the end, or until a stop is asked for; both leave a complete checkpoint."""
         self._start(self._rank0(self._checkpoints.newest))
         try:
-            self._publish()
+            self._publish(self._at_desk(lambda desk: desk.exchange.first_version))
             self._evaluate()
             self._watch.read()  # waiting for the first engine is no part of a batch
             self._train()
@@ -86,7 +86,8 @@ class Conductor:
             batch = self._collect()
             trajectories = self._score(batch)
             self._step(batch, trajectories)
-            self._publish(when=self._rollout % schedule.update_weights_interval == 0)
+            if self._is_due(schedule.update_weights_interval):
+                self._publish(self._version + 1)
             self._record()
             self._evaluate()
             self._saver.check()
@@ -110,9 +111,8 @@ class Conductor:
         if checkpoint and state:
             self._policy.load(checkpoint.model)
             self._rollout = self._saved_at = checkpoint.rollout
-            self._version = state["version"]
             self._evaluated_at = state["evaluated_at"]
-            log.info("run.resumed", checkpoint=checkpoint.path.name, version=self._version)
+            log.info("run.resumed", checkpoint=checkpoint.path.name)
         self._at_desk(lambda desk: desk.start(self._rollout, state))
 
     def _collect(self) -> list[OpenGroup]:
@@ -167,15 +167,13 @@ class Conductor:
         self._at_desk(lambda desk: desk.exchange.consume(batch, self._rollout))
         self._unrecorded = (batch, metrics)
 
-    def _publish(self, *, when: bool = True) -> None:
-        """Sends the weights to the engines as the next version."""
-        if not when:
-            return
+    def _publish(self, version: int) -> None:
+        """Sends the weights to the engines as `version`."""
         with self._watch.stage("publish"):
             limit = self._spec.weights.bucket_mebibytes * 2**20
             snapshot = list(buckets(self._policy.export(), limit))
-            self._version += 1
-            self._at_desk(lambda desk: desk.publish(snapshot, self._version))
+            self._at_desk(lambda desk: desk.publish(snapshot, version))
+        self._version = version
 
     def _evaluate(self) -> None:
         """Runs the evaluations before the first batch, at their interval, and after the last."""
@@ -211,8 +209,7 @@ class Conductor:
 
     def _state(self) -> bytes:
         assert self._desk is not None
-        own = {"version": self._version, "evaluated_at": self._evaluated_at}
-        return pack({**own, **self._desk.save()})
+        return pack({"evaluated_at": self._evaluated_at, **self._desk.save()})
 
     def _finish(self, state: str) -> None:
         self._at_desk(lambda desk: desk.finish(state, self._rollout))

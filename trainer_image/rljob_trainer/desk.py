@@ -67,6 +67,7 @@ class Desk:
             ranks_per_engine=spec.rollout.gpus_per_replica if device.type == "cuda" else 1,
             admin_key=environment.engine_admin_key,
             stop=stop,
+            while_waiting=self._update_status,
         )
         self.exchange = Exchange(
             spec,
@@ -170,12 +171,14 @@ class Desk:
 
     def _update_status(self) -> None:
         holders = self.publisher.holders
-        self._utilization.look([each for each in self._buffer.engines() if each.id in holders])
+        engines = [each for each in self._buffer.engines() if each.id in holders]
+        self._utilization.look(engines)
+        self.recorder.engines(len(engines))
         occupancy = self._buffer.occupancy()
         self.recorder.update(
             weight_version=self.exchange.ledger.version,
             staleness_max=self.exchange.ledger.staleness_max,
-            engines=self.publisher.members,
+            epoch=self.publisher.epoch,
             waiting=occupancy.waiting,
             leased=occupancy.leased,
             ready=self.exchange.ledger.ready,

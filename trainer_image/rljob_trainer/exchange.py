@@ -75,6 +75,19 @@ class Exchange:
         )
         self._buffer.admit(self.ledger.waiting())
 
+    @property
+    def first_version(self) -> int:
+        """The version under which a trainer that has just started publishes its weights.
+
+        After a restart it is the one before again: samples that are ready must not age by it, or
+        they could pass the bound of staleness. Where the next one was due, it is the next one.
+        """
+        schedule = self._spec.schedule
+        interval = schedule.rollout_batch_size * schedule.update_weights_interval
+        ledger = self.ledger
+        due = ledger.version < 0 or ledger.consumed_since_publish >= interval
+        return ledger.version + 1 if due else ledger.version
+
     def save(self) -> dict[str, Any]:
         """Cursor, ledger and ready samples, for a checkpoint."""
         return {"source": self._source.save(), "ledger": self.ledger.save()}

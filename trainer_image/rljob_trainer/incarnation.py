@@ -15,4 +15,6 @@ class IncarnationFile:
 
     def write(self, incarnation: int) -> None:
         """Notes the present one."""
-        self._path.write_text(f"{incarnation}\n")
+        partial = self._path.with_suffix(".partial")
+        partial.write_text(f"{incarnation}\n")
+        partial.rename(self._path)  # a trainer that is killed leaves the old one or this

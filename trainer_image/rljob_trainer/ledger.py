@@ -121,9 +121,10 @@ class Ledger:
             self.consumed_since_publish += 1
 
     def publish(self, version: int) -> None:
-        """Weights of this version are out."""
+        """Weights of this version are out; or again, after a restart, where they were before."""
+        if version > self.version:
+            self.consumed_since_publish = 0
         self.version = version
-        self.consumed_since_publish = 0
         self._write(Publish(version=version))
 
     def finish(self, rollout: int) -> None:

@@ -59,6 +59,11 @@ class Recorder:
             ["name"],
             registry=registry,
         )
+        self._engines = Gauge(
+            "rljob_engines",
+            "Engines that live and hold the published weights.",
+            registry=registry,
+        )
         self._tensorboard: SummaryWriter | None = None
         self._rewards: list[float] = []
         self._evaluations: dict[str, list[float]] = {}
@@ -108,6 +113,13 @@ class Recorder:
     def phase(self, phase: str, message: str = "") -> None:
         """What the trainer is doing now."""
         self._status.update(phase=phase, message=message)
+
+    def engines(self, count: int) -> None:
+        """Engines that live and hold the published weights. Without one nothing goes on."""
+        self._engines.set(count)
+        self._status["engines"] = count
+        if self._status["phase"] == "running":
+            self._status["message"] = "" if count else "no engine is left; waiting for one"
 
     def update(self, **values: Any) -> None:
         """Numbers of /status that change within a batch."""

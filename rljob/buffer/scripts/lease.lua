@@ -1,7 +1,7 @@
 -- A worker takes groups for an engine. ARGV: engine id, consumer, count, milliseconds of a
 -- lease, then the places that the consumer knows it owns.
--- Returns the id of the last wake-up, from which the worker may wait, and the leases: place and
--- record of each.
+-- Returns the id of the last wake-up, from which the worker may wait, and the leases: place, record
+-- and count of each. The count is of the workers that were given the group and lost it, and this one.
 local engine, consumer, count, lease = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local last = redis.call('XREVRANGE', WAKE, '+', '-', 'COUNT', 1)[1]
 local leases = {}
@@ -19,7 +19,8 @@ end
 
 local function hand_out(kind, entries)
   for _, entry in ipairs(entries) do
-    leases[#leases + 1] = {kind .. ' ' .. entry[1], entry[2][2]}
+    local pending = redis.call('XPENDING', STREAMS[kind], WORKERS, entry[1], entry[1], 1)
+    leases[#leases + 1] = {kind .. ' ' .. entry[1], entry[2][2], pending[1][4]}
   end
 end
 
@@ -37,7 +38,8 @@ for _, kind in ipairs({'evaluation', 'train'}) do
   for _, entry in ipairs(owned) do
     held = held + (entry[3] < tonumber(lease) and 1 or 0)
     if #leases < count and not known[kind .. ' ' .. entry[1]] then
-      hand_out(kind, redis.call('XCLAIM', stream, WORKERS, consumer, 0, entry[1]))
+      hand_out(kind, redis.call('XCLAIM', stream, WORKERS, consumer, 0, entry[1], 'RETRYCOUNT',
+        entry[4]))
     end
   end
   -- Its part of the groups that are open: the first that asks must not leave the others idle. One

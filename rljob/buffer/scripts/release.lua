@@ -1,6 +1,9 @@
 -- A worker gives a lease back: anyone may claim it at once. ARGV: consumer, place.
 local stream, entry = at(ARGV[2])
 if owns(ARGV[1], stream, entry) then
-  redis.call('XCLAIM', stream, WORKERS, RELEASED, 0, entry, 'TIME', 0, 'JUSTID')
+  -- It was not lost, so this delivery does not count.
+  local count = redis.call('XPENDING', stream, WORKERS, entry, entry, 1)[1][4]
+  redis.call('XCLAIM', stream, WORKERS, RELEASED, 0, entry, 'TIME', 0, 'RETRYCOUNT', count - 1,
+    'JUSTID')
   wake()
 end

@@ -18,6 +18,7 @@ from rljob_trainer.weights.update_group import UpdateGroup
 
 log = structlog.get_logger()
 
+_LOOK_SECONDS = 0.2  # between two looks for an engine while there is none
 _RETRY_SECONDS = 60.0
 
 
@@ -39,8 +40,19 @@ class Publisher:
         ranks_per_engine: int,
         admin_key: str | None,
         stop: StopFlag,
+        while_waiting: Callable[[], None],
     ) -> None:
-        """`ranks_per_engine` is the engines' tensor-parallel size."""
+        """
+        Args:
+            spec: of the job.
+            buffer: where the engines register.
+            host: address of this process for the engines.
+            device: on which the weights are sent.
+            ranks_per_engine: the engines' tensor-parallel size.
+            admin_key: of the engines.
+            stop: ends the wait for engines.
+            while_waiting: called again and again while there is none.
+        """
         self._spec = spec
         self._buffer = buffer
         self._host = host
@@ -48,6 +60,7 @@ class Publisher:
         self._ranks_per_engine = ranks_per_engine
         self._admin_key = admin_key
         self._stop = stop
+        self._while_waiting = while_waiting
         self._executor = ThreadPoolExecutor(max_workers=32, thread_name_prefix="engine")
         self._group: UpdateGroup | None = None
         self._snapshot: list[Bucket] = []  # the published version, for engines that come late
@@ -57,13 +70,8 @@ class Publisher:
         self.epoch = 0
 
     @property
-    def members(self) -> int:
-        """Engines that hold the published version."""
-        return len(self._holders)
-
-    @property
     def holders(self) -> frozenset[str]:
-        """Their ids."""
+        """Ids of the engines that hold the published version; some may have died since."""
         return frozenset(self._holders)
 
     def publish(self, snapshot: Sequence[Bucket], version: int) -> None:
@@ -130,7 +138,8 @@ class Publisher:
             if not waiting:
                 log.info("engines.awaited")
                 waiting = True
-            self._stop.wait(0.2)
+            self._while_waiting()
+            self._stop.wait(_LOOK_SECONDS)
 
     def _group_of(self, engines: Sequence[Engine]) -> UpdateGroup:
         """The group of exactly these engines: the present one, or a new epoch."""
