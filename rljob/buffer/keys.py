@@ -12,6 +12,7 @@ NAMES = (
     "samples",  # stream of completions, until the trainer has acknowledged them
     "engines",  # hash: engine id -> expiry and address
     "versions",  # hash: engine id -> weight version that it holds
+    "partials",  # hash: place -> what a worker that had to leave has generated of the group
     "wake",  # stream of length 1: its last entry's id changes when workers should look again
 )
 

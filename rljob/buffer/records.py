@@ -26,6 +26,7 @@ LogProbs = NDArray[np.float32]
 Mask = NDArray[np.uint8]
 
 Kind = Literal["train", "evaluation"]
+Finish = Literal["stop", "length", "abort"]
 Status = Literal["completed", "truncated", "aborted", "failed"]
 Phase = Literal["starting", "running", "stopping", "finished"]
 
@@ -80,6 +81,63 @@ class VersionSpan:
     version: int
     start: int
     end: int
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """What an engine has sampled for one prompt.
+
+    Args:
+        tokens: int32 "response", as sampled; an end-of-sequence token is the last of them.
+        logprobs: float32 "response", at the sampling temperature, before top-p and top-k.
+        versions: the weight version of each token, in spans without gaps.
+        finish: why it ends; "abort": it was interrupted, and can be continued.
+    """
+
+    tokens: Tokens
+    logprobs: LogProbs
+    versions: tuple[VersionSpan, ...]
+    finish: Finish
+
+    def __post_init__(self) -> None:
+        length = len(self.tokens)
+        _check_array("tokens", self.tokens, np.int32, length)
+        _check_array("logprobs", self.logprobs, np.float32, length)
+        _check_choice("finish", self.finish, ("stop", "length", "abort"))
+
+    def continued(self, more: "Response") -> "Response":
+        """This interrupted response with what was sampled after it."""
+        length = len(self.tokens)
+        versions = [span for span in self.versions if span.start < span.end]
+        for span in more.versions:
+            moved = VersionSpan(span.version, span.start + length, span.end + length)
+            if versions and versions[-1].version == span.version:
+                moved = VersionSpan(span.version, versions.pop().start, moved.end)
+            versions.append(moved)
+        return Response(
+            tokens=np.concatenate([self.tokens, more.tokens]),
+            logprobs=np.concatenate([self.logprobs, more.logprobs]),
+            versions=tuple(versions),
+            finish=more.finish,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Partial:
+    """What a worker that had to leave has generated of a group: a response for each sample."""
+
+    group: int
+    incarnation: int
+    responses: tuple[Response, ...]
+
+    def pack(self) -> bytes:
+        """The record's bytes."""
+        return _pack(self)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """The responses in `data`; RecordError where it holds none."""
+        return _unpack(cls, data)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,13 +233,15 @@ class RunState:
 class Lease:
     """A group that this worker owns until `deadline` (seconds of time.monotonic).
 
-    `attempt` counts the workers that were given it and were lost with it, and this one.
+    `attempt` counts the workers that were given it and were lost with it, and this one. `partial`
+    is what a worker that gave it back had generated.
     """
 
     entry: str
     group: Group
     deadline: float
     attempt: int
+    partial: Partial | None
 
 
 @dataclass(frozen=True)
@@ -284,6 +344,8 @@ def _build(cls: type[R], values: Any) -> R:
         )
     if cls is Completion:
         values["samples"] = tuple(_build(Sample, sample) for sample in values["samples"])
-    if cls is Sample:
+    if cls is Partial:
+        values["responses"] = tuple(_build(Response, response) for response in values["responses"])
+    if cls in (Sample, Response):
         values["versions"] = tuple(_build(VersionSpan, span) for span in values["versions"])
     return cls(**values)

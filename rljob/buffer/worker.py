@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from rljob.buffer import connection, script
 from rljob.buffer.connection import Patience
 from rljob.buffer.keys import Keys
-from rljob.buffer.records import Completion, Engine, Group, Lease, RunState
+from rljob.buffer.records import Completion, Engine, Group, Lease, Partial, RunState
 from rljob.buffer.together import Call, Together
 
 T = TypeVar("T")
@@ -97,8 +97,14 @@ class WorkerBuffer:
                 *self._owned,
             )
             found = [
-                Lease(place.decode(), Group.unpack(record), deadline, attempt)
-                for place, record, attempt in leases
+                Lease(
+                    place.decode(),
+                    Group.unpack(record),
+                    deadline,
+                    attempt,
+                    Partial.unpack(partial) if partial else None,
+                )
+                for place, record, attempt, partial in leases
             ]
             self._owned.update(lease.entry for lease in found)
             return found
@@ -148,9 +154,10 @@ class WorkerBuffer:
         self._owned.discard(lease.entry)
         return bool(first)
 
-    async def release(self, lease: Lease) -> None:
-        """Gives a group back, for any worker to lease at once."""
-        await self._call("release", self._consumer, lease.entry)
+    async def release(self, lease: Lease, partial: Partial | None = None) -> None:
+        """Gives a group back, for any worker to lease at once and to continue from `partial`."""
+        record = b"" if partial is None else partial.pack()
+        await self._call("release", self._consumer, lease.entry, record)
         self._owned.discard(lease.entry)
 
     async def state(self) -> RunState:

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import httpx
 import numpy as np
 
-from rljob.buffer.records import Group, LogProbs, Tokens, VersionSpan
+from rljob.buffer.records import Group, Lease, Response, VersionSpan
 
 # Idle connections are closed before the server closes them (after 5 s), so that no request is
 # sent into a connection that is being closed.
@@ -17,6 +16,7 @@ _KEEP_ALIVE_SECONDS = 2.0
 _CONNECT_SECONDS = 10.0
 _ATTEMPTS = 3
 _BACK_OFF_SECONDS = 0.5
+_NOTHING = Response(np.zeros(0, np.int32), np.zeros(0, np.float32), (), "abort")
 
 
 class RefusedError(Exception):
@@ -27,37 +27,34 @@ class EngineSilentError(Exception):
     """The engine did not answer, several times in a row."""
 
 
-@dataclass(frozen=True, eq=False)
-class Response:
-    """What an engine sampled for one prompt.
-
-    Args:
-        tokens: int32 "response", as sampled; an end-of-sequence token is the last of them.
-        logprobs: float32 "response", at the sampling temperature, before top-p and top-k.
-        versions: the weight version of each token, in spans without gaps.
-        finish: "stop" or "length".
-    """
-
-    tokens: Tokens
-    logprobs: LogProbs
-    versions: tuple[VersionSpan, ...]
-    finish: Literal["stop", "length"]
-
-
 class EngineClient:
     """Generation at one engine."""
 
-    def __init__(self, url: str, api_key: str, end_tokens: Sequence[int], *, seeded: bool) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        admin_key: str | None,
+        end_tokens: Sequence[int],
+        *,
+        seeded: bool,
+        keeps_partial: bool,
+    ) -> None:
         """No request is sent yet.
 
         Args:
             url: of the engine.
             api_key: of the engine.
+            admin_key: of the engine, which `interrupt` needs; None: it has none.
             end_tokens: end-of-sequence tokens of the tokenizer; the engine knows the model's.
             seeded: whether the engine samples by seeds.
+            keeps_partial: an interrupted response is continued; otherwise it is begun anew.
         """
+        self._admin_key = admin_key or api_key
         self._end_tokens = end_tokens
         self._seeded = seeded
+        self._keeps_partial = keeps_partial
+        self._interrupted = False
         self._client = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"},
@@ -67,61 +64,83 @@ class EngineClient:
             trust_env=False,
         )
 
-    async def generate(self, groups: Sequence[Group]) -> list[list[Response]]:
+    async def generate(self, leases: Sequence[Lease]) -> list[list[Response]]:
         """All samples of the groups, in one request: far cheaper than one request a sample.
 
-        Samples that an update of the weights has aborted are generated again.
+        What is there of a group already is continued. So are samples that an update of the weights
+        has aborted, or they are generated again. After `interrupt` they are returned as they are.
 
         Raises:
             RefusedError: the engine refuses it; which group is to blame is not told.
             EngineSilentError: the engine does not answer.
         """
-        wanted = [(group, index) for group in groups for index in range(group.samples)]
-        found: dict[int, Response] = {}
-        while missing := [place for place in range(len(wanted)) if place not in found]:
-            reply = await self._request([wanted[place] for place in missing])
-            for place, item in zip(missing, reply, strict=True):
+        wanted = [
+            _Wanted(lease.group, index, lease.partial.responses[index] if lease.partial else None)
+            for lease in leases
+            for index in range(lease.group.samples)
+        ]
+        while missing := [each for each in wanted if not each.is_done]:
+            if self._interrupted:
+                break
+            reply = await self._request(missing)
+            for each, item in zip(missing, reply, strict=True):
                 response = parse_response(item)
-                if response is not None:
-                    found[place] = response
-        responses = (found[place] for place in range(len(wanted)))
-        return [[next(responses) for _ in range(group.samples)] for group in groups]
+                if response.finish != "abort" or self._keeps_partial:
+                    each.add(response)
+        responses = (each.found or _NOTHING for each in wanted)
+        return [[next(responses) for _ in range(lease.group.samples)] for lease in leases]
+
+    async def interrupt(self) -> None:
+        """Ends what is being generated; `generate` returns what there is of it.
+
+        Raises:
+            RefusedError: the engine refuses it.
+            EngineSilentError: the engine does not answer.
+        """
+        self._interrupted = True
+        headers = {"Authorization": f"Bearer {self._admin_key}"}
+        await self._post("/abort_request", {"abort_all": True}, headers)
 
     async def close(self) -> None:
         """Closes the connections; the engine aborts what it still generates for them."""
         await self._client.aclose()
 
-    async def _request(self, wanted: Sequence[tuple[Group, int]]) -> list[dict[str, Any]]:
+    async def _request(self, wanted: Sequence["_Wanted"]) -> list[dict[str, Any]]:
         body = {
-            "input_ids": [group.prompt_tokens.tolist() for group, _ in wanted],
-            "sampling_params": [self._sampling(group, index) for group, index in wanted],
+            "input_ids": [each.input_ids for each in wanted],
+            "sampling_params": [self._sampling(each) for each in wanted],
             "return_logprob": True,
         }
+        items: list[dict[str, Any]] = (await self._post("/generate", body)).json()
+        return items
+
+    async def _post(
+        self, path: str, body: dict[str, Any], headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         reason = ""
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(_BACK_OFF_SECONDS * 2**attempt)
             try:
-                reply = await self._client.post("/generate", json=body)
+                reply = await self._client.post(path, json=body, headers=headers)
             except httpx.TransportError as error:
                 reason = f"{type(error).__name__}: {error}"
                 continue
             if reply.status_code == httpx.codes.OK:
-                items: list[dict[str, Any]] = reply.json()
-                return items
+                return reply
             reason = f"{reply.status_code}: {_message(reply)}"
             if reply.is_client_error:
                 raise RefusedError(reason)
-        raise EngineSilentError(f"POST /generate: {_ATTEMPTS} attempts failed; the last: {reason}")
+        raise EngineSilentError(f"POST {path}: {_ATTEMPTS} attempts failed; the last: {reason}")
 
-    def _sampling(self, group: Group, index: int) -> dict[str, Any]:
+    def _sampling(self, wanted: "_Wanted") -> dict[str, Any]:
         """SamplingSpec's fields as SGLang names them."""
-        sampling = group.sampling
+        sampling = wanted.group.sampling
         values = {
             "temperature": sampling["temperature"],
             "top_p": sampling["top_p"],
             "top_k": sampling["top_k"],
-            "max_new_tokens": sampling["max_response_tokens"],
+            "max_new_tokens": sampling["max_response_tokens"] - wanted.length,
             "ignore_eos": sampling["ignore_eos"],
             # The text that ends a response is a part of it, as its tokens are.
             "no_stop_trim": True,
@@ -132,12 +151,40 @@ class EngineClient:
         if sampling["stop"]:
             values["stop"] = sampling["stop"]
         if self._seeded:
-            values["sampling_seed"] = group.seed + index
+            values["sampling_seed"] = wanted.group.seed + wanted.index
         return values
 
 
-def parse_response(item: dict[str, Any]) -> Response | None:
-    """A sample of the engine's reply; None where an update of the weights aborted it.
+class _Wanted:
+    """A sample that is to be generated, and what there is of it."""
+
+    def __init__(self, group: Group, index: int, found: Response | None) -> None:
+        self.group = group
+        self.index = index
+        self.found = found
+
+    @property
+    def is_done(self) -> bool:
+        return self.found is not None and self.found.finish != "abort"
+
+    @property
+    def length(self) -> int:
+        """Tokens that are there."""
+        return 0 if self.found is None else len(self.found.tokens)
+
+    @property
+    def input_ids(self) -> list[int]:
+        """From which the engine goes on."""
+        prompt: list[int] = self.group.prompt_tokens.tolist()
+        return prompt if self.found is None else prompt + self.found.tokens.tolist()
+
+    def add(self, response: Response) -> None:
+        """More of it has come."""
+        self.found = response if self.found is None else self.found.continued(response)
+
+
+def parse_response(item: dict[str, Any]) -> Response:
+    """A sample of the engine's reply, whole or interrupted.
 
     Raises:
         RefusedError: the engine gave it up for another reason.
@@ -145,21 +192,20 @@ def parse_response(item: dict[str, Any]) -> Response | None:
     """
     meta = item["meta_info"]
     finish = meta["finish_reason"]
-    if finish["type"] == "abort":
-        if finish.get("status_code") is not None:
-            raise RefusedError(f"{finish['status_code']}: {finish['message']}")
-        return None
+    if finish["type"] == "abort" and finish.get("status_code") is not None:
+        raise RefusedError(f"{finish['status_code']}: {finish['message']}")
     tokens = np.array(item["output_ids"], np.int32)
-    logprobs = np.array([entry[0] for entry in meta["output_token_logprobs"]], np.float32)
-    versions = tuple(
-        VersionSpan(int(span["version"]), span["start"], span["end"])
-        for span in meta["weight_versions"]
-    )
+    # One that was aborted before its first token has neither.
+    logprobs = np.array([e[0] for e in meta.get("output_token_logprobs") or []], np.float32)
+    spans = meta.get("weight_versions") or []
+    versions = tuple(VersionSpan(int(s["version"]), s["start"], s["end"]) for s in spans)
     ends = [0, *(span.end for span in versions)]
     if [*(span.start for span in versions), len(tokens)] != ends or len(logprobs) != len(tokens):
+        if finish["type"] == "abort":  # the engine no longer had it all
+            return _NOTHING
         raise ValueError(
             f"the engine returned {len(tokens)} tokens with {len(logprobs)} log-probabilities "
-            f"and weight versions {meta['weight_versions']}"
+            f"and weight versions {spans}"
         )
     return Response(tokens, logprobs, versions, finish["type"])
 

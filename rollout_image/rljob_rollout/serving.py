@@ -8,9 +8,9 @@ import structlog
 
 from rljob.api.rollout import RewardSpec
 from rljob.buffer.client import WorkerBuffer
-from rljob.buffer.records import Completion, Group, Lease, Sample, Status
+from rljob.buffer.records import Completion, Group, Lease, Partial, Response, Sample, Status
 from rljob.errors import UsageError
-from rljob_rollout.generation import EngineClient, RefusedError, Response
+from rljob_rollout.generation import EngineClient, RefusedError
 from rljob_rollout.hand import Hand
 from rljob_rollout.rewards import RewardInput
 from rljob_rollout.scoring import Scorer, ScoringError
@@ -54,7 +54,7 @@ class Serving:
             EngineSilentError: the engine does not answer.
         """
         try:
-            return list(await self._client.generate([lease.group for lease in leases]))
+            return list(await self._client.generate(leases))
         except RefusedError as error:
             if len(leases) == 1:
                 return [error]
@@ -63,7 +63,7 @@ class Serving:
     async def finish(
         self, lease: Lease, responses: list[Response] | RefusedError, leased: float
     ) -> None:
-        """Scores the responses of a group and completes it.
+        """Scores the responses of a group and completes it; gives it back if it was interrupted.
 
         Args:
             lease: the group; where it has been lost meanwhile, nothing is done.
@@ -73,6 +73,13 @@ class Serving:
         if lease not in self._hand:
             return
         group = lease.group
+        if not isinstance(responses, RefusedError) and any(r.finish == "abort" for r in responses):
+            partial = Partial(group.id, group.incarnation, tuple(responses))
+            await self._buffer.release(lease, partial)
+            self._hand.drop(lease)
+            tokens = sum(len(response.tokens) for response in responses)
+            log.info("group.given_back", group=group.id, tokens=tokens)
+            return
         samples: tuple[Sample, ...] = ()
         failure, usage = None, False
         try:
@@ -80,6 +87,10 @@ class Serving:
         except (UsageError, ScoringError) as error:
             failure, usage = str(error), isinstance(error, UsageError)
         await self._complete(lease, samples, failure, usage, leased)
+
+    async def interrupt(self) -> None:
+        """Ends all generation; groups that are unfinished are given back with what there is."""
+        await self._client.interrupt()
 
     async def give_up(self, lease: Lease, leased: float) -> None:
         """Completes a group as failed that one worker after the other was lost with."""

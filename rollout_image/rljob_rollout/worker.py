@@ -18,7 +18,7 @@ from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.server import StatusServer
 from rljob_rollout import thread
 from rljob_rollout.engine import EngineDiedError, EngineProcess
-from rljob_rollout.generation import EngineClient
+from rljob_rollout.generation import EngineClient, EngineSilentError, RefusedError
 from rljob_rollout.hand import Hand
 from rljob_rollout.scoring import Scorer
 from rljob_rollout.serving import Serving, portions
@@ -31,6 +31,7 @@ _HEARTBEAT_SECONDS = 3.0
 _ENGINE_TTL_SECONDS = 15.0
 _RENEW_SECONDS = 5.0  # at most; how soon groups of a trainer that was replaced are let go
 _LOOK_SECONDS = 5.0  # at most; how long a lapsed lease of another worker may lie
+_INTERRUPT_SECONDS = 3.0  # for what was generated to come from the engine and go to the buffer
 _FAREWELL_SECONDS = 3.0
 
 
@@ -51,6 +52,7 @@ class Worker:
         self._spec = job.spec
         self._name = environment.member
         self._api_key = environment.engine_api_key
+        self._admin_key = environment.engine_admin_key
         self._linger = environment.linger
         self._scorer = Scorer(job.spec)
         self._metrics = WorkerMetrics()
@@ -75,6 +77,8 @@ class Worker:
         )
         self._hand = Hand(job.spec.rollout.max_concurrent_groups)
         self._requests: dict[asyncio.Task[None], Sequence[Lease]] = {}
+        self._serving: Serving | None = None
+        self._leaving = False
 
     async def run(self) -> None:
         """Works until the run is finished, or SIGTERM or SIGINT asks for a stop.
@@ -95,6 +99,8 @@ class Worker:
             await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 work.result()
+            elif self._spec.rollout.partial:
+                await self._interrupt()
         finally:
             for task in (work, stopped):
                 task.cancel()
@@ -111,10 +117,12 @@ class Worker:
         client = EngineClient(
             self._engine.url,
             self._api_key,
+            self._admin_key,
             tokenizer.end_tokens,
             seeded=bool(self._spec.rollout.sglang.get("enable_deterministic_inference")),
+            keeps_partial=self._spec.rollout.partial,
         )
-        serving = Serving(
+        self._serving = Serving(
             worker=self._name,
             buffer=self._buffer,
             hand=self._hand,
@@ -124,7 +132,7 @@ class Worker:
             metrics=self._metrics,
         )
         try:
-            await self._serve_all(serving)
+            await self._serve_all(self._serving)
         finally:
             await client.close()
 
@@ -155,6 +163,9 @@ class Worker:
         """
         while True:
             room = await self._hand.room()
+            if self._leaving:
+                await asyncio.gather(*self._requests, return_exceptions=True)
+                return
             leases = await self._buffer.lease(self._engine.id, room)
             leased = time.time()
             self._hand.add(leases)
@@ -212,6 +223,19 @@ class Worker:
             for task, portion in list(self._requests.items()):
                 if not any(lease in self._hand for lease in portion):
                     task.cancel()
+
+    async def _interrupt(self) -> None:
+        """Has others go on with what is being generated, from where it is."""
+        self._leaving = True
+        if self._serving is None or not self._requests:
+            return
+        try:
+            async with asyncio.timeout(_INTERRUPT_SECONDS):
+                await self._serving.interrupt()
+                await asyncio.gather(*self._requests, return_exceptions=True)
+        except (TimeoutError, RefusedError, EngineSilentError, BufferUnavailable) as error:
+            # These groups are begun anew.
+            log.warning("worker.not_interrupted", error=str(error) or type(error).__name__)
 
     async def _leave(self) -> None:
         """Gives everything back, so that others can go on at once."""

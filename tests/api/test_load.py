@@ -254,7 +254,6 @@ UNSUPPORTED = {
     "spec.rollout.generate": "rollout: {generate: 'a:b'}",
     "spec.rollout.reward.url": "rollout: {reward: {url: 'http://a'}}",
     "spec.rollout.bufferFilter": "rollout: {bufferFilter: 'a:b'}",
-    "spec.rollout.partial": "rollout: {partial: true}",
     "spec.weights.transport": "weights: {transport: disk}",
     "spec.tracking.wandb": "tracking: {wandb: {project: a}}",
     "spec.buffer.external.urlSecretRef": ("buffer: {external: {urlSecretRef: {name: a, key: b}}}"),

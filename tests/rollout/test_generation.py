@@ -27,7 +27,6 @@ def item(spans: list[tuple[str, int, int]], **meta: Any) -> dict[str, Any]:
 
 def test_tokens_logprobs_and_versions_are_those_of_the_engine() -> None:
     response = parse_response(item([("7", 0, 2), ("8", 2, 3)]))
-    assert response is not None
     assert response.tokens.tolist() == [5, 6, 1]
     assert response.tokens.dtype == np.int32
     assert response.logprobs.tolist() == [-0.5, -1.5, -0.25]
@@ -51,9 +50,28 @@ def test_a_missing_logprob_is_an_error() -> None:
         parse_response(item([("7", 0, 3)], output_token_logprobs=[[-0.5, 5, None]]))
 
 
-def test_what_a_pause_aborted_is_no_response_and_what_is_refused_is_an_error() -> None:
-    aborted = {"type": "abort", "message": "Aborted", "status_code": None}
-    assert parse_response(item([("7", 0, 3)], finish_reason=aborted)) is None
+ABORTED = {"type": "abort", "message": "Aborted", "status_code": None}
+
+
+def test_what_was_aborted_is_there_as_far_as_the_engine_has_it() -> None:
+    response = parse_response(item([("7", 0, 3)], finish_reason=ABORTED))
+    assert (response.finish, response.tokens.tolist()) == ("abort", [5, 6, 1])
+    waiting = {"output_ids": [], "meta_info": {"finish_reason": ABORTED}}
+    assert parse_response(waiting).tokens.tolist() == []
+    halved = parse_response(item([("7", 0, 2)], finish_reason=ABORTED))
+    assert (halved.finish, halved.tokens.tolist()) == ("abort", [])
+
+
+def test_continued_response_has_the_versions_of_both_parts() -> None:
+    first = parse_response(item([("7", 0, 3)], finish_reason=ABORTED))
+    whole = first.continued(parse_response(item([("7", 0, 1), ("8", 1, 3)])))
+    assert whole.tokens.tolist() == [5, 6, 1, 5, 6, 1]
+    assert whole.logprobs.tolist() == [-0.5, -1.5, -0.25] * 2
+    assert whole.versions == (VersionSpan(7, 0, 4), VersionSpan(8, 4, 6))
+    assert whole.finish == "stop"
+
+
+def test_what_is_refused_is_an_error() -> None:
     refused = {"type": "abort", "message": "too long", "status_code": 400}
     with pytest.raises(RefusedError, match="400: too long"):
         parse_response(item([("7", 0, 3)], finish_reason=refused))
@@ -73,7 +91,7 @@ def lease(samples: int, tokens: int) -> Lease:
         reward=RewardSpec().model_dump(),
         seed=0,
     )
-    return Lease("train 1-1", group, 0.0, 1)
+    return Lease("train 1-1", group, 0.0, 1, None)
 
 
 @pytest.mark.parametrize(

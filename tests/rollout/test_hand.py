@@ -24,7 +24,7 @@ def lease(number: int) -> Lease:
         reward={},
         seed=0,
     )
-    return Lease(f"train {number}-0", group, 0.0, 1)
+    return Lease(f"train {number}-0", group, 0.0, 1, None)
 
 
 def test_it_is_busy_while_there_is_a_group(monkeypatch: pytest.MonkeyPatch) -> None:

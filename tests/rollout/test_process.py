@@ -119,11 +119,22 @@ def test_a_reward_that_cannot_be_had_is_told_before_the_engine_starts(
 def test_a_checkpoint_without_a_tokenizer_is_the_users_mistake(
     start: Callable[..., WorkerProcess], tmp_path: Path
 ) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "config.json").write_text("{}")
+    worker = start(model__checkpoint=str(bare))
+    assert worker.process.wait(SECONDS) == 64
+    assert f"spec.model.checkpoint: {bare} has no usable tokenizer" in worker.reason.read_text()
+
+
+def test_a_directory_that_is_no_checkpoint_is_told_as_by_the_trainer(
+    start: Callable[..., WorkerProcess], tmp_path: Path
+) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     worker = start(model__checkpoint=str(empty))
     assert worker.process.wait(SECONDS) == 64
-    assert f"spec.model.checkpoint: {empty} has no usable tokenizer" in worker.reason.read_text()
+    assert f"model checkpoint {empty}: no config.json" in worker.reason.read_text()
 
 
 def test_a_stop_while_the_engine_starts_leaves_nothing_behind(

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from rljob.buffer.client import WorkerBuffer
-from rljob.buffer.records import Completion, VersionSpan
+from rljob.buffer.records import Completion, Group, Partial, VersionSpan
 from tests.rollout.conftest import Scene, Trainer
 from tests.support.engine import RunningEngine
 from tests.support.waiting import wait_for
@@ -200,6 +200,38 @@ def test_a_stop_gives_groups_back_and_takes_the_engine_out(scene: Scene) -> None
         assert client.hlen("{default/small}:engines") == 0
 
 
+def test_a_stopped_worker_hands_on_what_it_has_generated(scene: Scene) -> None:
+    """The next worker goes on: the tokens keep the weights that made them."""
+
+    def begin(trainer: Trainer) -> None:
+        trainer.publish()
+        before = scene.engine.generated()
+        trainer.admit([trainer.group(0, PROMPTS[0], sampling=LONG)])
+        wait_until_generating(scene.engine, before)
+
+    def go_on(trainer: Trainer) -> Completion:
+        lease_elsewhere(scene, trainer, trainer.group(0, PROMPTS[0], sampling=LONG), handed)
+        scene.engine.control("/update_weight_version", NEW_VERSION)
+        trainer.publish(1)
+        return trainer.completed(1)[0]
+
+    partial = {"rollout__partial": True, "rollout__sampling__maxResponseTokens": 800}
+    scene.play(begin, **partial)
+    with scene.server.client() as client:
+        (record,) = client.hvals("{default/small}:partials")
+    handed = Partial.unpack(record)
+    assert len(handed.responses) == 4
+    completion = scene.play(go_on, **partial)
+    for sample, begun in zip(completion.samples, handed.responses, strict=True):
+        length = len(begun.tokens)
+        assert 0 < length < 800
+        assert sample.response_tokens[:length].tolist() == begun.tokens.tolist()
+        assert sample.logprobs[:length].tolist() == begun.logprobs.tolist()
+        assert sample.versions == (VersionSpan(0, 0, length), VersionSpan(1, length, 800))
+        expected = reference_logprobs(scene.engine, PROMPTS[0], sample.response_tokens.tolist())
+        np.testing.assert_allclose(sample.logprobs, expected, atol=1e-4, rtol=0)
+
+
 def test_the_worker_ends_when_the_run_is_finished(scene: Scene) -> None:
     def script(trainer: Trainer) -> None:
         trainer.publish()
@@ -237,11 +269,8 @@ def test_a_group_that_a_worker_was_lost_with_too_often_is_dropped_with_the_reaso
     scene: Scene,
 ) -> None:
     def script(trainer: Trainer) -> Completion:
-        wait_for(lambda: bool(trainer.engines()), "the engine is registered")
-        trainer.set_version(0, ["lost/e"])
-        trainer.admit([trainer.group(0, PROMPTS[0])])
-        asyncio.run(lease_and_go(scene, trainer))
-        trainer.set_version(0, [engine.id for engine in trainer.engines()])
+        lease_elsewhere(scene, trainer, trainer.group(0, PROMPTS[0]))
+        trainer.publish()
         return trainer.completed(1)[0]
 
     found = scene.play(script, rollout__leaseSeconds=1, rollout__attempts=1)
@@ -249,8 +278,18 @@ def test_a_group_that_a_worker_was_lost_with_too_often_is_dropped_with_the_reaso
     assert not found.failure_is_usage
 
 
-async def lease_and_go(scene: Scene, trainer: Trainer) -> None:
-    """A worker that is lost with the group that it has leased."""
-    lost = WorkerBuffer(scene.server.url, trainer.job.key, worker="lost", lease_seconds=1)
-    assert len(await lost.lease("lost/e", 1)) == 1
-    await lost.close()
+def lease_elsewhere(
+    scene: Scene, trainer: Trainer, group: Group, partial: Partial | None = None
+) -> None:
+    """Another worker leases the group before; it is lost, or gives it back with what it has."""
+
+    async def lease() -> None:
+        other = WorkerBuffer(scene.server.url, trainer.job.key, worker="other", lease_seconds=1)
+        (leased,) = await other.lease("other/e", 1)
+        if partial is not None:
+            await other.release(leased, partial)
+        await other.close()
+
+    trainer.set_version(0, ["other/e"])
+    trainer.admit([group])
+    asyncio.run(lease())

@@ -16,6 +16,7 @@ end
 redis.call('XADD', SAMPLES, '*', 'completion', ARGV[4])
 redis.call('XACK', stream, WORKERS, entry)
 redis.call('XDEL', stream, entry)
+redis.call('HDEL', PARTIALS, place)
 -- The trainer's acknowledgement takes it out.
 redis.call('HSET', GROUPS, ARGV[2], 'done ' .. ARGV[3])
 return 1

@@ -1,7 +1,8 @@
 -- A worker takes groups for an engine. ARGV: engine id, consumer, count, milliseconds of a
 -- lease, then the places that the consumer knows it owns.
--- Returns the id of the last wake-up, from which the worker may wait, and the leases: place, record
--- and count of each. The count is of the workers that were given the group and lost it, and this one.
+-- Returns the id of the last wake-up, from which the worker may wait, and the leases: place, record,
+-- count and partial record of each. The count is of the workers that were given the group and lost
+-- it, and this one; the partial record is empty where there is none.
 local engine, consumer, count, lease = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local last = redis.call('XREVRANGE', WAKE, '+', '-', 'COUNT', 1)[1]
 local leases = {}
@@ -20,7 +21,9 @@ end
 local function hand_out(kind, entries)
   for _, entry in ipairs(entries) do
     local pending = redis.call('XPENDING', STREAMS[kind], WORKERS, entry[1], entry[1], 1)
-    leases[#leases + 1] = {kind .. ' ' .. entry[1], entry[2][2], pending[1][4]}
+    local place = kind .. ' ' .. entry[1]
+    local partial = redis.call('HGET', PARTIALS, place) or ''
+    leases[#leases + 1] = {place, entry[2][2], pending[1][4], partial}
   end
 end
 

@@ -1,5 +1,5 @@
 -- Precedes every script. KEYS are all keys of the job, in the order of keys.py.
-local STATE, GROUPS, TRAIN, EVALUATION, SAMPLES, ENGINES, VERSIONS, WAKE = unpack(KEYS)
+local STATE, GROUPS, TRAIN, EVALUATION, SAMPLES, ENGINES, VERSIONS, PARTIALS, WAKE = unpack(KEYS)
 local STREAMS = {train = TRAIN, evaluation = EVALUATION}
 -- The consumer group of both streams of groups; a pending entry is a lease.
 local WORKERS = 'workers'
@@ -52,7 +52,7 @@ end
 
 -- Empties the exchange. The engines' registry stays: they outlive a trainer.
 local function reset()
-  redis.call('DEL', GROUPS, TRAIN, EVALUATION, SAMPLES, VERSIONS)
+  redis.call('DEL', GROUPS, TRAIN, EVALUATION, SAMPLES, VERSIONS, PARTIALS)
   redis.call('XGROUP', 'CREATE', TRAIN, WORKERS, '0', 'MKSTREAM')
   redis.call('XGROUP', 'CREATE', EVALUATION, WORKERS, '0', 'MKSTREAM')
 end

@@ -16,13 +16,14 @@ from typing import Any
 from rljob.telemetry import lifeline
 
 DIGITS = range(3, 13)  # tokens of the sorting task
+_END_OF_PROMPT = 15  # ">"
 _SLOWEST_SECONDS = 0.3
+_SLICE_SECONDS = 0.01
 
 
 def answer(prompt: Sequence[int], seed: int, length: int) -> list[int]:
     """The tokens of the response."""
     chance = random.Random(zlib.crc32(json.dumps([list(prompt), seed]).encode()))
-    # Half of the answers of a group are alike, so that some groups have no spread in reward.
     return [chance.choice(DIGITS) for _ in range(length)]
 
 
@@ -34,6 +35,7 @@ def logprob(token: int) -> float:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     version = "default"
+    aborts = 0
 
     def do_GET(self) -> None:
         self._reply({})
@@ -43,37 +45,23 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/update_weight_version":
             _Handler.version = body["new_version"]
             self._reply({})
+        elif self.path == "/abort_request":
+            _Handler.aborts += 1
+            self._reply({})
         elif self.path == "/generate":
             self._reply(self._generate(body))
         else:
             self.send_error(404)
 
     def _generate(self, body: dict[str, Any]) -> list[dict[str, Any]]:
-        begun = _Handler.version
-        time.sleep(random.uniform(0, _SLOWEST_SECONDS))
-        ended = _Handler.version
+        begun, aborts = _Handler.version, _Handler.aborts
+        whole = random.uniform(0, _SLOWEST_SECONDS)
+        until = time.monotonic() + whole
+        while (left := until - time.monotonic()) > 0 and _Handler.aborts == aborts:
+            time.sleep(min(left, _SLICE_SECONDS))
+        share = 1 - max(left, 0) / whole if whole else 1.0
         prompts = zip(body["input_ids"], body["sampling_params"], strict=True)
-        return [self._sample(prompt, sampling, begun, ended) for prompt, sampling in prompts]
-
-    def _sample(
-        self, prompt: list[int], sampling: dict[str, Any], begun: str, ended: str
-    ) -> dict[str, Any]:
-        length = sampling["max_new_tokens"]
-        tokens = answer(prompt, sampling["sampling_seed"], length)
-        spans = [(begun, 0, length)]
-        if ended != begun:
-            spans = [(begun, 0, length // 2), (ended, length // 2, length)]
-        return {
-            "output_ids": tokens,
-            "meta_info": {
-                "finish_reason": {"type": "length", "length": length},
-                "output_token_logprobs": [[logprob(token), token, None] for token in tokens],
-                "weight_versions": [
-                    {"version": version, "start": start, "end": end}
-                    for version, start, end in spans
-                ],
-            },
-        }
+        return [_sample(prompt, sampling, begun, share) for prompt, sampling in prompts]
 
     def _reply(self, body: Any) -> None:
         data = json.dumps(body).encode()
@@ -84,6 +72,29 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
+
+
+def _sample(given: list[int], sampling: dict[str, Any], begun: str, share: float) -> dict[str, Any]:
+    """A share of a response, or of what is missing of it, half of it by the weights of the end."""
+    first = given.index(_END_OF_PROMPT) + 1
+    there = len(given) - first
+    wanted = sampling["max_new_tokens"]
+    length = int(share * wanted)
+    tokens = answer(given[:first], sampling["sampling_seed"], there + length)[there:]
+    spans = [(begun, 0, length)] if length else []
+    if _Handler.version != begun and length > 1:
+        spans = [(begun, 0, length // 2), (_Handler.version, length // 2, length)]
+    finish = {"type": "length", "length": length} if length == wanted else {"type": "abort"}
+    return {
+        "output_ids": tokens,
+        "meta_info": {
+            "finish_reason": finish,
+            "output_token_logprobs": [[logprob(token), token, None] for token in tokens],
+            "weight_versions": [
+                {"version": version, "start": start, "end": end} for version, start, end in spans
+            ],
+        },
+    }
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ def write_job(directory: Path, rollouts: int) -> dict[str, Any]:
         rollout__reward={"type": "examples.sort_digits.reward:right_positions"},
         rollout__leaseSeconds=1,
         rollout__attempts=50,
+        rollout__partial=True,
         rollout__maxConcurrentGroups=4,
         # Then requests carry seeds, from which the engine here makes its answers.
         rollout__sglang={"enable_deterministic_inference": True},
