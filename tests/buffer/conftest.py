@@ -10,7 +10,17 @@ import pytest
 import redis
 
 from rljob.buffer.keys import Keys
-from rljob.buffer.records import Completion, Engine, Group, Kind, Lease, Sample
+from rljob.buffer.records import (
+    Completion,
+    Engine,
+    Group,
+    Kind,
+    Lease,
+    Partial,
+    Response,
+    Sample,
+    VersionSpan,
+)
 from rljob.buffer.trainer import TrainerBuffer
 from rljob.buffer.worker import WorkerBuffer
 from tests.support.valkey import ValkeyServer
@@ -54,6 +64,16 @@ def group(number: int, incarnation: int, kind: Kind = "train") -> Group:
         reward={},
         seed=number,
     )
+
+
+def partial(number: int) -> Partial:
+    response = Response(
+        tokens=np.array([5, 6], np.int32),
+        logprobs=np.array([-1.0, -2.0], np.float32),
+        versions=(VersionSpan(3, 0, 2),),
+        finish="abort",
+    )
+    return Partial(number, 1, (response,))
 
 
 def completion(lease: Lease, worker: str = "rollout-0") -> Completion:

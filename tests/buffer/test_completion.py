@@ -4,7 +4,7 @@ import pytest
 
 from rljob.buffer.records import Occupancy, RecordError
 from rljob.buffer.trainer import FencedError
-from tests.buffer.conftest import KEYS, completion, group, let_lapse
+from tests.buffer.conftest import KEYS, completion, group, let_lapse, partial
 
 
 def ids(completions):
@@ -181,6 +181,8 @@ def test_destroy_leaves_nothing(server, trainer, a):
     trainer.admit([group(1, 1), group(2, 1, "evaluation")])
     (lease,) = a.take()
     a.complete(lease, completion(lease))
+    (begun,) = a.take()
+    a.release(begun, partial(2))
     a.heartbeat(a.engine, 60)
     with server.client() as client:
         assert {key.decode() for key in client.scan_iter()} == set(KEYS.all)

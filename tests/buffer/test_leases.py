@@ -2,11 +2,10 @@
 
 import asyncio
 
-import numpy as np
 import pytest
 
-from rljob.buffer.records import Engine, Occupancy, Partial, Response, RunState, VersionSpan
-from tests.buffer.conftest import KEYS, completion, group, let_lapse
+from rljob.buffer.records import Engine, Occupancy, RunState
+from tests.buffer.conftest import KEYS, completion, group, let_lapse, partial
 
 
 def ids(leases):
@@ -277,26 +276,16 @@ def test_a_lease_given_back_is_no_attempt(trainer, a, b):
     assert b.take()[0].attempt == 1
 
 
-def a_partial(number):
-    response = Response(
-        tokens=np.array([5, 6], np.int32),
-        logprobs=np.array([-1.0, -2.0], np.float32),
-        versions=(VersionSpan(3, 0, 2),),
-        finish="abort",
-    )
-    return Partial(number, 1, (response,))
-
-
 def test_what_was_generated_goes_on_to_the_next_worker(server, trainer, a, b):
     trainer.admit([group(1, 1), group(2, 1)])
     first, second = a.take(2)
     assert (first.partial, second.partial) == (None, None)
-    a.release(first, a_partial(1))
+    a.release(first, partial(1))
     (again,) = b.take()
-    assert again.partial.pack() == a_partial(1).pack()
+    assert again.partial.pack() == partial(1).pack()
     b.release(again)  # with nothing new, the old counts
     (again,) = b.take()
-    assert again.partial.pack() == a_partial(1).pack()
+    assert again.partial.pack() == partial(1).pack()
     b.complete(again, completion(again))
     a.complete(second, completion(second))
     with server.client() as client:
@@ -308,7 +297,7 @@ def test_a_new_trainer_begins_without_what_was_generated_for_the_old_one(
 ):
     trainer.admit([group(1, 1)])
     (lease,) = a.take()
-    a.release(lease, a_partial(1))
+    a.release(lease, partial(1))
     newer = make_trainer(server)
     newer.start(0)
     newer.set_version(0, ["a/e"])
