@@ -10,10 +10,10 @@ from typing import Any
 
 import structlog
 
+from rljob import thread
 from rljob.api import RLJobSpec
 from rljob.api.rollout import RewardSpec
 from rljob.errors import UsageError
-from rljob_rollout import thread
 from rljob_rollout.rewards import Reward, RewardInput, load_reward
 
 log = structlog.get_logger()

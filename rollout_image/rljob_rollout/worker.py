@@ -11,12 +11,12 @@ from pathlib import Path
 import structlog
 from redis.exceptions import RedisError
 
+from rljob import thread
 from rljob.buffer.client import WorkerBuffer
 from rljob.buffer.connection import BufferUnavailable
 from rljob.buffer.records import Engine, Lease
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.server import StatusServer
-from rljob_rollout import thread
 from rljob_rollout.engine import EngineDiedError, EngineProcess
 from rljob_rollout.generation import EngineClient, EngineSilentError, RefusedError
 from rljob_rollout.hand import Hand

@@ -22,6 +22,7 @@ from rljob_trainer.stop import StoppedError
 from rljob_trainer.stopwatch import Stopwatch
 from rljob_trainer.trajectory import Trajectory
 from rljob_trainer.weights.bucket import buckets
+from rljob_trainer.weights.snapshot import Snapshot
 
 log = structlog.get_logger()
 
@@ -168,11 +169,13 @@ class Conductor:
         self._unrecorded = (batch, metrics)
 
     def _publish(self, version: int) -> None:
-        """Sends the weights to the engines as `version`."""
+        """Sends the weights to the engines as `version`; what is gathered goes out at once."""
         with self._watch.stage("publish"):
+            snapshot = Snapshot(version)
+            self._at_desk(lambda desk: desk.publish(snapshot))
             limit = self._spec.weights.bucket_mebibytes * 2**20
-            snapshot = list(buckets(self._policy.export(), limit))
-            self._at_desk(lambda desk: desk.publish(snapshot, version))
+            snapshot.fill(buckets(self._policy.export(), limit))
+            self._at_desk(lambda desk: desk.published())
         self._version = version
 
     def _evaluate(self) -> None:

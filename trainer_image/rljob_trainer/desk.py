@@ -24,8 +24,9 @@ from rljob_trainer.ledger import Ledger, OpenGroup
 from rljob_trainer.recorder import Recorder
 from rljob_trainer.stop import StopFlag
 from rljob_trainer.utilization import Utilization
-from rljob_trainer.weights.bucket import Bucket
 from rljob_trainer.weights.publisher import Publisher
+from rljob_trainer.weights.snapshot import Snapshot
+from rljob_trainer.weights.transport import group_maker
 
 log = structlog.get_logger()
 
@@ -49,6 +50,7 @@ class Desk:
         checkpoint = Path(spec.model.checkpoint)
         tokenizer = PromptTokenizer(checkpoint, chat=spec.data.apply_chat_template)
         self._job = job
+        self._stop = stop
         self._incarnation = IncarnationFile(run_dir)
         self.recorder = Recorder(job, run_dir, registry)
         self._utilization = Utilization(registry)
@@ -62,12 +64,8 @@ class Desk:
         self.publisher = Publisher(
             spec.weights,
             self._buffer,
-            host=environment.host,
-            device=device,
-            ranks_per_engine=spec.rollout.gpus_per_replica if device.type == "cuda" else 1,
             admin_key=environment.engine_admin_key,
-            stop=stop,
-            while_waiting=self._update_status,
+            new_group=group_maker(spec, host=environment.host, device=device),
         )
         self.exchange = Exchange(
             spec,
@@ -95,9 +93,17 @@ class Desk:
         """What a checkpoint keeps of all this."""
         return {"exchange": self.exchange.save(), "recorder": self.recorder.save()}
 
-    def publish(self, snapshot: Sequence[Bucket], version: int) -> None:
-        """Brings a weight version to the engines and lets it count."""
-        self.publisher.publish(snapshot, version)
+    def publish(self, snapshot: Snapshot) -> None:
+        """Begins to bring weights to the engines, which may still be being gathered."""
+        self.publisher.publish(snapshot)
+
+    def published(self) -> None:
+        """Waits until the engines have them, and lets the version count.
+
+        Raises:
+            StoppedError: a stop was asked for meanwhile.
+        """
+        version = self.publisher.wait(self._while_publishing)
         self.exchange.ledger.publish(version)
         self.recorder.phase("running")
         self._update_status()
@@ -162,8 +168,12 @@ class Desk:
         self._buffer.close()
         log.info("run.finished", state=state, rollouts=rollout)
 
+    def _while_publishing(self) -> None:
+        self._stop.check()
+        self._update_status()
+
     def _while_waiting(self) -> None:
-        self.publisher.catch_up()
+        self.publisher.check()
         self._update_status()
 
     def _status(self) -> dict[str, Any]:
@@ -179,6 +189,7 @@ class Desk:
             weight_version=self.exchange.ledger.version,
             staleness_max=self.exchange.ledger.staleness_max,
             epoch=self.publisher.epoch,
+            lagging=self.publisher.lagging,
             waiting=occupancy.waiting,
             leased=occupancy.leased,
             ready=self.exchange.ledger.ready,

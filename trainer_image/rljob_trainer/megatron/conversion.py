@@ -38,20 +38,28 @@ class Conversion:
 
     @torch.no_grad()
     def export(self) -> Iterator[tuple[str, Tensor]]:
-        """Names and full tensors, the same on every rank. Collective over tensor-parallel ranks.
+        """Names and full tensors on rank 0, nothing on the others. Collective.
 
+        Only the ranks that hold the shards of rank 0's copy take part, and only it gets them.
         Tensors may be views of the model: copy what must outlive the next step.
         """
+        if self._parallel.dp_rank != 0:
+            return
         for entry, parameter in self._entries:
-            tensors = entry.layout.full(self._shards(entry, parameter.detach()), self._config)
-            for target, tensor in zip(entry.tensors, tensors, strict=True):
-                yield target.name, tensor
+            shards = self._gather(entry, parameter.detach())
+            if self._parallel.tp_rank == 0:
+                tensors = entry.layout.full(shards, self._config)
+                for target, tensor in zip(entry.tensors, tensors, strict=True):
+                    yield target.name, tensor
 
-    def _shards(self, entry: Entry, parameter: Tensor) -> list[Tensor]:
-        if self._parallel.tp_size == 1 or isinstance(entry.layout, Replicated):
+    def _gather(self, entry: Entry, parameter: Tensor) -> list[Tensor]:
+        """The parameter on all ranks of the group, on the first of them; nothing on the others."""
+        parallel = self._parallel
+        if parallel.tp_size == 1 or isinstance(entry.layout, Replicated):
             return [parameter]
-        shards = [torch.empty_like(parameter) for _ in range(self._parallel.tp_size)]
-        dist.all_gather(shards, parameter, group=self._parallel.tp_group)
+        first = parallel.tp_rank == 0
+        shards = [torch.empty_like(parameter) for _ in range(parallel.tp_size)] if first else []
+        dist.gather(parameter, shards or None, group=parallel.tp_group, group_dst=0)
         return shards
 
 

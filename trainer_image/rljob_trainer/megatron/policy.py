@@ -117,9 +117,10 @@ class Policy:
         return dict(zip(parts[0], report.tolist(), strict=True)) | self._trainer.step()
 
     def export(self) -> Iterator[tuple[str, Tensor]]:
-        """Full weights by their Hugging Face names, in a fixed order. Collective.
+        """Full weights by their Hugging Face names, in a fixed order, on rank 0. Collective.
 
-        The tensors are views of the live weights where possible.
+        The other ranks get nothing, but have to iterate, too. The tensors are views of the live
+        weights where possible.
         """
         return self._conversion.export()
 

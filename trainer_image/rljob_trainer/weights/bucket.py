@@ -45,5 +45,5 @@ def _bucket(names: list[str], tensors: list[Tensor]) -> Bucket:
         dtypes=[str(tensor.dtype).removeprefix("torch.") for tensor in tensors],
         shapes=[list(tensor.shape) for tensor in tensors],
         # On the host: the last version is kept for engines that come late.
-        data=torch.cat([t.detach().cpu().reshape(-1).view(torch.uint8) for t in tensors]),
+        data=torch.cat([t.detach().reshape(-1).view(torch.uint8) for t in tensors]).cpu(),
     )

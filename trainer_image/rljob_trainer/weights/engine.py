@@ -28,13 +28,15 @@ class EngineControl:
     def __init__(self, engine: Engine, admin_key: str | None, timeout: float) -> None:
         self.engine = engine
         headers = {"Authorization": f"Bearer {admin_key}"} if admin_key else {}
-        self._client = httpx.Client(base_url=engine.url, headers=headers, timeout=timeout)
+        self._client = httpx.AsyncClient(
+            base_url=engine.url, headers=headers, timeout=timeout, trust_env=False
+        )
 
-    def join(
+    async def join(
         self, address: str, port: int, *, rank: int, world_size: int, group: str, backend: str
     ) -> None:
         """Enters an update group; returns once all members are there."""
-        self._post(
+        await self._post(
             "/init_weights_update_group",
             {
                 "master_address": address,
@@ -46,23 +48,23 @@ class EngineControl:
             },
         )
 
-    def leave(self, group: str) -> None:
+    async def leave(self, group: str) -> None:
         """Leaves an update group."""
-        self._post("/destroy_weights_update_group", {"group_name": group})
+        await self._post("/destroy_weights_update_group", {"group_name": group})
 
-    def pause(self, mode: PauseMode) -> None:
+    async def pause(self, mode: PauseMode) -> None:
         """Holds generation."""
-        self._post("/pause_generation", {"mode": mode})
+        await self._post("/pause_generation", {"mode": mode})
 
-    def resume(self) -> None:
+    async def resume(self) -> None:
         """Goes on generating."""
-        self._post("/continue_generation", {"torch_empty_cache": False})
+        await self._post("/continue_generation", {"torch_empty_cache": False})
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
         """Opens an update; until `end` the server takes buckets."""
-        self._post("/begin_weight_update", {})
+        await self._post("/begin_weight_update", {})
 
-    def receive(
+    async def receive(
         self, bucket: Bucket, group: str, *, version: int | None, flush_cache: bool
     ) -> None:
         """Takes part in the broadcast of one bucket; returns once it is loaded.
@@ -70,7 +72,7 @@ class EngineControl:
         With the last one comes the version, and the prefix cache of the old weights goes.
         """
         label = {} if version is None else {"weight_version": str(version)}
-        self._post(
+        await self._post(
             "/update_weights_from_distributed",
             {
                 "names": bucket.names,
@@ -83,27 +85,27 @@ class EngineControl:
             },
         )
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """Closes an update: the new weights are in use."""
-        self._post("/end_weight_update", {})
+        await self._post("/end_weight_update", {})
 
-    def recover(self) -> None:
+    async def recover(self) -> None:
         """Closes an update that an earlier group, or trainer, left open; else does nothing."""
-        self._call("/end_weight_update", {})
+        await self._call("/end_weight_update", {})
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Closes the connections."""
-        self._client.close()
+        await self._client.aclose()
 
-    def _post(self, path: str, body: dict[str, Any]) -> None:
-        reply = self._call(path, body)
+    async def _post(self, path: str, body: dict[str, Any]) -> None:
+        reply = await self._call(path, body)
         if reply.status_code != httpx.codes.OK:
             raise EngineFailedError(
                 self.engine, f"POST {path}: {reply.status_code} {reply.text[:300]}"
             )
 
-    def _call(self, path: str, body: dict[str, Any]) -> httpx.Response:
+    async def _call(self, path: str, body: dict[str, Any]) -> httpx.Response:
         try:
-            return self._client.post(path, json=body)
+            return await self._client.post(path, json=body)
         except httpx.HTTPError as error:
             raise EngineFailedError(self.engine, f"POST {path}: {error!r}") from error

@@ -1,33 +1,45 @@
-"""Publishing: a new weight version into all engines, and the last one into those that come late."""
+"""Publishing: a new weight version into the engines, and the last one into those that come late.
 
+The states that engines go through and what is said to them are told in docs/weights.md.
+"""
+
+import asyncio
 import contextlib
+import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future, wait
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
-import torch
 
+from rljob import thread
 from rljob.api.weights import WeightsSpec
 from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.records import Engine
-from rljob_trainer.stop import StopFlag
-from rljob_trainer.weights.bucket import Bucket
+from rljob_trainer.weights.calls import Liveness
 from rljob_trainer.weights.engine import EngineControl, EngineFailedError
-from rljob_trainer.weights.update_group import UpdateGroup
+from rljob_trainer.weights.engine_group import EngineGroup
+from rljob_trainer.weights.membership import Membership
+from rljob_trainer.weights.snapshot import Snapshot
+
+T = TypeVar("T")
+NewGroup = Callable[[Sequence[EngineControl], Liveness], EngineGroup]
 
 log = structlog.get_logger()
 
-_LOOK_SECONDS = 0.2  # between two looks for an engine while there is none
-_RETRY_SECONDS = 60.0
+_LOOK_SECONDS = 0.2
+_FAREWELL_SECONDS = 5.0
 
 
 class Publisher:
-    """Sends weights to the engines. Lives on rank 0.
+    """Sends weights to the engines. Lives on rank 0, with a thread of its own.
 
     The engines that hold the published version are told to the buffer, and only these lease
     work. An engine that fails in an update is left out: it keeps its old version, so it gets no
-    work until it has caught up. Training waits only while no engine at all is left.
+    work until it has caught up, which happens besides training. Training waits only while no
+    engine at all is left.
     """
 
     def __init__(
@@ -35,155 +47,188 @@ class Publisher:
         spec: WeightsSpec,
         buffer: TrainerBuffer,
         *,
-        host: str,
-        device: torch.device,
-        ranks_per_engine: int,
         admin_key: str | None,
-        stop: StopFlag,
-        while_waiting: Callable[[], None],
+        new_group: NewGroup,
     ) -> None:
         """
         Args:
             spec: of the job.
             buffer: where the engines register.
-            host: address of this process for the engines.
-            device: on which the weights are sent.
-            ranks_per_engine: the engines' tensor-parallel size.
             admin_key: of the engines.
-            stop: ends the wait for engines.
-            while_waiting: called again and again while there is none.
+            new_group: makes a group of the job's transport.
         """
         self._spec = spec
         self._buffer = buffer
-        self._host = host
-        self._device = device
-        self._ranks_per_engine = ranks_per_engine
         self._admin_key = admin_key
-        self._stop = stop
-        self._while_waiting = while_waiting
-        self._executor = ThreadPoolExecutor(max_workers=32, thread_name_prefix="engine")
-        self._group: UpdateGroup | None = None
-        self._snapshot: list[Bucket] = []  # the published version, for engines that come late
-        self._holders: set[str] = set()  # ids of the engines that hold it
-        self._not_before: dict[str, float] = {}  # when an engine that failed is tried again
-        self._version = -1
+        self._new_group = new_group
+        self._membership = Membership()
+        self._group: EngineGroup | None = None
+        self._published: Snapshot | None = None  # for engines that come late
+        self._updating = False
+        self._update: Future[int] | None = None
+        self._attendance: Future[None] | None = None
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="publisher", daemon=True).start()
         self.epoch = 0
+        self.seconds = 0.0  # that the last update took
 
     @property
     def holders(self) -> frozenset[str]:
-        """Ids of the engines that hold the published version; some may have died since."""
-        return frozenset(self._holders)
+        """Ids of the live engines that hold the published version."""
+        return frozenset(self._membership.current())
 
-    def publish(self, snapshot: Sequence[Bucket], version: int) -> None:
-        """Sends the weights to every live engine as `version`; waits for a first engine.
+    @property
+    def lagging(self) -> int:
+        """Live engines that do not."""
+        return self._membership.lagging()
 
-        On return the version is the published one.
+    def publish(self, snapshot: Snapshot) -> None:
+        """Begins to send weights, which may still be being gathered, to the engines."""
+        self._update = self._start(self._publish(snapshot))
+        if self._attendance is None:
+            self._attendance = self._start(self._attend())
+
+    def wait(self, while_waiting: Callable[[], None]) -> int:
+        """Waits until what was sent last is the published version, and returns that.
+
+        Args:
+            while_waiting: called again and again meanwhile; may raise.
         """
-        self._snapshot = list(snapshot)
-        self._version = version
-        left_out: set[str] = set()
-        while True:
-            engines = self._await_engines(left_out)
-            try:
-                group = self._group_of(engines)
-                self._send(group, version)
-                break
-            except EngineFailedError as error:
-                self._leave_out(error)
-                left_out.add(error.engine.id)
-                self._drop_group()
-        self._holders = {engine.id for engine in group.engines}
-        self._buffer.set_version(version, sorted(self._holders))
+        assert self._update is not None, "nothing is being published"
+        while not wait([self._update], _LOOK_SECONDS).done:
+            while_waiting()
+        return self._update.result()
 
-    def catch_up(self) -> None:
-        """Brings engines that came since the last publication to the published version.
-
-        In a group of their own, so that the others go on generating.
-        """
-        if not self._snapshot:
-            return
-        now = time.monotonic()
-        for engine in self._buffer.engines():
-            if engine.id in self._holders or now < self._not_before.get(engine.id, 0.0):
-                continue
-            try:
-                group = self._form([engine])
-                try:
-                    self._send(group, self._version)
-                finally:
-                    group.close()
-            except EngineFailedError as error:
-                self._leave_out(error)
-                continue
-            self._holders.add(engine.id)
-            self._buffer.set_engine_version(engine.id, self._version)
-            log.info("engine.caught_up", engine=engine.id, version=self._version)
+    def check(self) -> None:
+        """Raises what has ended the attendance of the engines, if anything has."""
+        if self._attendance is not None and self._attendance.done():
+            self._attendance.result()
 
     def close(self) -> None:
-        """Dissolves the group."""
-        self._drop_group()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        """Ends everything that goes on and dissolves the group."""
+        with contextlib.suppress(TimeoutError):
+            self._start(self._end()).result(_FAREWELL_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def _leave_out(self, error: EngineFailedError) -> None:
-        """Training goes on without it; it is tried again, but not so often as to hold it up."""
-        log.warning("engine.left_out", engine=error.engine.id, reason=error.reason)
-        self._not_before[error.engine.id] = time.monotonic() + _RETRY_SECONDS
+    def _start(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def _await_engines(self, left_out: set[str]) -> list[Engine]:
+    async def _end(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._drop_group()
+
+    async def _publish(self, snapshot: Snapshot) -> int:
+        began = time.monotonic()
+        self._updating = True
+        try:
+            while True:
+                engines = await self._participants()
+                try:
+                    group = await self._group_of(engines)
+                    await self._hand_over(group, snapshot)
+                    break
+                except EngineFailedError as error:
+                    self._leave_out(error)
+                    await self._drop_group()
+            holders = self._membership.publish(snapshot.version, engines)
+            await self._ask(lambda: self._buffer.set_version(snapshot.version, holders))
+            self._published = snapshot
+            self.seconds = time.monotonic() - began
+            return snapshot.version
+        finally:
+            self._updating = False
+
+    async def _participants(self) -> list[Engine]:
+        """Who takes part in an update; waits until there is somebody."""
         waiting = False
         while True:
-            live = [e for e in self._buffer.engines() if e.id not in left_out]
-            if live:
-                return sorted(live, key=lambda engine: engine.id)
+            await self._see()
+            engines = self._membership.for_update(time.monotonic())
+            if engines:
+                return engines
             if not waiting:
                 log.info("engines.awaited")
                 waiting = True
-            self._while_waiting()
-            self._stop.wait(_LOOK_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)
 
-    def _group_of(self, engines: Sequence[Engine]) -> UpdateGroup:
+    async def _attend(self) -> None:
+        """Sees who comes and goes, and brings those who came to the published version."""
+        joining: asyncio.Task[None] | None = None
+        while True:
+            await self._see()
+            if joining is not None and joining.done():
+                joining.result()
+                joining = None
+            engines = self._membership.for_joining(time.monotonic())
+            if engines and joining is None and self._published and not self._updating:
+                joining = asyncio.create_task(self._bring(engines, self._published))
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _bring(self, engines: Sequence[Engine], snapshot: Snapshot) -> None:
+        """In a group of their own, so that the others go on generating."""
+        self._membership.join(engines)
+        try:
+            group = await self._form(engines)
+            try:
+                await self._hand_over(group, snapshot)
+            finally:
+                await group.close()
+        except EngineFailedError as error:
+            self._leave_out(error)
+            self._membership.release(engines)
+            return
+        for engine in engines:
+            self._membership.receive(engine, snapshot.version)
+            log.info("engine.caught_up", engine=engine.id, version=snapshot.version)
+            if snapshot is self._published:
+                set_version = partial(self._buffer.set_engine_version, engine.id, snapshot.version)
+                await self._ask(set_version)
+
+    async def _hand_over(self, group: EngineGroup, snapshot: Snapshot) -> None:
+        """Pauses the members, brings them the weights, and lets them go on."""
+        mode = self._spec.pause_mode
+        await group.each(lambda member: member.pause(mode))
+        # Requests that are paused in place hold their cache, which then cannot be flushed; such an
+        # engine shares no prefixes between requests, so none is ever reused.
+        await group.deliver(snapshot, flush_cache=mode != "in_place")
+        await group.each(EngineControl.resume)
+
+    async def _group_of(self, engines: Sequence[Engine]) -> EngineGroup:
         """The group of exactly these engines: the present one, or a new epoch."""
-        if self._group is not None and self._group.engines == list(engines):
-            return self._group
-        self._drop_group()
-        self._group = self._form(engines)
-        self.epoch += 1
-        log.info("epoch.formed", epoch=self.epoch, members=len(engines))
+        if self._group is None or self._group.engines != list(engines):
+            await self._drop_group()
+            self._group = await self._form(engines)
+            self.epoch += 1
+            log.info("epoch.formed", epoch=self.epoch, members=len(engines))
         return self._group
 
-    def _form(self, engines: Sequence[Engine]) -> UpdateGroup:
-        timeout = self._spec.timeout_seconds
-        members = [EngineControl(engine, self._admin_key, timeout) for engine in engines]
-        for member in members:
-            member.recover()
-        return UpdateGroup(
-            members,
-            host=self._host,
-            device=self._device,
-            ranks_per_engine=self._ranks_per_engine,
-            timeout=timeout,
-            executor=self._executor,
-        )
+    async def _form(self, engines: Sequence[Engine]) -> EngineGroup:
+        controls = [
+            EngineControl(engine, self._admin_key, self._spec.timeout_seconds) for engine in engines
+        ]
+        group = self._new_group(controls, self._membership.is_live)
+        try:
+            await group.meet()
+        except BaseException:
+            await group.close()
+            raise
+        return group
 
-    def _send(self, group: UpdateGroup, version: int) -> None:
-        """Pauses the members, hands the snapshot over, and lets them go on."""
-        self._each(group, lambda member: member.pause(self._spec.pause_mode))
-        self._each(group, EngineControl.begin)
-        for bucket in self._snapshot[:-1]:
-            group.send(bucket, version=None, flush_cache=False)
-        # Requests that are paused in place hold their cache, which then cannot be flushed; such
-        # an engine shares no prefixes between requests, so none is ever reused.
-        flush_cache = self._spec.pause_mode != "in_place"
-        group.send(self._snapshot[-1], version=version, flush_cache=flush_cache)
-        self._each(group, EngineControl.end)
-        self._each(group, EngineControl.resume)
+    async def _drop_group(self) -> None:
+        group, self._group = self._group, None
+        if group is not None:
+            await group.close()
 
-    def _each(self, group: UpdateGroup, call: Callable[[EngineControl], None]) -> None:
-        for done in [self._executor.submit(call, member) for member in group.members]:
-            done.result()
+    def _leave_out(self, error: EngineFailedError) -> None:
+        """The update goes on without it; it is tried again, ever less often."""
+        log.warning("engine.left_out", engine=error.engine.id, reason=error.reason)
+        self._membership.fail(error.engine, time.monotonic())
 
-    def _drop_group(self) -> None:
-        if self._group is not None:
-            with contextlib.suppress(EngineFailedError, RuntimeError):
-                self._group.close()
-            self._group = None
+    async def _see(self) -> None:
+        self._membership.see(await self._ask(self._buffer.engines))
+
+    async def _ask(self, request: Callable[[], T]) -> T:
+        return await thread.start(request, "buffer")
