@@ -20,6 +20,7 @@ from rljob.telemetry.server import StatusServer
 from rljob_rollout.engine import EngineDiedError, EngineProcess
 from rljob_rollout.generation import EngineClient, EngineSilentError, RefusedError
 from rljob_rollout.hand import Hand
+from rljob_rollout.pulse import Pulse
 from rljob_rollout.scoring import Scorer
 from rljob_rollout.serving import Serving, portions
 from rljob_rollout.tokenizer import ResponseTokenizer
@@ -31,6 +32,9 @@ _HEARTBEAT_SECONDS = 3.0
 _ENGINE_TTL_SECONDS = 15.0
 _RENEW_SECONDS = 5.0  # at most; how soon groups of a trainer that was replaced are let go
 _LOOK_SECONDS = 5.0  # at most; how long a lapsed lease of another worker may lie
+# Without an answer of the engine. Its groups must not wait for it then; and at last it is replaced.
+_SILENT_SECONDS = 15.0
+_HUNG_SECONDS = 120.0
 _INTERRUPT_SECONDS = 3.0  # for what was generated to come from the engine and go to the buffer
 _FAREWELL_SECONDS = 3.0
 
@@ -64,10 +68,8 @@ class Worker:
             ready=self._metrics.is_admissible,
         )
         self._process = process
-        # New at each start: the weights of a restarted engine are not those of the old one.
-        self._engine = Engine(
-            id=f"{self._name}/{secrets.token_hex(4)}", worker=self._name, url=process.url
-        )
+        self._engine = self._new_engine()
+        self._silent = False
         self._buffer = WorkerBuffer(
             environment.buffer_url,
             job.key,
@@ -107,6 +109,11 @@ class Worker:
             await asyncio.gather(work, stopped, return_exceptions=True)
             await self._leave()
 
+    def _new_engine(self) -> Engine:
+        """Its id is new whenever nobody can know what weights it holds."""
+        unique = f"{self._name}/{secrets.token_hex(4)}"
+        return Engine(id=unique, worker=self._name, url=self._process.url)
+
     async def _work(self) -> None:
         await self._process.start()
         # Its imports take as long as half an engine's start.
@@ -143,6 +150,7 @@ class Worker:
                 background = [
                     tasks.create_task(self._process.watch()),
                     tasks.create_task(self._stay_registered()),
+                    tasks.create_task(self._listen()),
                     tasks.create_task(self._renew()),
                 ]
                 await self._take(tasks, serving)
@@ -197,13 +205,51 @@ class Worker:
 
     async def _stay_registered(self) -> None:
         while True:
-            engine = replace(
-                self._engine, groups=len(self._hand), busy_seconds=self._hand.busy_seconds
-            )
-            await self._buffer.heartbeat(engine, _ENGINE_TTL_SECONDS)
+            if not self._silent:
+                engine = replace(
+                    self._engine, groups=len(self._hand), busy_seconds=self._hand.busy_seconds
+                )
+                await self._buffer.heartbeat(engine, _ENGINE_TTL_SECONDS)
             admissible = await self._buffer.admissible_engines()
-            self._metrics.admissible(any(each.id == self._engine.id for each in admissible))
+            is_admitted = any(each.id == self._engine.id for each in admissible)
+            self._metrics.admissible(is_admitted)
+            published = (await self._buffer.state()).version
+            if self._hand and not is_admitted and published >= 0:
+                # An update has left it out, and it may be paused until it is caught up.
+                await self._give_back("the engine was left out of an update")
             await asyncio.sleep(_HEARTBEAT_SECONDS)
+
+    async def _listen(self) -> None:
+        """Retires an engine that does not answer, so that neither updates nor groups wait for it.
+
+        Raises:
+            EngineDiedError: it has not answered for so long that it has to be replaced.
+        """
+        pulse = Pulse(self._engine.url, self._api_key)
+        try:
+            async for silence in pulse.silences():
+                if silence >= _HUNG_SECONDS:
+                    raise EngineDiedError(f"engine: no answer for {silence:.0f} s")
+                if silence >= _SILENT_SECONDS and not self._silent:
+                    self._silent = True
+                    log.warning("engine.silent", engine=self._engine.id, seconds=round(silence))
+                    await self._buffer.retire(self._engine.id)
+                    await self._give_back("the engine does not answer")
+                elif silence == 0 and self._silent:
+                    self._engine = self._new_engine()
+                    self._silent = False
+                    log.info("engine.answers", engine=self._engine.id)
+        finally:
+            await pulse.close()
+
+    async def _give_back(self, reason: str) -> None:
+        """Lets other engines begin the groups in hand anew."""
+        for task in self._requests:
+            task.cancel()
+        for lease in self._hand.leases:
+            log.info("group.given_back", group=lease.group.id, reason=reason)
+            self._hand.drop(lease)
+            await self._buffer.release(lease)
 
     async def _renew(self) -> None:
         """Keeps the leases; lets go of what was lost: claimed by others, or an old trainer's."""

@@ -1,6 +1,7 @@
 """The worker with a real engine and a real buffer."""
 
 import asyncio
+import signal
 import time
 
 import numpy as np
@@ -10,6 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from rljob.buffer.client import WorkerBuffer
 from rljob.buffer.records import Completion, Group, Partial, VersionSpan
+from rljob_rollout.engine import EngineDiedError
 from tests.rollout.conftest import Scene, Trainer
 from tests.support.engine import RunningEngine
 from tests.support.waiting import wait_for
@@ -263,6 +265,73 @@ def test_groups_of_a_trainer_that_was_replaced_are_let_go(scene: Scene) -> None:
     assert completion.incarnation == 2
     assert completion.failure is None
     assert len(completion.samples) == 4
+
+
+def test_groups_of_an_engine_that_an_update_left_out_go_to_others(scene: Scene) -> None:
+    """It may be paused for as long as it is not caught up: its group must not wait for that."""
+
+    def script(trainer: Trainer) -> Completion:
+        trainer.publish()
+        before = scene.engine.generated()
+        trainer.admit([trainer.group(0, PROMPTS[0], sampling=LONG)])
+        wait_until_generating(scene.engine, before)
+        scene.engine.control("/pause_generation", {"mode": "retract"})
+        trainer.set_version(1, [])
+        wait_for(lambda: trainer.occupancy().waiting == 1, "the group is given back")
+        scene.engine.control("/update_weight_version", NEW_VERSION)
+        scene.engine.control("/continue_generation")
+        trainer.set_engine_version(trainer.engines()[0].id, 1)
+        return trainer.completed(1)[0]
+
+    completion = scene.play(script, rollout__sampling__maxResponseTokens=800)
+    assert [sample.versions for sample in completion.samples] == [(VersionSpan(1, 0, 800),)] * 4
+
+
+def test_a_silent_engine_is_retired_and_comes_back_as_another(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rljob_rollout.worker._SILENT_SECONDS", 2.0)
+    monkeypatch.setattr("rljob_rollout.pulse._ANSWER_SECONDS", 1.0)
+
+    def script(trainer: Trainer) -> tuple[str, str, Completion]:
+        trainer.publish()
+        (first,) = trainer.engines()
+        before = scene.engine.generated()
+        trainer.admit([trainer.group(0, PROMPTS[0], sampling=LONG)])
+        wait_until_generating(scene.engine, before)
+        scene.engine.signal(signal.SIGSTOP)
+        try:
+            wait_for(lambda: trainer.occupancy().waiting == 1, "the group is given back")
+            wait_for(lambda: not trainer.engines(), "the engine is retired")
+        finally:
+            scene.engine.signal(signal.SIGCONT)
+        wait_for(lambda: bool(trainer.engines()), "the engine is registered again")
+        (second,) = trainer.engines()
+        trainer.set_engine_version(second.id, 0)
+        return first.id, second.id, trainer.completed(1)[0]
+
+    first, second, completion = scene.play(script, rollout__sampling__maxResponseTokens=800)
+    assert first != second
+    assert completion.failure is None
+
+
+def test_an_engine_that_never_answers_again_is_given_up(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rljob_rollout.worker._SILENT_SECONDS", 1.0)
+    monkeypatch.setattr("rljob_rollout.worker._HUNG_SECONDS", 3.0)
+    monkeypatch.setattr("rljob_rollout.pulse._ANSWER_SECONDS", 1.0)
+
+    def script(trainer: Trainer) -> None:
+        trainer.publish()
+        scene.engine.signal(signal.SIGSTOP)
+        time.sleep(15)  # else the worker would be told to stop before it gives up
+
+    try:
+        with pytest.raises(EngineDiedError, match="no answer for"):
+            scene.play(script)
+    finally:
+        scene.engine.signal(signal.SIGCONT)
 
 
 def test_a_group_that_a_worker_was_lost_with_too_often_is_dropped_with_the_reason(

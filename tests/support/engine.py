@@ -50,6 +50,11 @@ class RunningEngine:
 
     url: str
     task: Path
+    pid: int  # of the leader of a process group of its own
+
+    def signal(self, number: int) -> None:
+        """A signal to all of its processes."""
+        os.killpg(self.pid, number)
 
     def control(self, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         """A request as the trainer makes them."""
@@ -100,7 +105,7 @@ def session_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
         )
     try:
         wait_for(lambda: _answers(process, url, log), "the engine is ready", START_SECONDS)
-        yield RunningEngine(url, task)
+        yield RunningEngine(url, task, process.pid)
     finally:
         os.killpg(process.pid, 9)
         process.wait()

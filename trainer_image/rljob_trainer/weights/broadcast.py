@@ -97,11 +97,11 @@ class BroadcastGroup(EngineGroup):
 
     async def deliver(self, snapshot: Snapshot, *, flush_cache: bool) -> None:
         """Broadcasts every bucket; with the last one the version is complete."""
-        await self.each(EngineControl.begin)
+        await self.each(lambda member: member.begin())
         async for bucket, is_last in snapshot.read():
             version = snapshot.version if is_last else None
             await self._send(bucket, version=version, flush_cache=is_last and flush_cache)
-        await self.each(EngineControl.end)
+        await self.each(lambda member: member.end())
 
     async def close(self) -> None:
         """Leaves the process group; members that answer leave it, too."""

@@ -40,7 +40,7 @@ class EngineGroup(ABC):
 
     async def meet(self) -> None:
         """Brings the members together; where one does not come, the others are free again."""
-        await self.each(EngineControl.recover)
+        await self.each(lambda member: member.recover())
 
     @abstractmethod
     async def deliver(self, snapshot: Snapshot, *, flush_cache: bool) -> None:

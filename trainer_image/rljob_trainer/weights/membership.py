@@ -76,8 +76,10 @@ class Membership:
         """Who takes part in an update that begins now, by id; empty: there is nobody yet."""
         members = self._of(State.MEMBER)
         if not members and not self._of(State.JOINING):
-            # At the start of a run, or after all were lost.
-            members = [*self._of(State.NEW), *self._due(now)]
+            # At the start of a run, or after all were lost. Of those that failed one at a time: a
+            # sound one must not always meet one that is not.
+            due = sorted(self._due(now), key=lambda member: member.failed_at)
+            members = self._of(State.NEW) or due[:1]
         return [member.engine for member in members]
 
     def for_joining(self, now: float) -> list[Engine]:

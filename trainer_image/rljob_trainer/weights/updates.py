@@ -1,0 +1,187 @@
+"""Updates: a new weight version into the engines, and the last one into those that come late.
+
+The states that engines go through and what is said to them are told in docs/weights.md.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Protocol, TypeVar
+
+import structlog
+
+from rljob.api.weights import WeightsSpec
+from rljob.buffer.records import Engine
+from rljob_trainer.weights.calls import Liveness
+from rljob_trainer.weights.engine import EngineFailedError
+from rljob_trainer.weights.engine_group import EngineGroup
+from rljob_trainer.weights.membership import Membership
+from rljob_trainer.weights.snapshot import Snapshot
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+_LOOK_SECONDS = 0.2
+
+
+class Registry(Protocol):
+    """What is used of the buffer, whose requests block."""
+
+    def engines(self) -> list[Engine]:
+        """The live engines."""
+
+    def set_version(self, version: int, engine_ids: Sequence[str]) -> None:
+        """Publishes a version and admits only these engines to work."""
+
+    def set_engine_version(self, engine_id: str, version: int) -> None:
+        """Admits an engine that has caught up."""
+
+
+class Ask(Protocol):
+    """Makes a request that blocks without blocking the event loop."""
+
+    def __call__(self, request: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+class Updates:
+    """Sends weights to the engines. Its coroutines belong to one event loop.
+
+    The engines that hold the published version are told to the buffer, and only these lease
+    work. An engine that fails in an update is left out: it gets no work until it has caught up,
+    which happens beside training.
+    """
+
+    def __init__(
+        self,
+        spec: WeightsSpec,
+        registry: Registry,
+        new_group: Callable[[Sequence[Engine], Liveness], EngineGroup],
+        ask: Ask,
+    ) -> None:
+        self._spec = spec
+        self._registry = registry
+        self._new_group = new_group
+        self._ask = ask
+        self._group: EngineGroup | None = None
+        self._published: Snapshot | None = None  # for engines that come late
+        self._updating = False
+        self.membership = Membership()
+        self.epoch = 0
+        self.seconds = 0.0  # that the last update took
+
+    async def publish(self, snapshot: Snapshot) -> int:
+        """Makes weights, which may still be being gathered, the published version; returns it.
+
+        Waits for a first engine, however long that takes.
+        """
+        began = _now()
+        self._updating = True
+        try:
+            while True:
+                engines = await self._participants()
+                try:
+                    group = await self._group_of(engines)
+                    await self._hand_over(group, snapshot)
+                    break
+                except EngineFailedError as error:
+                    self._leave_out(error)
+                    await self.drop_group()
+            holders = self.membership.publish(snapshot.version, engines)
+            await self._ask(lambda: self._registry.set_version(snapshot.version, holders))
+            self._published = snapshot
+            self.seconds = _now() - began
+            return snapshot.version
+        finally:
+            self._updating = False
+
+    async def _participants(self) -> list[Engine]:
+        """Who takes part in an update; waits until there is somebody."""
+        waiting = False
+        while True:
+            await self._see()
+            engines = self.membership.for_update(_now())
+            if engines:
+                return engines
+            if not waiting:
+                log.info("engines.awaited")
+                waiting = True
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def attend(self) -> None:
+        """Sees who comes and goes, and brings those who came to the published version; for ever."""
+        joining: asyncio.Task[None] | None = None
+        while True:
+            await self._see()
+            if joining is not None and joining.done():
+                joining.result()
+                joining = None
+            engines = self.membership.for_joining(_now())
+            if engines and joining is None and self._published and not self._updating:
+                joining = asyncio.create_task(self._bring(engines, self._published))
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _bring(self, engines: Sequence[Engine], snapshot: Snapshot) -> None:
+        """In a group of their own, so that the others go on generating."""
+        self.membership.join(engines)
+        try:
+            group = await self._form(engines)
+            try:
+                await self._hand_over(group, snapshot)
+            finally:
+                await group.close()
+        except EngineFailedError as error:
+            self._leave_out(error)
+            self.membership.release(engines)
+            return
+        for engine in engines:
+            self.membership.receive(engine, snapshot.version)
+            log.info("engine.caught_up", engine=engine.id, version=snapshot.version)
+            if snapshot is self._published:
+                admit = partial(self._registry.set_engine_version, engine.id, snapshot.version)
+                await self._ask(admit)
+
+    async def _hand_over(self, group: EngineGroup, snapshot: Snapshot) -> None:
+        """Pauses the members, brings them the weights, and lets them go on."""
+        mode = self._spec.pause_mode
+        await group.each(lambda member: member.pause(mode))
+        # Requests that are paused in place hold their cache, which then cannot be flushed; such an
+        # engine shares no prefixes between requests, so none is ever reused.
+        await group.deliver(snapshot, flush_cache=mode != "in_place")
+        await group.each(lambda member: member.resume())
+
+    async def _group_of(self, engines: Sequence[Engine]) -> EngineGroup:
+        """The group of exactly these engines: the present one, or a new epoch."""
+        if self._group is None or self._group.engines != list(engines):
+            await self.drop_group()
+            self._group = await self._form(engines)
+            self.epoch += 1
+            log.info("epoch.formed", epoch=self.epoch, members=len(engines))
+        return self._group
+
+    async def _form(self, engines: Sequence[Engine]) -> EngineGroup:
+        group = self._new_group(engines, self.membership.is_live)
+        try:
+            await group.meet()
+        except BaseException:
+            await group.close()
+            raise
+        return group
+
+    async def drop_group(self) -> None:
+        """Dissolves the present epoch."""
+        group, self._group = self._group, None
+        if group is not None:
+            await group.close()
+
+    def _leave_out(self, error: EngineFailedError) -> None:
+        """The update goes on without it; it is tried again, ever less often."""
+        log.warning("engine.left_out", engine=error.engine.id, reason=error.reason)
+        self.membership.fail(error.engine, _now())
+
+    async def _see(self) -> None:
+        self.membership.see(await self._ask(self._registry.engines))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
