@@ -1,9 +1,12 @@
-"""Two engines, generation one version ahead of training, and a buffer that goes away."""
+"""Two engines, generation one version ahead; a buffer that goes away, an engine that hangs."""
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.job import Run
@@ -11,7 +14,7 @@ from tests.support.valkey import ValkeyServer
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
-ROLLOUTS = 10
+ROLLOUTS = 40
 BATCH = 8
 
 
@@ -24,10 +27,24 @@ def server(tmp_path: Path) -> Iterator[ValkeyServer]:
     server.stop()
 
 
-def test_two_engines_one_version_ahead_and_the_buffer_gone_twice(
+def engines(run: Run) -> list[int]:
+    """Leaders of the engines' process groups."""
+    family = psutil.Process(run.pid).children(recursive=True)
+    return [each.pid for each in family if "rljob_rollout.engine_server" in each.cmdline()]
+
+
+def test_two_engines_one_version_ahead_one_hangs_and_the_buffer_is_gone_twice(
     new_run: Callable[..., Run], server: ValkeyServer
 ) -> None:
-    """The server freezes for 10 s, then comes back without its data: nothing lost, or doubled."""
+    """The server freezes for 10 s, an engine hangs and comes back, the server loses its data.
+
+    Training goes on, and nothing is lost or doubled.
+    """
+
+    def logged(event: str) -> int:
+        files = [path for path in run.directory.rglob("*.log") if path.is_file()]
+        return sum(path.read_text().count(event) for path in files)
+
     run = new_run(
         "asynchronous",
         schedule__rollouts=ROLLOUTS,
@@ -41,6 +58,15 @@ def test_two_engines_one_version_ahead_and_the_buffer_gone_twice(
     time.sleep(10)  # the fault's length
     server.resume()
     run.wait_until(lambda: run.trained() >= 5, "batches after the pause")
+    hanging, _ = engines(run)
+    os.killpg(hanging, signal.SIGSTOP)
+    run.wait_until(lambda: logged("engine.silent") == 1, "the worker notices")
+    trained, caught_up = run.trained(), logged("engine.caught_up")
+    run.wait_until(lambda: run.trained() >= trained + 3, "batches with the other engine")
+    assert logged("engine.caught_up") == caught_up
+    os.killpg(hanging, signal.SIGCONT)
+    run.wait_until(lambda: logged("engine.caught_up") > caught_up, "the engine has the weights")
+    assert logged("engine.answers") == 1
     server.restart(empty=True)
     assert run.wait() == 0, run.text()
 
