@@ -24,6 +24,12 @@ class DataSpec(Part):
         "template; otherwise the prompt is plain text.",
     )
     shuffle: bool = Field(True, description="Shuffle the prompts anew in each epoch, by the seed.")
+    shuffle_block: PositiveInt | None = Field(
+        None,
+        description="Shuffle blocks of so many consecutive lines, and the lines within each, for "
+        "disks on which reading here and there is slow; a block is read at once, and held. "
+        "Default: shuffle all lines.",
+    )
     max_prompt_tokens: PositiveInt = Field(1024, description="Longest prompt allowed, in tokens.")
     skip_long_prompts: bool = Field(
         False,
@@ -31,5 +37,7 @@ class DataSpec(Part):
         "data.",
     )
     source: Hook | None = Field(
-        None, description='Class "module:Class" that replaces the JSON Lines source.'
+        None,
+        description='Class "module:Class" that gives the prompts; `prompts` is then the class\'s '
+        "own matter. See docs/data.md.",
     )

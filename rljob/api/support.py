@@ -40,7 +40,6 @@ LIMITS = (
     _only("spec.colocate", lambda job: job.spec.colocate, False),
     _only("spec.model.preset", lambda job: job.spec.model.preset, None),
     _only("spec.model.architecture", lambda job: job.spec.model.architecture, None),
-    _only("spec.data.source", lambda job: job.spec.data.source, None),
     _only("spec.algorithm.estimator", lambda job: job.spec.algorithm.estimator, "grpo"),
     _only(
         "spec.algorithm.kl.rewardCoefficient",
@@ -60,7 +59,6 @@ LIMITS = (
     _only("spec.trainer.parallelism.context", lambda job: job.spec.trainer.parallelism.context, 1),
     _only("spec.trainer.parallelism.expert", lambda job: job.spec.trainer.parallelism.expert, 1),
     _only("spec.trainer.recompute", lambda job: job.spec.trainer.recompute, "none"),
-    _only("spec.trainer.dataWorkers", lambda job: job.spec.trainer.data_workers, 0),
     _only(
         "spec.rollout.autoscaling.mode",
         lambda job: job.spec.rollout.autoscaling.mode,

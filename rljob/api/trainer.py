@@ -44,7 +44,9 @@ class TrainerSpec(Part):
         "none", description="Activations that are computed again in the backward pass."
     )
     data_workers: NonNegativeInt = Field(
-        0, description="Processes that tokenize prompts; 0: in the trainer's own process."
+        0,
+        description="Processes that read and tokenize prompts ahead of their use; 0: the trainer "
+        "itself does. It changes no prompt and no order.",
     )
     megatron: dict[str, Any] = Field(
         default_factory=dict,

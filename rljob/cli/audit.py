@@ -5,6 +5,7 @@ from pathlib import Path
 from rljob.errors import UsageError
 from rljob.ledger.audit import LEDGER, Audit
 from rljob.ledger.audit import audit as read
+from rljob.ledger.books import Books
 
 
 def audit(run_dir: Path) -> tuple[list[str], bool]:
@@ -32,8 +33,8 @@ def _proven(found: Audit) -> list[str]:
     lines = [
         f"{found.lines:,} events of {books.start.incarnation:,} starts: {books.rollout:,} batches "
         f"of {books.start.batch_size:,} groups; {state}",
-        f"every prompt is accounted for, up to {len(books.drawn):,} of {books.start.prompts:,} in "
-        f"epoch {books.epoch}: {books.consumed:,} groups were trained on, each once; "
+        f"every prompt is accounted for, up to {_drawn(books)}: "
+        f"{books.consumed:,} groups were trained on, each once; "
         f"{books.dropped:,} were dropped and {books.skipped:,} skipped, each for a reason",
         f"{books.tokens:,} tokens, all of published versions up to {books.version:,}, the stalest "
         f"{books.staleness:,} versions old (allowed: {books.start.max_staleness:,})",
@@ -41,3 +42,10 @@ def _proven(found: Audit) -> list[str]:
     if found.torn:
         lines.append("the last line is incomplete, as one that is being written; it is left out")
     return lines
+
+
+def _drawn(books: Books) -> str:
+    prompts = books.start.prompts if books.start is not None else None
+    if prompts is None:
+        return f"{books.given:,} of a source without end"
+    return f"{len(books.drawn):,} of {prompts:,} in epoch {books.epoch}"

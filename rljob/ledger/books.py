@@ -34,6 +34,7 @@ class Books:
     open: dict[int, Admit] = field(default_factory=dict)  # by id, in the order of admission
     epoch: int = 0
     drawn: set[int] = field(default_factory=set)  # prompts of this epoch
+    given: int = 0  # prompts of a source that has no known length
     batch: int = 0  # groups of the batch that is being trained on
     consumed: int = 0
     dropped: int = 0
@@ -90,9 +91,11 @@ class Books:
                 f"{self.rollout} were trained on, and {self.batch} groups of the next"
             )
         if self.start is not None and event.prompts != self.start.prompts:
-            raise ViolationError(
-                f"the data has {event.prompts} prompts; it had {self.start.prompts} before"
+            now, before = (
+                "no known number of" if prompts is None else prompts
+                for prompts in (event.prompts, self.start.prompts)
             )
+            raise ViolationError(f"the data has {now} prompts; it had {before} before")
         self.restarted = self.start is not None
         self.start = event
 
@@ -122,6 +125,8 @@ class Books:
 
     def _draw(self, epoch: int, index: int, start: Start) -> None:
         """A prompt leaves the data set: each once in an epoch, and all before the next epoch."""
+        if start.prompts is None:
+            return self._count(epoch, index)
         if epoch == self.epoch + 1:
             missing = start.prompts - len(self.drawn)
             if missing:
@@ -139,6 +144,19 @@ class Books:
         if index in self.drawn:
             raise ViolationError(f"prompt {index} of epoch {epoch} is used a second time")
         self.drawn.add(index)
+        return None
+
+    def _count(self, epoch: int, index: int) -> None:
+        """A prompt leaves a source of no known length, which counts them."""
+        if epoch:
+            raise ViolationError(f"a prompt of epoch {epoch}; the source has one epoch, 0")
+        if index < self.given:
+            raise ViolationError(f"prompt {index} is used a second time")
+        if index > self.given:
+            raise ViolationError(
+                f"prompt {index} is used, but prompt {self.given} was neither admitted nor skipped"
+            )
+        self.given += 1
 
     def _consume(self, event: Consume, start: Start) -> None:
         oldest = next(iter(self.open), None)

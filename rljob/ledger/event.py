@@ -15,13 +15,14 @@ class Start(_Event):
     """A trainer takes the run over.
 
     `rollout` batches have been trained on. Batches consist of `batch_size` groups of `samples`
-    samples, whose tokens are at most `max_staleness` versions old. An epoch has `prompts` prompts.
+    samples, whose tokens are at most `max_staleness` versions old. An epoch has `prompts` prompts;
+    None: the source has no known length, and its prompts are counted from 0, all in epoch 0.
     """
 
     event: Literal["start"] = "start"
     incarnation: Annotated[int, Field(ge=1)]
     rollout: Count
-    prompts: Annotated[int, Field(ge=1)]
+    prompts: Annotated[int, Field(ge=1)] | None
     batch_size: Annotated[int, Field(ge=1)]
     samples: Annotated[int, Field(ge=1)]
     max_staleness: Count

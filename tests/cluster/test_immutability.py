@@ -25,6 +25,7 @@ SPEC: dict[str, Any] = {
     "data": {
         "prompts": ["/data/train.jsonl"],
         "metadataKey": "metadata",
+        "shuffleBlock": 4096,
         "source": "my.data:Source",
     },
     "algorithm": {"filter": "nonzero-std", "clip": {"dual": 3.0}},
@@ -91,6 +92,8 @@ EXTERNAL = {
         "checkpoint": "/models/a",
         "architecture": {"num_hidden_layers": 36, "hidden_act": "silu", "rope_scaling": {"a": [1]}},
     },
+    "data": {"prompts": ["/data/train.jsonl"]},
+    "trainer": {**SPEC["trainer"], "dataWorkers": 4},
     "buffer": {"external": {"urlSecretRef": {"name": "redis", "key": "url"}}},
 }
 # Values where another one made by rule would not be valid, or is not the only change needed.
@@ -147,7 +150,8 @@ def client(control_plane: ControlPlane) -> Client:
 
 
 def job_for(path: str, jobs: dict[str, Manifest]) -> Manifest:
-    return copy.deepcopy(jobs["external" if path.startswith("buffer.external") else "embedded"])
+    external = path.startswith("buffer.external") or path == "trainer.dataWorkers"
+    return copy.deepcopy(jobs["external" if external else "embedded"])
 
 
 def holder(manifest: Manifest, path: str) -> tuple[dict[str, Any], str]:

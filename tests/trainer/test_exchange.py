@@ -15,7 +15,7 @@ from rljob.buffer.client import TrainerBuffer, WorkerBuffer
 from rljob.buffer.records import Completion, Engine, Group, Lease
 from rljob.errors import UsageError
 from rljob_trainer.algorithms.filter import load_filter
-from rljob_trainer.data.source import JsonlSource
+from rljob_trainer.data.opening import open_source
 from rljob_trainer.data.tokenizer import PromptTokenizer
 from rljob_trainer.exchange import Exchange
 from rljob_trainer.journal import Journal
@@ -81,7 +81,7 @@ class Bench:
         exchange = Exchange(
             spec,
             buffer=buffer,
-            source=JsonlSource(spec.data, spec.data.prompts, tokenizer, spec.seed),
+            source=open_source(spec, tokenizer, self._directory),
             ledger=Ledger(Journal(self.ledger_file)),
             group_filter=load_filter(spec.algorithm.filter),
             stop=StopFlag(),

@@ -15,7 +15,7 @@ from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.server import StatusServer
 from rljob_trainer.algorithms.filter import load_filter
 from rljob_trainer.batch import shown_samples
-from rljob_trainer.data.source import JsonlSource
+from rljob_trainer.data.opening import index_directory, open_source
 from rljob_trainer.data.tokenizer import PromptTokenizer
 from rljob_trainer.evaluation import evaluations
 from rljob_trainer.exchange import Exchange
@@ -54,8 +54,8 @@ class Desk:
         self._incarnation = IncarnationFile(run_dir)
         self.recorder = Recorder(job, run_dir, registry)
         self._utilization = Utilization(registry)
-        self._source = JsonlSource(spec.data, spec.data.prompts, tokenizer, spec.seed)
-        self._evaluations = evaluations(spec, tokenizer)
+        self._source = open_source(spec, tokenizer, run_dir)
+        self._evaluations = evaluations(spec, tokenizer, index_directory(run_dir))
         self._buffer = TrainerBuffer(
             environment.buffer_url,
             job.key,
@@ -165,6 +165,7 @@ class Desk:
         self._buffer.set_phase(phase)
         self.publisher.close()
         self.recorder.close()
+        self._source.close()
         self._buffer.close()
         log.info("run.finished", state=state, rollouts=rollout)
 

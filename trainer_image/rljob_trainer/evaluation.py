@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -10,7 +11,8 @@ from rljob.api import RLJobSpec
 from rljob.api.evaluation import EvaluationSpec
 from rljob.buffer.records import Completion, Group
 from rljob.errors import UsageError
-from rljob_trainer.data.source import JsonlSource
+from rljob_trainer.data.jsonl import JsonlPrompts
+from rljob_trainer.data.source import Prompt
 from rljob_trainer.data.tokenizer import PromptTokenizer
 from rljob_trainer.exchange import Exchange
 
@@ -33,14 +35,20 @@ class EvaluationResult:
 class Evaluation:
     """One evaluation data set. Lives on rank 0."""
 
-    def __init__(self, spec: EvaluationSpec, job: RLJobSpec, tokenizer: PromptTokenizer) -> None:
+    def __init__(
+        self,
+        spec: EvaluationSpec,
+        job: RLJobSpec,
+        tokenizer: PromptTokenizer,
+        index_directory: Path,
+    ) -> None:
         self.name = spec.name
         self._spec = spec
         self._job = job
-        source = JsonlSource(job.data, [spec.prompts], tokenizer, job.seed)
+        source = JsonlPrompts(job.data, [spec.prompts], tokenizer, job.seed, index_directory)
         count = min(len(source), spec.limit or len(source))
-        prompts = (source.read(index) for index in range(count))
-        self._prompts = [prompt for prompt in prompts if prompt is not None]
+        prompts = (source.line(index) for index in range(count))
+        self._prompts = [prompt for prompt in prompts if isinstance(prompt, Prompt)]
         if not self._prompts:
             raise UsageError(
                 f"spec.evaluation: all {count} prompts of {self.name!r} are longer than "
@@ -93,9 +101,11 @@ class Evaluation:
         return groups
 
 
-def evaluations(job: RLJobSpec, tokenizer: PromptTokenizer) -> list[Evaluation]:
+def evaluations(
+    job: RLJobSpec, tokenizer: PromptTokenizer, index_directory: Path
+) -> list[Evaluation]:
     """All of a job's evaluation data sets, their files read and checked."""
-    return [Evaluation(spec, job, tokenizer) for spec in job.evaluation]
+    return [Evaluation(spec, job, tokenizer, index_directory) for spec in job.evaluation]
 
 
 def _shown(groups: Sequence[Group], completions: Sequence[Completion]) -> list[dict[str, Any]]:

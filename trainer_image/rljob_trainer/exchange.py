@@ -1,7 +1,7 @@
 """Groups on their way out to the workers and back: admit, collect, consume."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -13,7 +13,7 @@ from rljob.errors import UsageError
 from rljob.ledger.event import Start
 from rljob_trainer.admission import Admission
 from rljob_trainer.algorithms.filter import GroupFilter
-from rljob_trainer.data.source import JsonlSource, Prompt
+from rljob_trainer.data.source import EndedGroup, Prompt, PromptSource
 from rljob_trainer.ledger import Ledger, OpenGroup
 from rljob_trainer.stop import StopFlag
 
@@ -30,7 +30,7 @@ class Exchange:
         spec: RLJobSpec,
         *,
         buffer: TrainerBuffer,
-        source: JsonlSource,
+        source: PromptSource,
         ledger: Ledger,
         group_filter: GroupFilter | None,
         stop: StopFlag,
@@ -67,7 +67,7 @@ class Exchange:
             Start(
                 incarnation=self.incarnation,
                 rollout=rollout,
-                prompts=len(self._source),
+                prompts=self._source.prompts,
                 batch_size=self._spec.schedule.rollout_batch_size,
                 samples=self._spec.algorithm.samples_per_prompt,
                 max_staleness=self._spec.schedule.max_staleness,
@@ -104,13 +104,13 @@ class Exchange:
         )
         groups: list[Group] = []
         while len(groups) < capacity:
-            ref, prompt = self._source.draw()
-            if prompt is None:
-                ledger.skip(ref, "longer than spec.data.maxPromptTokens")
-                continue
-            group = self._group(prompt)
-            ledger.admit(group, ref)
-            groups.append(group)
+            for ref, prompt in self._source.draw(capacity - len(groups)):
+                if prompt is None:
+                    ledger.skip(ref, "longer than spec.data.maxPromptTokens")
+                    continue
+                group = self._group(prompt)
+                ledger.admit(group, ref)
+                groups.append(group)
         self._buffer.admit(groups)
 
     def collect(self) -> list[OpenGroup]:
@@ -132,13 +132,14 @@ class Exchange:
         finally:
             self.wait_seconds += time.monotonic() - began
 
-    def consume(self, batch: Iterable[OpenGroup], rollout: int) -> None:
+    def consume(self, batch: Sequence[OpenGroup], rollout: int) -> None:
         """Notes that the groups were trained on in batch `rollout`.
 
         Raises:
             RuntimeError: a token was staler than the bound: the promise is broken, so the job is.
         """
         self.ledger.consume(batch, rollout)
+        self._source.end([EndedGroup.of(each.group, each.ref, each.completion) for each in batch])
         bound = self._spec.schedule.max_staleness
         if self.ledger.staleness_max > bound:
             raise RuntimeError(
@@ -202,7 +203,7 @@ class Exchange:
             self._evaluated[completion.group] = completion
         elif completion.failure is not None:
             self._failures_in_a_row += 1
-            self._drop(completion, completion.failure)
+            self._drop(entry, completion.failure)
             if self._failures_in_a_row >= self._spec.schedule.rollout_batch_size:
                 raise UsageError(
                     f"{self._failures_in_a_row} groups in a row failed; the last: "
@@ -211,15 +212,16 @@ class Exchange:
         else:
             self._failures_in_a_row = 0
             if self._filter is not None and not self._filter(completion.samples):
-                self._drop(completion, f"filter {self._spec.algorithm.filter}")
-                if self._drops_in_a_row >= max(len(self._source), self._admission.window):
+                self._drop(entry, f"filter {self._spec.algorithm.filter}")
+                if self._drops_in_a_row >= max(self._source.patience, self._admission.window):
                     raise UsageError(
                         f"spec.algorithm.filter: {self._spec.algorithm.filter} refused "
                         f"{self._drops_in_a_row} groups in a row; allowed: a filter and a reward "
                         "under which some groups pass"
                     )
 
-    def _drop(self, completion: Completion, reason: str) -> None:
+    def _drop(self, entry: OpenGroup, reason: str) -> None:
         self._drops_in_a_row += 1
-        self.ledger.drop(completion.group, reason)
-        log.info("group.dropped", group=completion.group, reason=reason)
+        self.ledger.drop(entry.group.id, reason)
+        self._source.end([EndedGroup.of(entry.group, entry.ref, entry.completion, reason)])
+        log.info("group.dropped", group=entry.group.id, reason=reason)

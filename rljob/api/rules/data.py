@@ -31,6 +31,42 @@ def prompts_come_from_somewhere(job: RLJob) -> Iterator[Problem]:
 @twin(
     Cel(
         at="spec.data",
+        rule="!has(self.shuffleBlock) || self.shuffle",
+        message="found {self.shuffleBlock}, allowed null (shuffle is false)",
+        field="shuffleBlock",
+    )
+)
+def blocks_are_shuffled(job: RLJob) -> Iterator[Problem]:
+    """`data.shuffleBlock` needs `data.shuffle`."""
+    data = job.spec.data
+    if data.shuffle_block is not None and not data.shuffle:
+        yield problem("spec.data.shuffleBlock", data.shuffle_block, "null", "shuffle is false")
+
+
+@twin(
+    Cel(
+        at="spec",
+        rule="!has(self.data.source) || self.trainer.dataWorkers == 0",
+        message="found {self.trainer.dataWorkers}, allowed 0 (data.source is asked for prompts "
+        "when they are due)",
+        field="trainer.dataWorkers",
+    )
+)
+def own_source_is_not_read_ahead(job: RLJob) -> Iterator[Problem]:
+    """`trainer.dataWorkers` is 0 with `data.source`: it may choose by the rewards so far."""
+    workers = job.spec.trainer.data_workers
+    if job.spec.data.source is not None and workers:
+        yield problem(
+            "spec.trainer.dataWorkers",
+            workers,
+            "0",
+            "data.source is asked for prompts when they are due",
+        )
+
+
+@twin(
+    Cel(
+        at="spec.data",
         rule="self.labelKey != self.inputKey",
         message='found "{self.labelKey}", allowed another key than inputKey (the prompt would be '
         "its own answer)",
@@ -89,6 +125,8 @@ def greedy_once(job: RLJob) -> Iterator[Problem]:
 
 RULES = (
     prompts_come_from_somewhere,
+    blocks_are_shuffled,
+    own_source_is_not_read_ahead,
     keys_differ,
     evaluations_differ,
     greedy_once,

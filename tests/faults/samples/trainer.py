@@ -18,7 +18,7 @@ from rljob.ledger.audit import LEDGER
 from rljob.plan.environment import RoleEnvironment
 from rljob_trainer.algorithms.filter import load_filter
 from rljob_trainer.checkpoint import Checkpoints, pack
-from rljob_trainer.data.source import JsonlSource
+from rljob_trainer.data.opening import open_source
 from rljob_trainer.data.tokenizer import PromptTokenizer
 from rljob_trainer.exchange import Exchange
 from rljob_trainer.incarnation import IncarnationFile
@@ -55,7 +55,7 @@ class Trainer:
         self._exchange = Exchange(
             self._spec,
             buffer=self._buffer,
-            source=JsonlSource(self._spec.data, self._spec.data.prompts, tokenizer, 1),
+            source=open_source(self._spec, tokenizer, run_dir),
             ledger=Ledger(self._journal),
             group_filter=load_filter(self._spec.algorithm.filter),
             stop=self._stop,

@@ -11,7 +11,9 @@ import pytest
 from examples.sort_digits.prepare import write_tokenizer
 from rljob.api.data import DataSpec
 from rljob.errors import UsageError
-from rljob_trainer.data.source import JsonlSource
+from rljob_trainer.data import jsonl
+from rljob_trainer.data.jsonl import JsonlSource
+from rljob_trainer.data.source import PromptRef
 from rljob_trainer.data.tokenizer import PromptTokenizer
 
 
@@ -32,12 +34,14 @@ def numbered(path: Path, count: int) -> str:
 
 
 def source(tokenizer: PromptTokenizer, *paths: str, seed: int = 1, **spec: Any) -> JsonlSource:
-    return JsonlSource(DataSpec(prompts=list(paths), **spec), paths, tokenizer, seed)
+    index = Path(paths[0]).parent / "index"
+    return JsonlSource(DataSpec(prompts=list(paths), **spec), paths, tokenizer, seed, index)
 
 
 def draw(source: JsonlSource, count: int) -> list[tuple[int, str | None]]:
     """Epoch and label; None for a prompt that is skipped."""
-    drawn = [source.draw() for _ in range(count)]
+    drawn = source.draw(count)
+    assert len(drawn) == count
     return [(ref.epoch, None if prompt is None else prompt.label) for ref, prompt in drawn]
 
 
@@ -64,28 +68,87 @@ def test_order_depends_on_the_seed_alone(tmp_path: Path, tokenizer: PromptTokeni
 def test_without_shuffle_the_files_are_read_in_order(
     tmp_path: Path, tokenizer: PromptTokenizer
 ) -> None:
-    path = numbered(tmp_path / "a.jsonl", 4)
-    assert [label for _, label in draw(source(tokenizer, path, shuffle=False), 4)] == list("0123")
+    one, two = numbered(tmp_path / "a.jsonl", 4), numbered(tmp_path / "b.jsonl", 2)
+    drawn = source(tokenizer, one, two, shuffle=False).draw(8)
+    assert [prompt.label for _, prompt in drawn if prompt] == list("01230101")
+    assert [ref for ref, _ in drawn] == [
+        *(PromptRef(0, n) for n in range(6)),
+        *(PromptRef(1, n) for n in range(2)),
+    ]
 
 
+@pytest.mark.parametrize("spec", [{}, {"shuffle": False}, {"shuffle_block": 4}])
 def test_resumed_source_goes_on_with_the_next_prompt(
-    tmp_path: Path, tokenizer: PromptTokenizer
+    tmp_path: Path, tokenizer: PromptTokenizer, spec: dict[str, Any]
 ) -> None:
     path = numbered(tmp_path / "a.jsonl", 10)
-    whole = draw(source(tokenizer, path), 25)
-    begun = source(tokenizer, path)
-    draw(begun, 13)
-    resumed = source(tokenizer, path)
-    resumed.load(begun.save())
-    assert draw(resumed, 12) == whole[13:]
+    whole = draw(source(tokenizer, path, **spec), 35)
+    for place in range(24):
+        begun = source(tokenizer, path, **spec)
+        draw(begun, place)
+        resumed = source(tokenizer, path, **spec)
+        resumed.load(begun.save())
+        assert draw(resumed, 11) == whole[place : place + 11]
+
+
+def test_blocks_of_lines_come_together(tmp_path: Path, tokenizer: PromptTokenizer) -> None:
+    one, two = numbered(tmp_path / "a.jsonl", 70), numbered(tmp_path / "b.jsonl", 33)
+    drawn = source(tokenizer, one, two, shuffle_block=10).draw(206)
+    indices = [ref.index for ref, _ in drawn]
+    assert sorted(indices[:103]) == sorted(indices[103:]) == list(range(103))
+    assert indices[:103] != indices[103:]
+    for begin in range(0, 100, 10):
+        block = indices[begin : begin + 10]
+        assert block != sorted(block)
+        assert any({(first + n) % 103 for n in range(10)} == set(block) for first in block)
+    labels = [*map(str, range(70)), *map(str, range(33))]
+    assert [prompt.label for _, prompt in drawn if prompt] == [labels[index] for index in indices]
+
+
+def test_a_block_is_read_at_once(tmp_path: Path, tokenizer: PromptTokenizer) -> None:
+    """What is left of a block does not come from the file any more."""
+    path = numbered(tmp_path / "a.jsonl", 40)
+    whole = draw(source(tokenizer, path, shuffle_block=8), 40)
+    cut = source(tokenizer, path, shuffle_block=8)
+    assert draw(cut, 1) == whole[:1]
+    Path(path).write_text("")
+    assert draw(cut, 7) == whole[1:8]
+    with pytest.raises(UsageError, match="found no JSON"):
+        draw(cut, 1)
+
+
+def test_index_is_made_once(tmp_path: Path, tokenizer: PromptTokenizer) -> None:
+    path = numbered(tmp_path / "a.jsonl", 5)
+    source(tokenizer, path)
+    (file,) = (tmp_path / "index").iterdir()
+    before = file.stat().st_ino
+    assert len(draw(source(tokenizer, path), 5)) == 5
+    (file,) = (tmp_path / "index").iterdir()
+    assert file.stat().st_ino == before
+
+
+def test_mistake_beyond_what_is_read_before_the_run(
+    tmp_path: Path, tokenizer: PromptTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonl, "PREFLIGHT_BYTES", 31)
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"prompt": "1", "label": "1"}\n' * 2 + "[1]\n")
+    late = source(tokenizer, str(path), shuffle=False)
+    assert draw(late, 2) == [(0, "1")] * 2
+    with pytest.raises(UsageError, match=r"a\.jsonl:3: found a JSON list"):
+        draw(late, 1)
+    path.write_text('{"prompt": "1", "label": "1"}\n[1]\n')
+    with pytest.raises(UsageError, match=r"a\.jsonl:2: found a JSON list"):
+        source(tokenizer, str(path))
 
 
 def test_prompts_are_tokenized_and_carry_their_place(
     tmp_path: Path, tokenizer: PromptTokenizer
 ) -> None:
     path = write(tmp_path / "a.jsonl", [{"prompt": "12>", "label": 3, "metadata": {"k": "v"}}])
-    _, prompt = source(tokenizer, path, metadata_key="metadata").draw()
+    _, prompt = source(tokenizer, path, metadata_key="metadata").draw(1)[0]
     expected: npt.NDArray[np.int32] = np.array([4, 5, 15], np.int32)
+    assert prompt is not None
     assert prompt.tokens.tolist() == expected.tolist()
     assert prompt.metadata == {"k": "v", "source": f"{path}:1"}
 
@@ -120,7 +183,7 @@ def test_unreadable_file(tmp_path: Path, tokenizer: PromptTokenizer) -> None:
 def test_prompt_of_a_wrong_kind(tmp_path: Path, tokenizer: PromptTokenizer, prompt: Any) -> None:
     path = write(tmp_path / "a.jsonl", [{"prompt": prompt, "label": "x"}])
     with pytest.raises(UsageError, match=r"a\.jsonl:1: the prompt is"):
-        source(tokenizer, path).draw()
+        source(tokenizer, path).draw(1)
 
 
 def test_long_prompt_is_refused_or_skipped_and_counted(
@@ -130,7 +193,7 @@ def test_long_prompt_is_refused_or_skipped_and_counted(
     path = write(tmp_path / "a.jsonl", lines)
     strict = source(tokenizer, path, max_prompt_tokens=4, shuffle=False)
     with pytest.raises(UsageError, match=r"a\.jsonl:1: the prompt has 6 tokens; allowed: 4"):
-        strict.draw()
+        strict.draw(1)
     lenient = source(tokenizer, path, max_prompt_tokens=4, skip_long_prompts=True)
     assert sorted(draw(lenient, 4), key=str) == [(0, "y"), (0, None), (1, "y"), (1, None)]
     assert lenient.skipped == 2
@@ -142,7 +205,7 @@ def test_only_long_prompts_is_an_error_not_a_loop(
     path = write(tmp_path / "a.jsonl", [{"prompt": "123456", "label": "x"}])
     only_long = source(tokenizer, path, max_prompt_tokens=4, skip_long_prompts=True)
     with pytest.raises(UsageError, match="all 1 prompts are longer than 4 tokens"):
-        only_long.draw()
+        only_long.draw(1)
 
 
 def test_other_data_than_in_the_checkpoint(tmp_path: Path, tokenizer: PromptTokenizer) -> None:

@@ -1,0 +1,133 @@
+"""The user's own source of prompts."""
+
+import importlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgpack
+
+from rljob.api.data import DataSpec
+from rljob.errors import UsageError
+from rljob_trainer.data.encoder import PromptEncoder
+from rljob_trainer.data.source import EndedGroup, LongPrompt, Prompt, PromptRef, PromptSource
+from rljob_trainer.data.tokenizer import PromptTokenizer
+
+_FIELD = "spec.data.source"
+_METHODS = ("get_samples", "save", "load")
+_STATE = "None, bool, int, float, str, bytes, and lists and dicts of them"
+_PATIENCE = 10_000  # such a source has no epoch after which it begins to repeat itself
+
+
+class CustomSource(PromptSource):
+    """Asks the class of `spec.data.source`; docs/data.md says what it has to be.
+
+    Its prompts are told apart by counting them: all are of epoch 0. The cursor is that count and
+    what the class itself saves.
+
+    Raises:
+        UsageError: the class can't be had or made, lacks a method, raises, or returns what it must
+            not.
+    """
+
+    prompts = None
+    patience = _PATIENCE
+
+    def __init__(self, spec: DataSpec, tokenizer: PromptTokenizer, seed: int) -> None:
+        super().__init__(spec)
+        assert spec.source is not None
+        self._hook = spec.source
+        self._spec = spec
+        self._encoder = PromptEncoder(spec, tokenizer)
+        self._given = 0
+        made = _imported(self._hook)
+        self._user = self._run("its __init__(data, seed)", made, spec, seed)
+        for method in _METHODS:
+            if not callable(getattr(self._user, method, None)):
+                raise UsageError(
+                    f"{_FIELD}: {self._hook} has no method {method}; allowed: a class with "
+                    f"{', '.join(_METHODS)}, and add_samples where it learns from rewards"
+                )
+        self.save()  # a state that can't be kept shows now, not at the first checkpoint
+
+    def save(self) -> dict[str, Any]:
+        """The cursor, with the state that the class saves."""
+        state = self._run("save", self._user.save)
+        try:
+            packed = msgpack.packb(state)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UsageError(
+                f"{_FIELD}: {self._hook}.save returned what a checkpoint can't keep: {error}; "
+                f"allowed: {_STATE}"
+            ) from error
+        return {"given": self._given, "skipped": self.skipped, "state": packed}
+
+    def load(self, cursor: dict[str, Any]) -> None:
+        """Goes on from a cursor."""
+        state = msgpack.unpackb(cursor["state"], strict_map_key=False)
+        self._run("load", self._user.load, state)
+        self._given = cursor["given"]
+        self.skipped = cursor["skipped"]
+
+    def end(self, groups: Sequence[EndedGroup]) -> None:
+        """Hands ended groups to `add_samples`, if the class has it."""
+        add_samples = getattr(self._user, "add_samples", None)
+        if add_samples is not None:
+            self._run("add_samples", add_samples, list(groups))
+
+    def _take(self, count: int) -> Iterator[tuple[PromptRef, Prompt | LongPrompt]]:
+        allowed = f"allowed: a list of 1 to {count} dicts"
+        given = self._run("get_samples", self._user.get_samples, count)
+        if not isinstance(given, list):
+            raise UsageError(
+                f"{_FIELD}: {self._hook}.get_samples({count}) returned a {type(given).__name__}; "
+                f"{allowed}"
+            )
+        if not 1 <= len(given) <= count:
+            raise UsageError(
+                f"{_FIELD}: {self._hook}.get_samples({count}) returned {len(given)} prompts; "
+                f"{allowed}"
+            )
+        for record in given:
+            where = f"{_FIELD}: {self._hook}, prompt {self._given}"
+            encoded = self._encoder.encode(self._checked(record, where), where)
+            ref = PromptRef(0, self._given)
+            self._given += 1
+            yield ref, encoded
+
+    def _checked(self, record: object, where: str) -> dict[str, Any]:
+        """The record as if it had been a line of JSON, and none that the class can still change."""
+        if not isinstance(record, dict):
+            raise UsageError(f"{where}: found a {type(record).__name__}; allowed: a dict")
+        self._encoder.check(record, where)
+        spec = self._spec
+        keys = {spec.input_key, spec.label_key, spec.metadata_key}
+        try:
+            plain: dict[str, Any] = json.loads(
+                json.dumps({key: record[key] for key in keys & record.keys()})
+            )
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UsageError(f"{where}: {error}; allowed: what JSON can hold") from error
+        return plain
+
+    def _run(self, what: str, function: Callable[..., Any], *arguments: object) -> Any:
+        try:
+            return function(*arguments)
+        except Exception as error:  # whatever user code raises
+            raise UsageError(
+                f"{_FIELD}: {self._hook}: {what} raised {type(error).__name__}: {error}"
+            ) from error
+
+
+def _imported(hook: str) -> type:
+    module, _, name = hook.partition(":")
+    allowed = 'allowed: "module:Class" on PYTHONPATH'
+    try:
+        found: object = getattr(importlib.import_module(module), name)
+    except Exception as error:  # a module can raise anything while it is imported
+        raise UsageError(
+            f"{_FIELD}: cannot load {hook!r}: {type(error).__name__}: {error}; {allowed}"
+        ) from error
+    if not isinstance(found, type):
+        raise UsageError(f"{_FIELD}: {hook!r} is a {type(found).__name__}, no class; {allowed}")
+    return found

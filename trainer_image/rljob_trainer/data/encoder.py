@@ -1,0 +1,61 @@
+"""From a record, as the user wrote it, to a prompt."""
+
+from typing import Any
+
+from rljob.api.data import DataSpec
+from rljob.errors import UsageError
+from rljob_trainer.data.source import LongPrompt, Prompt
+from rljob_trainer.data.tokenizer import PromptTokenizer
+
+
+class PromptEncoder:
+    """Finds prompt, label and metadata under the job's keys, and makes the prompt tokens."""
+
+    def __init__(self, spec: DataSpec, tokenizer: PromptTokenizer) -> None:
+        self._spec = spec
+        self._tokenizer = tokenizer
+
+    def check(self, record: dict[str, Any], where: str) -> None:
+        """Finds what can be wrong before the prompt is tokenized.
+
+        Raises:
+            UsageError: a key is missing, or the metadata is no object; beginning with `where`.
+        """
+        for field, key in (
+            ("inputKey", self._spec.input_key),
+            ("labelKey", self._spec.label_key),
+        ):
+            if key not in record:
+                raise UsageError(
+                    f"{where}: the key {key!r} (spec.data.{field}) is missing; found the "
+                    f"keys {', '.join(map(repr, record)) or 'none'}"
+                )
+        metadata = self._metadata(record)
+        if not isinstance(metadata, dict):
+            raise UsageError(
+                f"{where}: {self._spec.metadata_key!r} (spec.data.metadataKey) is a "
+                f"{type(metadata).__name__}; allowed: an object"
+            )
+
+    def encode(self, record: dict[str, Any], where: str) -> Prompt | LongPrompt:
+        """The prompt of a record that was checked.
+
+        Raises:
+            UsageError: it is empty, of another type, or longer than the job allows.
+        """
+        spec = self._spec
+        text, tokens = self._tokenizer.encode(record[spec.input_key], where)
+        if len(tokens) > spec.max_prompt_tokens:
+            if spec.skip_long_prompts:
+                return LongPrompt(where, len(tokens))
+            raise UsageError(
+                f"{where}: the prompt has {len(tokens)} tokens; allowed: "
+                f"{spec.max_prompt_tokens} (spec.data.maxPromptTokens; or set "
+                "spec.data.skipLongPrompts)"
+            )
+        metadata = {**self._metadata(record), "source": where}
+        return Prompt(text, tokens, record[spec.label_key], metadata)
+
+    def _metadata(self, record: dict[str, Any]) -> Any:
+        key = self._spec.metadata_key
+        return record.get(key, {}) if key is not None else {}

@@ -1,0 +1,175 @@
+"""Where the lines of a file begin, kept on disk."""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from rljob.errors import UsageError
+
+log = structlog.get_logger()
+
+LONGEST_LINE = 64 * 2**20  # bytes; a longer one is no prompt, and would have to fit into memory
+
+_MAGIC = b"rljobix1"
+_HEADER = struct.Struct("<8sQqQI")  # magic; the file's size and time; lines; checksum
+_OFFSET = np.dtype("<i8")
+_CHUNK = 2**20  # bytes read at a time
+_PROGRESS = 2**30  # bytes from one line of log to the next
+_WHITESPACE = np.isin(np.arange(256), list(b" \t\n\r\x0b\x0c"))
+
+
+@dataclass(frozen=True)
+class LineIndex:
+    """The lines of a JSON Lines file, any of which can be read at once; no memory is needed.
+
+    Offsets are read rather than mapped: pages of a mapping count as this process's memory, and an
+    index that is cut off while it is mapped would end the process without a word.
+    """
+
+    path: Path
+    file: Path  # the index: a header, then the offset of every line and that of their end
+    lines: int
+
+    @classmethod
+    def open(cls, path: Path, directory: Path) -> "LineIndex":
+        """The index of `path`, kept in `directory`; made anew where the file is not as it was.
+
+        Raises:
+            OSError: the file can't be read, or the index can't be written.
+            UsageError: a line is empty or far too long.
+        """
+        name = blake2b(os.fsencode(path.absolute()), digest_size=12).hexdigest()
+        file = directory / f"{name}.lines"
+        stat = path.stat()
+        lines = _read_header(file, stat)
+        if lines is None:
+            directory.mkdir(parents=True, exist_ok=True)
+            lines = _build(path, file, stat)
+        return cls(path, file, lines)
+
+    def read(self, first: int, count: int) -> list[bytes]:
+        """The `count` lines from number `first` on, counted from 0."""
+        with self.file.open("rb") as file:
+            file.seek(_HEADER.size + first * _OFFSET.itemsize)
+            raw = file.read((count + 1) * _OFFSET.itemsize)
+        offsets = np.frombuffer(raw, _OFFSET).tolist()
+        begin = offsets[0]
+        with self.path.open("rb") as file:
+            file.seek(begin)
+            data = file.read(offsets[-1] - begin)
+        return [data[start - begin : end - begin] for start, end in pairwise(offsets)]
+
+
+def _read_header(file: Path, stat: os.stat_result) -> int | None:
+    """The lines in an index that is whole and of the file as it is now; otherwise None."""
+    try:
+        with file.open("rb") as opened:
+            header = opened.read(_HEADER.size)
+            if len(header) < _HEADER.size:
+                return None
+            magic, size, time, lines, stated = _HEADER.unpack(header)
+            if (magic, size, time) != (_MAGIC, stat.st_size, stat.st_mtime_ns):
+                return None
+            checksum = 0
+            while chunk := opened.read(_CHUNK):
+                checksum = zlib.crc32(chunk, checksum)
+            whole = opened.tell() == _HEADER.size + (lines + 1) * _OFFSET.itemsize
+    except OSError:
+        return None
+    return int(lines) if whole and checksum == stated else None
+
+
+def _build(path: Path, file: Path, stat: os.stat_result) -> int:
+    partial = file.with_suffix(".partial")
+    checksum, count = 0, 0
+    with partial.open("wb") as written:
+        written.write(bytes(_HEADER.size))
+        for offsets in _offsets(path, stat.st_size):
+            raw = offsets.astype(_OFFSET).tobytes()
+            checksum = zlib.crc32(raw, checksum)
+            count += len(offsets)
+            written.write(raw)
+        lines = count - 1  # the last offset is that of the end
+        written.seek(0)
+        written.write(_HEADER.pack(_MAGIC, stat.st_size, stat.st_mtime_ns, lines, checksum))
+    partial.replace(file)
+    return lines
+
+
+def _offsets(path: Path, size: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Where each line begins, and at last where the last one ends.
+
+    Empty lines at the end of the file are no lines.
+    """
+    blank: int | None = None  # number of the first line without a content
+    end = number = 0
+    for offset, data in _whole_lines(path, size):
+        if blank is not None:
+            if data.strip():
+                raise empty_line(path, blank)
+            continue
+        content = np.frombuffer(data, np.uint8)
+        ends = np.flatnonzero(content == ord("\n")) + 1
+        if not data.endswith(b"\n"):
+            ends = np.append(ends, len(data))
+        starts = np.concatenate(([0], ends[:-1]))
+        # A line that begins with something else than white space has a content.
+        for n in np.flatnonzero(_WHITESPACE[content[starts]]).tolist():
+            if not data[starts[n] : ends[n]].strip():
+                blank = number + n
+                if data[ends[n] :].strip():
+                    raise empty_line(path, blank)
+                starts, ends = starts[:n], ends[:n]
+                break
+        if len(starts):
+            end = offset + int(ends[-1])
+            yield starts + offset
+        number += len(starts)
+    yield np.array([end])
+
+
+def _whole_lines(path: Path, size: int) -> Iterator[tuple[int, bytes]]:
+    """The file in pieces of whole lines, each with its offset."""
+    offset, told, number, rest = 0, 0, 0, b""
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            data = rest + chunk
+            cut = data.rfind(b"\n") + 1
+            if cut:
+                yield offset, data[:cut]
+            number += data.count(b"\n", 0, cut)
+            rest = data[cut:]
+            offset += cut
+            if len(rest) > LONGEST_LINE:
+                raise too_long_line(path, number)
+            if offset - told >= _PROGRESS:
+                told = offset
+                log.info("data.indexing", path=str(path), gigabytes=_giga(offset), of=_giga(size))
+    if rest:
+        yield offset, rest
+
+
+def empty_line(path: Path, number: int) -> UsageError:
+    """The error for line `number`, from 0, with another line after it."""
+    return UsageError(f"{path}:{number + 1}: found an empty line; allowed: one JSON object a line")
+
+
+def too_long_line(path: Path, number: int) -> UsageError:
+    """The error for line `number`, from 0."""
+    return UsageError(
+        f"{path}:{number + 1}: found a line of more than {LONGEST_LINE // 2**20} MiB; allowed: one "
+        "JSON object a line"
+    )
+
+
+def _giga(size: int) -> float:
+    return round(size / 1e9, 1)

@@ -1,0 +1,202 @@
+"""Prompts of JSON Lines files, in an order that only the seed and the files decide."""
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from rljob.api.data import DataSpec
+from rljob.errors import UsageError
+from rljob_trainer.data.ahead import ReadAhead
+from rljob_trainer.data.encoder import PromptEncoder
+from rljob_trainer.data.index import LONGEST_LINE, LineIndex, empty_line, too_long_line
+from rljob_trainer.data.order import Order, Place
+from rljob_trainer.data.source import LongPrompt, Prompt, PromptRef, PromptSource
+from rljob_trainer.data.tokenizer import PromptTokenizer
+
+# Lines up to here are parsed before the run starts, so that a mistake in the data is reported at
+# once; what lies beyond (of a file too large to read twice) is checked when it is drawn.
+PREFLIGHT_BYTES = 64 * 2**20
+
+
+class JsonlPrompts:
+    """The prompts of JSON Lines files, over all epochs: any of them can be asked for at once.
+
+    Its memory does not grow with the files; with `shuffleBlock`, one block of lines is held.
+
+    Raises:
+        UsageError: a file is unreadable or empty, a line is no JSON object or lacks a key, a
+            prompt is too long; with file and line.
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        paths: Sequence[str],
+        tokenizer: PromptTokenizer,
+        seed: int,
+        index_directory: Path,
+    ) -> None:
+        self._spec = spec
+        self._seed = seed
+        self._encoder = PromptEncoder(spec, tokenizer)
+        self._files = [self._open(Path(path), index_directory) for path in paths]
+        self._ends = list(accumulate(file.lines for file in self._files))
+        self._epoch = 0
+        self._order = self._order_of(0)
+        self._block = (-1, 0)
+        self._held: list[bytes] = []
+
+    def __len__(self) -> int:
+        """Prompts in an epoch."""
+        return self._ends[-1]
+
+    def at(self, number: int) -> tuple[PromptRef, Prompt | LongPrompt]:
+        """The prompt that is drawn as number `number` of the run, from 0."""
+        epoch, position = divmod(number, len(self))
+        if not self._spec.shuffle:
+            return PromptRef(epoch, position), self.line(position)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, self._order_of(epoch)
+        place = self._order.place(position)
+        ref = PromptRef(epoch, place.line)
+        if self._spec.shuffle_block is None:
+            return ref, self.line(place.line)
+        return ref, self._prompt(place.line, self._of_block(place))
+
+    def line(self, index: int) -> Prompt | LongPrompt:
+        """The prompt of line `index` over all files."""
+        return self._prompt(index, self._read(index, 1)[0])
+
+    def _order_of(self, epoch: int) -> Order:
+        return Order(len(self), self._spec.shuffle_block, self._seed, epoch)
+
+    def _of_block(self, place: Place) -> bytes:
+        """A line, of whose block all are read at once."""
+        if self._block != (place.block, place.lines):
+            self._block = (place.block, place.lines)
+            self._held = self._read(*self._block)
+        return self._held[(place.line - place.block) % len(self)]
+
+    def _read(self, first: int, count: int) -> list[bytes]:
+        """Consecutive lines; after the last one comes the first."""
+        lines: list[bytes] = []
+        while len(lines) < count:
+            file, number = self._find((first + len(lines)) % len(self))
+            lines += file.read(number, min(count - len(lines), file.lines - number))
+        return lines
+
+    def _find(self, index: int) -> tuple[LineIndex, int]:
+        """The file that a line is in, and its number there."""
+        which = bisect_right(self._ends, index)
+        return self._files[which], index - (self._ends[which - 1] if which else 0)
+
+    def _prompt(self, index: int, line: bytes) -> Prompt | LongPrompt:
+        file, number = self._find(index)
+        where = f"{file.path}:{number + 1}"
+        return self._encoder.encode(self._parse(line, where), where)
+
+    def _open(self, path: Path, index_directory: Path) -> LineIndex:
+        try:
+            self._preflight(path)
+        except OSError as error:
+            raise UsageError(
+                f"spec.data.prompts: cannot read {path}: {error.strerror}; "
+                "allowed: a readable JSON Lines file"
+            ) from error
+        index = LineIndex.open(path, index_directory)
+        if not index.lines:
+            raise UsageError(f"spec.data.prompts: {path} is empty; allowed: at least one line")
+        return index
+
+    def _preflight(self, path: Path) -> None:
+        blank: int | None = None
+        number = offset = 0
+        with path.open("rb") as file:
+            while offset < PREFLIGHT_BYTES and (line := file.readline(LONGEST_LINE + 1)):
+                if len(line) > LONGEST_LINE:
+                    raise too_long_line(path, number)
+                if not line.strip():
+                    blank = number if blank is None else blank
+                elif blank is not None:
+                    raise empty_line(path, blank)
+                else:
+                    self._parse(line, f"{path}:{number + 1}")
+                number += 1
+                offset += len(line)
+
+    def _parse(self, line: bytes, where: str) -> dict[str, Any]:
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise UsageError(
+                f"{where}: found no JSON ({error}); allowed: one JSON object a line"
+            ) from error
+        if not isinstance(record, dict):
+            raise UsageError(
+                f"{where}: found a JSON {type(record).__name__}; allowed: one JSON object a line"
+            )
+        self._encoder.check(record, where)
+        return record
+
+
+class JsonlSource(PromptSource):
+    """All prompts of JSON Lines files, epoch after epoch.
+
+    The cursor is the pair (epoch, position), so a resumed run goes on with exactly the next prompt.
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        paths: Sequence[str],
+        tokenizer: PromptTokenizer,
+        seed: int,
+        index_directory: Path,
+        *,
+        workers: int = 0,
+    ) -> None:
+        """Raises as `JsonlPrompts`; `workers` processes read ahead, which changes no prompt."""
+        super().__init__(spec)
+        prompts = JsonlPrompts(spec, paths, tokenizer, seed, index_directory)
+        self.prompts = self.patience = self._size = len(prompts)
+        self._number = 0  # of the next prompt, over all epochs
+        self._ahead = ReadAhead(prompts.at, workers) if workers else None
+        self._at = self._ahead.get if self._ahead else prompts.at
+
+    def save(self) -> dict[str, Any]:
+        """The cursor, for a checkpoint."""
+        epoch, position = divmod(self._number, self._size)
+        return {
+            "epoch": epoch,
+            "position": position,
+            "skipped": self.skipped,
+            "prompts": self._size,
+        }
+
+    def load(self, cursor: dict[str, Any]) -> None:
+        """Goes on from a cursor.
+
+        Raises:
+            UsageError: the data has another number of prompts than when the cursor was saved.
+        """
+        if cursor["prompts"] != self._size:
+            raise UsageError(
+                f"spec.data.prompts: found {self._size} prompts, but the checkpoint was made with "
+                f"{cursor['prompts']}; allowed: the same data, or another run directory"
+            )
+        self._number = cursor["epoch"] * self._size + cursor["position"]
+        self.skipped = cursor["skipped"]
+
+    def close(self) -> None:
+        """Ends the processes that read ahead."""
+        if self._ahead is not None:
+            self._ahead.close()
+
+    def _take(self, count: int) -> Iterator[tuple[PromptRef, Prompt | LongPrompt]]:
+        for _ in range(count):
+            taken = self._at(self._number)
+            self._number += 1
+            yield taken

@@ -1,0 +1,32 @@
+"""The source of prompts that a job names."""
+
+from pathlib import Path
+
+from rljob.api import RLJobSpec
+from rljob_trainer.data.custom import CustomSource
+from rljob_trainer.data.jsonl import JsonlSource
+from rljob_trainer.data.source import PromptSource
+from rljob_trainer.data.tokenizer import PromptTokenizer
+
+
+def index_directory(run_dir: Path) -> Path:
+    """Where a run keeps the indexes of its files."""
+    return run_dir / "index"
+
+
+def open_source(job: RLJobSpec, tokenizer: PromptTokenizer, run_dir: Path) -> PromptSource:
+    """`data.source` where it is given, otherwise the files of `data.prompts`.
+
+    Raises:
+        UsageError: it is not as it must be.
+    """
+    if job.data.source is not None:
+        return CustomSource(job.data, tokenizer, job.seed)
+    return JsonlSource(
+        job.data,
+        job.data.prompts,
+        tokenizer,
+        job.seed,
+        index_directory(run_dir),
+        workers=job.trainer.data_workers,
+    )
