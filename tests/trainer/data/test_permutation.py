@@ -1,6 +1,7 @@
 """The permutation: a bijection at every size, and no place that likes a number."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -86,7 +87,7 @@ def test_no_pattern_within_one_permutation() -> None:
     size = 20_000
     permutation = Permutation(size, 3)
     order = [permutation[n] for n in range(size)]
-    steps = [after - before for before, after in zip(order, order[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(order)]
     rises = sum(step > 0 for step in steps)
     assert abs(rises - (size - 1) / 2) < 5 * ((size + 1) / 12) ** 0.5
     assert sum(n == number for n, number in enumerate(order)) <= 6
