@@ -91,10 +91,7 @@ class Books:
                 f"{self.rollout} were trained on, and {self.batch} groups of the next"
             )
         if self.start is not None and event.prompts != self.start.prompts:
-            now, before = (
-                "no known number of" if prompts is None else prompts
-                for prompts in (event.prompts, self.start.prompts)
-            )
+            now, before = _number(event.prompts), _number(self.start.prompts)
             raise ViolationError(f"the data has {now} prompts; it had {before} before")
         self.restarted = self.start is not None
         self.start = event
@@ -237,3 +234,7 @@ class Books:
                 f"{next(iter(self.open))}"
             )
         self.finished = True
+
+
+def _number(prompts: int | None) -> str:
+    return "countless" if prompts is None else str(prompts)

@@ -69,6 +69,20 @@ def a_run(batches: int = 6, seed: int = 0) -> list[Event]:
     return [*events, Finish(rollout=batches)]
 
 
+def without_end(events: Iterable[Event]) -> list[Event]:
+    """The run, had its prompts come from a source of no known length, which counts them."""
+    counted, index = [], 0
+    for event in events:
+        if isinstance(event, Start):
+            counted.append(event.model_copy(update={"prompts": None}))
+        elif isinstance(event, Admit | Skip):
+            counted.append(event.model_copy(update={"epoch": 0, "index": index}))
+            index += 1
+        else:
+            counted.append(event)
+    return counted
+
+
 def write(directory: Path, events: Iterable[Event]) -> Path:
     """The run directory with these events as its ledger."""
     lines = (json.dumps(encode(event), separators=(",", ":")) + "\n" for event in events)

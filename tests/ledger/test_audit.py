@@ -13,7 +13,7 @@ from rljob.cli.main import app
 from rljob.ledger.audit import audit
 from rljob.ledger.books import Books, ViolationError
 from rljob.ledger.event import Admit, Consume, Drop, Event, Finish, Publish, Skip, Start
-from tests.ledger.run import PROMPTS, a_run, write
+from tests.ledger.run import PROMPTS, a_run, without_end, write
 
 E = TypeVar("E", bound=Event)
 
@@ -150,6 +150,38 @@ def test_ledger_that_holds_is_proven(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "6 batches of 4 groups; the run has ended" in result.stdout
     assert "24 groups were trained on, each once" in result.stdout
+
+
+def test_source_without_end_is_proven(tmp_path: Path) -> None:
+    events = without_end(a_run())
+    drawn = sum(isinstance(event, Admit | Skip) for event in events)
+    result = CliRunner().invoke(app, ["audit", str(write(tmp_path, events))])
+    assert result.exit_code == 0, result.output
+    assert f"accounted for, up to {drawn} of a source without end: 24 groups" in result.stdout
+
+
+WITHOUT_END: dict[str, tuple[Callable[[list[Event]], int], str]] = {
+    "prompt used twice": (trained_twice_on_a_prompt, "prompt 0 is used a second time"),
+    "prompt lost": (
+        changed(Admit, 2, index=3), "prompt 3 is used, but prompt 2 was neither admitted nor skipp"
+    ),
+    "second epoch": (changed(Admit, 2, epoch=1), "a prompt of epoch 1; the source has one epoch"),
+    "other data": (
+        changed(Start, 1, prompts=10),
+        "the data has 10 prompts; it had countless before",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITHOUT_END)
+def test_corruption_of_a_source_without_end_is_named(name: str, tmp_path: Path) -> None:
+    corrupt, message = WITHOUT_END[name]
+    events = without_end(a_run())
+    place = corrupt(events)
+    result = CliRunner().invoke(app, ["audit", str(write(tmp_path, events))])
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"ledger.jsonl:{place + 1}: ")
+    assert message in result.stderr
 
 
 def test_run_that_goes_on_is_proven_so_far(tmp_path: Path) -> None:

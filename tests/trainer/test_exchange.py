@@ -72,7 +72,14 @@ class Bench:
         self._buffers: list[TrainerBuffer] = []
         self.ledger_file = directory / "ledger.jsonl"
 
-    def exchange(self, answer: Answer, **changes: Any) -> Exchange:
+    def exchange(
+        self,
+        answer: Answer,
+        saved: dict[str, Any] | None = None,
+        rollout: int = 0,
+        **changes: Any,
+    ) -> Exchange:
+        """A trainer that begins, or resumes after `rollout` batches from what it has saved."""
         job = RLJob.model_validate(manifest(self._directory, **changes))
         buffer = TrainerBuffer(self._server.url, job.key)
         self._buffers.append(buffer)
@@ -87,15 +94,20 @@ class Bench:
             stop=StopFlag(),
             while_waiting=lambda: None,
         )
-        exchange.start(0, 0, None)
-        exchange.ledger.publish(0)
+        exchange.start(0, rollout, saved)
+        exchange.ledger.publish(exchange.first_version)
         self._workers.append(Worker(self._server, job.key, answer))
         buffer.set_version(0, [ENGINE.id])
         return exchange
 
-    def close(self) -> None:
+    def stop_workers(self) -> None:
+        """Ends them with what they are at."""
         for worker in self._workers:
             worker.close()
+        self._workers = []
+
+    def close(self) -> None:
+        self.stop_workers()
         for buffer in self._buffers:
             buffer.close()
 
