@@ -1,0 +1,14 @@
+"""The source of prompts that docs/data.md shows is the one that tests run."""
+
+import re
+
+from tests.project.metadata import ROOT
+
+EXAMPLE = ROOT / "examples" / "sort_digits" / "curriculum.py"
+
+
+def test_document_shows_the_example() -> None:
+    (shown,) = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs" / "data.md").read_text(), re.M | re.S
+    )
+    assert EXAMPLE.read_text().endswith("\n\n" + shown)
