@@ -1,7 +1,7 @@
 """Prompts from a large file: seconds and memory to index it, prompts drawn per second.
 
 The index is made, and found again, by a process that does nothing else: its memory at the most is
-compared with that before. Prompts are short (100 characters) or long (4,000), each character a token.
+compared with that before. Prompts are short (100 characters) or long (4,000), a token each.
 
     python benchmarks/data.py [--gigabytes 1]
 """
