@@ -1,7 +1,9 @@
-"""Prompts from a large file: seconds and memory to index it, prompts drawn per second.
+"""Prompts from a large file: seconds and memory to index it, and what a prompt costs the trainer.
 
 The index is made, and found again, by a process that does nothing else: its memory at the most is
-compared with that before. Prompts are short (100 characters) or long (4,000), a token each.
+compared with that before. Prompts are short (100 characters) or long (4,000), a token each; what is
+counted is the processor time of the drawing process alone, without and with processes that read
+ahead.
 
     python benchmarks/data.py [--gigabytes 1]
 """
@@ -62,19 +64,19 @@ def index(path: Path, directory: Path) -> dict[str, float]:
     return measured
 
 
-def draws(
+def cost(
     path: Path, tokenizer: PromptTokenizer, count: int, workers: int = 0, block: int | None = None
 ) -> float:
-    """Prompts per second, once the processes are under way."""
+    """Milliseconds of processor time per prompt, once the processes are under way."""
     spec = DataSpec(prompts=[str(path)], max_prompt_tokens=LONG, shuffle_block=block)
     directory = path.parent / "index"
     source = JsonlSource(spec, [str(path)], tokenizer, 1, directory, workers=workers)
     source.draw(100)
-    began = time.perf_counter()
+    began = time.process_time()
     source.draw(count)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     source.close()
-    return count / seconds
+    return 1000 * seconds / count
 
 
 def main() -> None:
@@ -93,10 +95,10 @@ def main() -> None:
         cores = os.cpu_count() or 1
         for kind, path in (("short", short), ("long", long)):
             for workers in (0, cores):
-                drawn = draws(path, tokenizer, DRAWN[kind], workers)
-                result[f"{kind}_per_s_{workers}_workers"] = drawn
-        result["short_per_s_blocks"] = draws(short, tokenizer, DRAWN["short"], block=4096)
-    print(json.dumps({key: round(value, 2) for key, value in result.items()}))
+                spent = cost(path, tokenizer, DRAWN[kind], workers)
+                result[f"{kind}_ms_{workers}_workers"] = spent
+        result["short_ms_blocks"] = cost(short, tokenizer, DRAWN["short"], block=4096)
+    print(json.dumps({key: round(value, 3) for key, value in result.items()}))
 
 
 if __name__ == "__main__":
