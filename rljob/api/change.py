@@ -62,7 +62,8 @@ EFFECTS: dict[str, Effect] = {
     "rollout.bufferFilter": "all",
     "rollout.partial": "all",
     "weights": "trainer",
-    "weights.transport": "all",
+    # The claim for the run directory was made for one machine or for several.
+    "weights.transport": "immutable",
     # The trainer pauses, the engine keeps its cache accordingly.
     "weights.pauseMode": "all",
     # The trainer's ledger builds a new buffer up; but Kubernetes can't change a volume's claim.

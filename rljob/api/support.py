@@ -68,7 +68,6 @@ LIMITS = (
     _only("spec.rollout.generate", lambda job: job.spec.rollout.generate, None),
     _only("spec.rollout.reward.url", lambda job: job.spec.rollout.reward.url, None),
     _only("spec.rollout.bufferFilter", lambda job: job.spec.rollout.buffer_filter, None),
-    _only("spec.weights.transport", lambda job: job.spec.weights.transport, "broadcast"),
     _only("spec.tracking.wandb", lambda job: job.spec.tracking.wandb, None),
     Limit(
         "spec.buffer.external.urlSecretRef",
@@ -96,6 +95,16 @@ def unsupported(job: RLJob, *, local: bool) -> list[Problem]:
         for limit in LIMITS
         if (local or not limit.local) and not limit.holds(limit.read(job))
     ]
+    transport = job.spec.weights.transport
+    if transport == "ipc" and not job.spec.colocate and not local:
+        problems.append(
+            problem(
+                "spec.weights.transport",
+                transport,
+                "broadcast or disk",
+                "on Kubernetes engines have pods of their own, and may run on other machines",
+            )
+        )
     size = job.spec.schedule.over_sampling_batch_size
     wanted = job.spec.schedule.rollout_batch_size
     if size not in (None, wanted):

@@ -14,6 +14,7 @@ def main(environment: RoleEnvironment) -> None:
     # Until the worker listens itself: nothing is begun yet that would have to be given back.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from rljob_rollout.engine import EngineProcess
+    from rljob_rollout.local_weights import copy_directory
     from rljob_rollout.worker import Worker
 
     number = environment.name or environment.replica
@@ -21,6 +22,7 @@ def main(environment: RoleEnvironment) -> None:
         environment.host,
         Path(environment.run_dir) / "logs" / f"engine-{number}.log",
         [key for key in (environment.engine_api_key, environment.engine_admin_key) if key],
+        copy_directory(environment),
     )
 
     async def work() -> None:

@@ -5,6 +5,7 @@ import collections
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
 import sys
@@ -38,6 +39,7 @@ class EngineProcess:
         host: str,
         log_file: Path,
         secrets: Sequence[str],
+        scratch: Path,
         module: str = "rljob_rollout.engine_server",
     ) -> None:
         """Chooses a port; nothing runs yet.
@@ -46,11 +48,13 @@ class EngineProcess:
             host: on which it listens.
             log_file: what it prints is added to it.
             secrets: texts that are blotted out there: sglang prints its arguments.
+            scratch: directory of what it keeps while it runs.
             module: that is run, with the port and this process's id as its arguments.
         """
         self._port = free_port(host)
         self.url = f"http://{host}:{self._port}"
         self._log_file = log_file
+        self._scratch = scratch
         self._module = module
         self._secrets = [secret.encode() for secret in secrets]
         self._lines: collections.deque[bytes] = collections.deque(maxlen=_LAST_LINES)
@@ -114,6 +118,7 @@ class EngineProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
         await self._copy
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _ended(self) -> bool:
         return self._process is not None and self._process.returncode is not None

@@ -12,6 +12,7 @@ from pathlib import Path
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry import lifeline
 from rljob_rollout.engine_arguments import engine_arguments
+from rljob_rollout.local_weights import LocalWeights, copy_directory
 
 _CPU_PACKAGES = Path(__file__).parent / "cpu"
 
@@ -35,7 +36,10 @@ def main(port: int, supervisor: int) -> None:
     from sglang.srt.server_args import ServerArgs
     from sglang.srt.utils import kill_process_tree
 
+    from rljob_rollout.weights_endpoint import add_weights_endpoint
+
     load_plugins()
+    add_weights_endpoint(LocalWeights(copy_directory(environment)))
     name = environment.name
     # Pods of a Deployment have no number; their seeds must differ all the same.
     replica = environment.replica if name is None else zlib.crc32(name.encode())

@@ -252,7 +252,6 @@ UNSUPPORTED = {
     "spec.rollout.generate": "rollout: {generate: 'a:b'}",
     "spec.rollout.reward.url": "rollout: {reward: {url: 'http://a'}}",
     "spec.rollout.bufferFilter": "rollout: {bufferFilter: 'a:b'}",
-    "spec.weights.transport": "weights: {transport: disk}",
     "spec.tracking.wandb": "tracking: {wandb: {project: a}}",
     "spec.buffer.external.urlSecretRef": ("buffer: {external: {urlSecretRef: {name: a, key: b}}}"),
     "spec.schedule.overSamplingBatchSize": "schedule: {rollouts: 1, overSamplingBatchSize: 32}",
@@ -269,6 +268,15 @@ def test_unsupported(field: str) -> None:
     found = unsupported(RLJob.model_validate(value), local=True)
     assert [problem.field for problem in found] == [field]
     assert found[0].allowed
+
+
+def test_memory_is_shared_on_one_machine_only() -> None:
+    value = YAML(typ="safe").load(GOOD)
+    value["spec"] |= {"device": "cpu", "weights": {"transport": "ipc"}}
+    job = RLJob.model_validate(value)
+    assert unsupported(job, local=True) == []
+    (found,) = unsupported(job, local=False)
+    assert (found.field, found.allowed) == ("spec.weights.transport", "broadcast or disk")
 
 
 def test_every_limit_has_a_case() -> None:

@@ -56,6 +56,7 @@ SPEC: dict[str, Any] = {
         "image": "rollout:1",
         "template": {"metadata": {"labels": {"team": "rl"}}},
     },
+    "weights": {"transport": "disk", "fullInterval": 10},
     "buffer": {"persistence": {"size": "10Gi"}},
     "network": {
         "rdma": {
@@ -104,7 +105,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "trainer.microBatchSize": {"trainer.maxTokensPerGpu": None, "trainer.microBatchSize": 2},
     "rollout.reward.type": {"rollout.reward.type": "f1"},
     "evaluation[].reward.type": {"evaluation[].reward.type": "f1"},
-    "weights.transport": {"weights.transport": "disk"},
+    "weights.transport": {"weights.transport": "broadcast", "weights.fullInterval": 1},
     "buffer.persistence.size": {"buffer.persistence.size": "20Gi"},
     "buffer.external.url": {
         "buffer.external.url": "redis://redis:6379",

@@ -1,6 +1,5 @@
 """Checkpoints: one directory each, there entirely or not at all."""
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import structlog
 
 from rljob.errors import UsageError
 from rljob_trainer.checksums import DamageError, verify_checksums, write_checksums
+from rljob_trainer.durable import sync, sync_tree
 
 log = structlog.get_logger()
 
@@ -95,11 +95,10 @@ class Checkpoints:
         """Adds the conductor's state, makes all durable, and only then gives it its name."""
         (partial / _STATE).write_bytes(state)
         write_checksums(partial)
-        for path in [*partial.rglob("*"), partial]:
-            _sync(path)
+        sync_tree(partial)
         final = partial.with_name(partial.name.removesuffix(_PARTIAL))
         partial.rename(_emptied(final))  # one may be there of a run that was rewound
-        _sync(self._directory)
+        sync(self._directory)
         for old in self._all()[: -self._keep_last]:
             if self._keep_every is None or old.rollout % self._keep_every:
                 shutil.rmtree(old.path)
@@ -126,11 +125,3 @@ class Checkpoints:
 def _emptied(path: Path) -> Path:
     shutil.rmtree(path, ignore_errors=True)
     return path
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -65,7 +65,7 @@ class Desk:
             spec.weights,
             self._buffer,
             admin_key=environment.engine_admin_key,
-            new_group=group_maker(spec, host=environment.host, device=device),
+            new_group=group_maker(spec, host=environment.host, device=device, run_dir=run_dir),
         )
         self.exchange = Exchange(
             spec,

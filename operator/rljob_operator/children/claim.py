@@ -12,7 +12,7 @@ def claims(subject: Subject) -> list[Wanted]:
     storage = subject.job.spec.storage.run
     if storage.claim_name is not None:
         return []
-    several = subject.job.spec.trainer.replicas > 1
+    several = subject.job.spec.trainer.replicas > 1 or reads_weights(subject)
     spec: dict[str, Any] = {
         "accessModes": ["ReadWriteMany" if several else "ReadWriteOnce"],
         "resources": {"requests": {"storage": storage.size}},
@@ -35,6 +35,11 @@ def claims(subject: Subject) -> list[Wanted]:
 def volume(subject: Subject) -> dict[str, Any]:
     """The volume of the run directory."""
     return {"name": VOLUME, "persistentVolumeClaim": {"claimName": _name(subject)}}
+
+
+def reads_weights(subject: Subject) -> bool:
+    """Whether engines in pods of their own read weights from the run directory."""
+    return subject.job.spec.weights.transport == "disk"
 
 
 def _name(subject: Subject) -> str:

@@ -1,10 +1,11 @@
 """The rollout: a Deployment of workers with their engines."""
 
+from pathlib import PurePath
 from typing import Any, Final
 
 from rljob.api import pod_paths
 from rljob_operator import names
-from rljob_operator.children import job_file
+from rljob_operator.children import claim, job_file
 from rljob_operator.children.kueue import queue_labels
 from rljob_operator.children.pod import RolePod, http_probe, template
 from rljob_operator.children.wanted import Subject, Wanted, child
@@ -49,6 +50,19 @@ def rollout(subject: Subject) -> list[Wanted]:
 
 def _template(subject: Subject) -> dict[str, Any]:
     spec = subject.job.spec.rollout
+    # A run directory of its own; from the run's it reads the weights at most.
+    volumes: list[dict[str, Any]] = [{"name": "run", "emptyDir": {}}]
+    mounts: list[dict[str, Any]] = [{"name": "run", "mountPath": pod_paths.RUN}]
+    if claim.reads_weights(subject):
+        volumes.append(claim.volume(subject) | {"name": "weights"})
+        mounts.append(
+            {
+                "name": "weights",
+                "mountPath": pod_paths.WEIGHTS,
+                "subPath": PurePath(pod_paths.WEIGHTS).name,
+                "readOnly": True,
+            }
+        )
     return template(
         subject,
         RolePod(
@@ -61,8 +75,8 @@ def _template(subject: Subject) -> dict[str, Any]:
             grace=_GRACE_SECONDS,
             gpus=spec.gpus_per_replica if subject.job.spec.device != "cpu" else 0,
             computes=True,
-            volumes=[{"name": "run", "emptyDir": {}}],
-            mounts=[{"name": "run", "mountPath": pod_paths.RUN}],
+            volumes=volumes,
+            mounts=mounts,
             annotations={names.ANNOTATION_READS: job_file.reads(subject.job, ROLE)},
             overlay=spec.template,
         ),

@@ -124,9 +124,9 @@ def colocated_engines_stay(job: RLJob) -> Iterator[Problem]:
 @twin(
     Cel(
         at="spec",
-        rule="self.colocate || self.weights.transport != 'ipc'",
+        rule="self.colocate || self.device == 'cpu' || self.weights.transport != 'ipc'",
         message='found "ipc", allowed broadcast or disk (spec.colocate is false; ipc hands over '
-        "memory of the same GPU)",
+        "memory of the same GPU, or, with spec.device cpu, of the same machine)",
         field="weights.transport",
     ),
     Cel(
@@ -138,14 +138,15 @@ def colocated_engines_stay(job: RLJob) -> Iterator[Problem]:
     ),
 )
 def transport_reaches_the_engines(job: RLJob) -> Iterator[Problem]:
-    """`weights.transport` ipc needs `colocate`; broadcast can't be with it."""
+    """`weights.transport` ipc needs `colocate` or `device: cpu`; broadcast can't be colocated."""
     transport = job.spec.weights.transport
-    if transport == "ipc" and not job.spec.colocate:
+    if transport == "ipc" and not job.spec.colocate and job.spec.device != "cpu":
         yield problem(
             "spec.weights.transport",
             transport,
             "broadcast or disk",
-            "spec.colocate is false; ipc hands over memory of the same GPU",
+            "spec.colocate is false; ipc hands over memory of the same GPU, or, with spec.device "
+            "cpu, of the same machine",
         )
     if transport == "broadcast" and job.spec.colocate:
         yield problem(
@@ -153,6 +154,28 @@ def transport_reaches_the_engines(job: RLJob) -> Iterator[Problem]:
             transport,
             "ipc or disk",
             "spec.colocate: NCCL can't join two processes on one GPU",
+        )
+
+
+@twin(
+    Cel(
+        at="spec.weights",
+        rule="self.fullInterval == 1 || self.transport == 'disk'",
+        message="found {self.fullInterval}, allowed 1 (transport is {self.transport}; only disk "
+        "writes what has changed)",
+        field="fullInterval",
+        reason="FieldValueForbidden",
+    )
+)
+def only_a_disk_has_deltas(job: RLJob) -> Iterator[Problem]:
+    """`weights.fullInterval` above 1 needs `weights.transport` disk."""
+    weights = job.spec.weights
+    if weights.full_interval > 1 and weights.transport != "disk":
+        yield problem(
+            "spec.weights.fullInterval",
+            weights.full_interval,
+            "1",
+            f"transport is {weights.transport}; only disk writes what has changed",
         )
 
 
@@ -183,5 +206,6 @@ RULES = (
     autoscaling_bounds,
     colocated_engines_stay,
     transport_reaches_the_engines,
+    only_a_disk_has_deltas,
     partial_needs_tokens,
 )

@@ -47,10 +47,13 @@ def start(
 def work(environment: RoleEnvironment) -> None:
     """A rollout worker with an engine that generates by arithmetic."""
     from rljob_rollout.engine import EngineProcess
+    from rljob_rollout.local_weights import copy_directory
     from rljob_rollout.worker import Worker
 
     log_file = Path(environment.run_dir) / f"engine-{environment.replica}.log"
-    process = EngineProcess(environment.host, log_file, [], ENGINE)
+    process = EngineProcess(
+        environment.host, log_file, [], copy_directory(environment), module=ENGINE
+    )
 
     async def run() -> None:
         await Worker(environment, process).run()

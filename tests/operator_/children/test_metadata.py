@@ -89,8 +89,9 @@ def test_a_claim_goes_with_the_job_where_it_says_so() -> None:
         "resources": {"requests": {"storage": "1Ti"}},
         "storageClassName": "fast",
     }
-    several = manifest(minimal(trainer={"replicas": 2}), "PersistentVolumeClaim", "math-run")
-    assert several["spec"]["accessModes"] == ["ReadWriteMany"]
+    for several in ({"trainer": {"replicas": 2}}, {"weights": {"transport": "disk"}}):
+        shared = manifest(minimal(**several), "PersistentVolumeClaim", "math-run")
+        assert shared["spec"]["accessModes"] == ["ReadWriteMany"]
 
 
 def test_every_child_is_found_by_the_label_of_its_job() -> None:

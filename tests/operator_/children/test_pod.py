@@ -107,10 +107,23 @@ def test_volumes_of_the_job_are_mounted_where_it_computes() -> None:
         assert ("persistentVolumeClaim" in run) == (role == "trainer")
 
 
-def test_every_mount_has_its_volume() -> None:
-    for role, template in templates(a_job()).items():
+def test_engines_read_weights_from_the_disk_of_the_run() -> None:
+    job = minimal(weights={"transport": "disk"}, storage={"run": {"claimName": "runs"}})
+    volumes = {each["name"]: each for each in templates(job)["rollout"]["spec"]["volumes"]}
+    mounts = {each["mountPath"]: each for each in container(job, "rollout")["volumeMounts"]}
+    weights = mounts["/rljob/run/weights"]
+    assert volumes[weights["name"]]["persistentVolumeClaim"] == {"claimName": "runs"}
+    assert (weights["subPath"], weights["readOnly"]) == ("weights", True)
+    assert "emptyDir" in volumes[mounts["/rljob/run"]["name"]]
+    assert "/rljob/run/weights" not in str(templates(minimal()))
+
+
+@pytest.mark.parametrize("transport", ["broadcast", "disk"])
+def test_every_mount_has_its_volume(transport: str) -> None:
+    job = a_job(weights={"transport": transport})
+    for role, template in templates(job).items():
         volumes = [each["name"] for each in template["spec"]["volumes"]]
-        mounts = [each["name"] for each in container(a_job(), role)["volumeMounts"]]
+        mounts = [each["name"] for each in container(job, role)["volumeMounts"]]
         assert sorted(volumes) == sorted(mounts)
 
 

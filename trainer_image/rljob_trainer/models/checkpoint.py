@@ -96,9 +96,7 @@ def _opened(file: Path) -> Any:
 def save_checkpoint(directory: Path, weights: Iterable[tuple[str, Tensor]], source: Path) -> None:
     """Writes a Hugging Face checkpoint; config and tokenizer files come from `source`."""
     directory.mkdir(parents=True, exist_ok=True)
-    for file in source.iterdir():
-        if file.is_file() and file.suffix not in _WEIGHTS and file.name != _INDEX:
-            shutil.copyfile(file, directory / file.name)
+    copy_companions(source, directory)
     shards: list[dict[str, Tensor]] = [{}]
     size = total = 0
     for name, tensor in weights:
@@ -115,15 +113,29 @@ def save_checkpoint(directory: Path, weights: Iterable[tuple[str, Tensor]], sour
         save_file(shard, directory / name, metadata={"format": "pt"})
     if len(shards) > 1:
         places = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
-        _write_index(directory / _INDEX, places, total)
+        write_index(directory, places, total)
+
+
+def copy_companions(source: Path, directory: Path) -> None:
+    """Copies config and tokenizer files of a checkpoint: whatever is no weight."""
+    for file in source.iterdir():
+        if file.is_file() and file.suffix not in _WEIGHTS and file.name != _INDEX:
+            shutil.copyfile(file, directory / file.name)
+
+
+def write_index(directory: Path, places: Mapping[str, str], total: int) -> None:
+    """Writes in which file each tensor is, for a checkpoint of several.
+
+    Args:
+        directory: of the checkpoint.
+        places: file names by names of tensors.
+        total: bytes of all tensors.
+    """
+    content = {"metadata": {"total_size": total}, "weight_map": places}
+    (directory / _INDEX).write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 def _shard_name(number: int, count: int) -> str:
     return (
         f"model-{number + 1:05d}-of-{count:05d}.safetensors" if count > 1 else "model.safetensors"
     )
-
-
-def _write_index(path: Path, places: Mapping[str, str], total: int) -> None:
-    content = {"metadata": {"total_size": total}, "weight_map": places}
-    path.write_text(json.dumps(content, indent=2), encoding="utf-8")

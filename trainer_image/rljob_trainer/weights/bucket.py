@@ -1,5 +1,6 @@
 """Weights in flattened buckets: few large messages instead of many small ones."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,15 @@ class Bucket:
     dtypes: list[str]  # as torch names them, without "torch."
     shapes: list[list[int]]
     data: UInt8[Tensor, "bytes"]
+
+    def tensors(self) -> Iterator[Tensor]:
+        """The tensors, cut apart in place."""
+        begin = 0
+        for dtype, shape in zip(self.dtypes, self.shapes, strict=True):
+            numbers: torch.dtype = getattr(torch, dtype)
+            end = begin + math.prod(shape) * numbers.itemsize
+            yield self.data[begin:end].view(numbers).reshape(shape)
+            begin = end
 
 
 def buckets(weights: Iterable[tuple[str, Tensor]], limit: int) -> Iterator[Bucket]:

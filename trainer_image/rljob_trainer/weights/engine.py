@@ -1,10 +1,13 @@
 """An engine's control endpoints, as the trainer uses them."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import httpx
 
 from rljob.buffer.records import Engine
+from rljob.weights.version import DamagedError
 from rljob_trainer.weights.bucket import Bucket
 
 PauseMode = Literal["retract", "in_place", "abort"]
@@ -85,6 +88,55 @@ class EngineControl:
             },
         )
 
+    async def receive_shared(
+        self, payloads: Sequence[str], *, version: int | None, flush_cache: bool
+    ) -> None:
+        """Loads one bucket out of memory that the engine shares with this process.
+
+        Args:
+            payloads: one for each of its processes, as SGLang's MultiprocessingSerializer writes
+                them, in base64.
+            version: with the last bucket.
+            flush_cache: whether the prefix cache of the old weights goes.
+        """
+        label = {} if version is None else {"weight_version": str(version)}
+        await self._post(
+            "/update_weights_from_tensor",
+            {
+                "serialized_named_tensors": list(payloads),
+                "load_format": "flattened_bucket",
+                "flush_cache": flush_cache,
+                **label,
+            },
+        )
+
+    async def prepare_weights(self, version: Path) -> Path:
+        """Has a version on the shared disk verified, and a delta applied; nothing is loaded yet.
+
+        Returns:
+            Where the engine has the checkpoint.
+
+        Raises:
+            DamagedError: the version, or one that it builds on, is damaged or missing there.
+        """
+        reply = await self._post("/prepare_weights", {"directory": str(version)})
+        answer: dict[str, str] = reply.json()
+        if "damaged" in answer:
+            raise DamagedError(answer["damaged"])
+        return Path(answer["model_path"])
+
+    async def load(self, checkpoint: Path, *, version: int, flush_cache: bool) -> None:
+        """Loads all weights of a checkpoint; they are in use then."""
+        await self._post(
+            "/update_weights_from_disk",
+            {
+                "model_path": str(checkpoint),
+                "load_format": "safetensors",
+                "weight_version": str(version),
+                "flush_cache": flush_cache,
+            },
+        )
+
     async def end(self) -> None:
         """Closes an update: the new weights are in use."""
         await self._post("/end_weight_update", {})
@@ -97,12 +149,13 @@ class EngineControl:
         """Closes the connections."""
         await self._client.aclose()
 
-    async def _post(self, path: str, body: dict[str, Any]) -> None:
+    async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
         reply = await self._call(path, body)
         if reply.status_code != httpx.codes.OK:
             raise EngineFailedError(
                 self.engine, f"POST {path}: {reply.status_code} {reply.text[:300]}"
             )
+        return reply
 
     async def _call(self, path: str, body: dict[str, Any]) -> httpx.Response:
         try:

@@ -42,6 +42,9 @@ class EngineGroup(ABC):
         """Brings the members together; where one does not come, the others are free again."""
         await self.each(lambda member: member.recover())
 
+    async def prepare(self, snapshot: Snapshot) -> None:  # noqa: B027 - most have nothing to do
+        """Does with weights, which may still be being gathered, what no member has to pause for."""
+
     @abstractmethod
     async def deliver(self, snapshot: Snapshot, *, flush_cache: bool) -> None:
         """Brings weights, which may still be being gathered, into members that are paused.

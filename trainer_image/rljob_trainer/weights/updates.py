@@ -144,6 +144,7 @@ class Updates:
     async def _hand_over(self, group: EngineGroup, snapshot: Snapshot) -> None:
         """Pauses the members, brings them the weights, and lets them go on."""
         mode = self._spec.pause_mode
+        await group.prepare(snapshot)
         await group.each(lambda member: member.pause(mode))
         # Requests that are paused in place hold their cache, which then cannot be flushed; such an
         # engine shares no prefixes between requests, so none is ever reused.

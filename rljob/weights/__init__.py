@@ -1,0 +1,1 @@
+"""Weights on a disk that trainer and engines share: how a version lies there."""

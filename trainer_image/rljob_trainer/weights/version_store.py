@@ -1,0 +1,156 @@
+"""Versions of the weights on a disk that trainer and engines share."""
+
+import asyncio
+import shutil
+import time
+import uuid
+import weakref
+from functools import partial
+from pathlib import Path
+
+import structlog
+import torch
+from safetensors.torch import save
+
+from rljob import thread
+from rljob.weights.delta import encode
+from rljob.weights.version import Version, WeightFile, delta_of
+from rljob_trainer.durable import sync, sync_tree
+from rljob_trainer.models.checkpoint import copy_companions, write_index
+from rljob_trainer.weights.bucket import Bucket
+from rljob_trainer.weights.snapshot import Snapshot
+
+log = structlog.get_logger()
+
+
+class VersionStore:
+    """Writes versions, each once, and keeps the last, and what is being read.
+
+    A directory gets its name when it is whole and on the disk. The name is of this one writing: a
+    trainer that goes on from a checkpoint writes other weights under the same version.
+    """
+
+    def __init__(self, directory: Path, *, companions: Path, full_interval: int) -> None:
+        """Makes the directory, and removes what a trainer before has left in it.
+
+        Args:
+            directory: of the versions, and of nothing else.
+            companions: a checkpoint, whose config and tokenizer files go into full versions.
+            full_interval: every how many versions one is full; the others are deltas.
+        """
+        self._directory = directory
+        self._companions = companions
+        self._full_interval = full_interval
+        self._lock = asyncio.Lock()
+        self._places: weakref.WeakKeyDictionary[Snapshot, Path] = weakref.WeakKeyDictionary()
+        self._chain: list[Path] = []  # the last full version and the deltas since
+        self._last: Snapshot | None = None  # to which the chain leads; None: no delta will follow
+        self._readers: dict[object, list[Path]] = {}
+        self.bytes_written = 0  # of weights, by the last version
+        # The directory itself stays: containers may have mounted it.
+        directory.mkdir(parents=True, exist_ok=True)
+        self._prune()
+
+    async def write(self, snapshot: Snapshot, reader: object) -> Path:
+        """The directory of a version, which is written if it was not yet.
+
+        Args:
+            snapshot: the version; it may still be being gathered.
+            reader: for whom it is kept until its `release`, or its next call.
+
+        Raises:
+            OSError: it can't be written, e.g. the disk is full.
+        """
+        async with self._lock:
+            if snapshot not in self._places:
+                full = self._last is None or len(self._chain) >= self._full_interval
+                await self._write(snapshot, full=full)
+            return self._hand(snapshot, reader)
+
+    async def rewrite(self, snapshot: Snapshot, reader: object) -> Path:
+        """The same where what was written is damaged: another directory, and a full version."""
+        async with self._lock:
+            await self._write(snapshot, full=True)
+            return self._hand(snapshot, reader)
+
+    def release(self, reader: object) -> None:
+        """Keeps nothing for it any more."""
+        self._readers.pop(reader, None)
+
+    def _hand(self, snapshot: Snapshot, reader: object) -> Path:
+        place = self._places[snapshot]
+        # A delta is read with all that it builds on.
+        self._readers[reader] = list(self._chain) if place in self._chain else [place]
+        return place
+
+    async def _write(self, snapshot: Snapshot, *, full: bool) -> None:
+        began = time.monotonic()
+        self._prune()
+        name = f"{snapshot.version:06d}-{uuid.uuid4().hex[:8]}"
+        place, unfinished = self._directory / name, self._directory / f".{name}"
+        unfinished.mkdir()
+        base: list[Bucket] = []
+        if not full and self._last is not None:
+            base = [bucket async for bucket, _ in self._last.read()]
+        files: dict[str, WeightFile] = {}
+        tensors: dict[str, str] = {}
+        written = 0
+        async for bucket, _ in snapshot.read():
+            file = f"model-{len(files) + 1:05d}.safetensors"
+            before = base[len(files)] if base else None
+            write = partial(_write_bucket, unfinished / file, bucket, before)
+            files[file], size = await thread.start(write, "weights")
+            tensors |= dict.fromkeys(bucket.names, file)
+            written += size
+        version = Version(base=self._chain[-1].name if base else None, files=files)
+
+        def finish() -> None:
+            if version.base is None:
+                copy_companions(self._companions, unfinished)
+                write_index(unfinished, tensors, snapshot.nbytes)
+            version.write(unfinished)
+            sync_tree(unfinished)
+            unfinished.rename(place)
+            sync(self._directory)
+
+        await thread.start(finish, "weights")
+        self._chain = [*self._chain, place] if base else [place]
+        self._last = snapshot if self._full_interval > 1 else None
+        self._places[snapshot] = place
+        self.bytes_written = written
+        log.info(
+            "weights.written",
+            version=snapshot.version,
+            form="delta" if base else "full",
+            bytes=written,
+            share=round(written / snapshot.nbytes, 4),
+            seconds=round(time.monotonic() - began, 3),
+        )
+
+    def _prune(self) -> None:
+        """Removes all but the last version and what is being read."""
+        needed = {path for paths in (self._chain, *self._readers.values()) for path in paths}
+        for path in self._directory.iterdir():
+            if path not in needed:
+                shutil.rmtree(path)
+        for snapshot, place in list(self._places.items()):
+            if place not in needed:
+                del self._places[snapshot]
+
+
+def _write_bucket(file: Path, bucket: Bucket, before: Bucket | None) -> tuple[WeightFile, int]:
+    """Writes a bucket, or what has changed in it; returns what the file is, and bytes written."""
+    content = _serialized(bucket)
+    word: int = getattr(torch, bucket.dtypes[0]).itemsize
+    target, data = file, content
+    if before is not None:
+        target, data = delta_of(file), encode(_serialized(before), content, word)
+    target.write_bytes(data)
+    return WeightFile.of(content, word), len(data)
+
+
+def _serialized(bucket: Bucket) -> bytes:
+    """The bucket as a safetensors file; the same names and shapes make the same header."""
+    tensors = dict(zip(bucket.names, bucket.tensors(), strict=True))
+    content: bytes = save(tensors, metadata={"format": "pt"})
+    return content
