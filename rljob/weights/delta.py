@@ -52,8 +52,8 @@ def decode(base: bytes, delta: bytes, word: int) -> bytes:
         DeltaError: it leads nowhere. One that was made for other numbers, or was damaged, may also
             lead to wrong ones: compare their checksum.
     """
-    numbers = _numbers(base, word).copy()
     try:
+        numbers = _numbers(base, word).copy()
         packed = msgpack.unpackb(delta)
         for block, data in zip(_blocks(len(numbers)), packed, strict=True):
             raw = np.frombuffer(zstandard.decompress(data), np.uint8)

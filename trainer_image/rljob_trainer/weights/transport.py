@@ -1,5 +1,6 @@
 """The transports of weights, by their names in the manifest."""
 
+import atexit
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def group_maker(spec: RLJobSpec, *, host: str, device: torch.device, run_dir: Pa
             companions=Path(spec.model.checkpoint),
             full_interval=spec.weights.full_interval,
         )
+        atexit.register(store.close)
 
         def new_group(members: Sequence[EngineControl], is_live: Liveness) -> EngineGroup:
             return DiskGroup(members, store=store, timeout=timeout, is_live=is_live)

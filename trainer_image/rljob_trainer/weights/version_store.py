@@ -77,6 +77,11 @@ class VersionStore:
         """Keeps nothing for it any more."""
         self._readers.pop(reader, None)
 
+    def close(self) -> None:
+        """Leaves nothing behind: with the trainer go the readers."""
+        for path in self._directory.iterdir():
+            shutil.rmtree(path, ignore_errors=True)
+
     def _hand(self, snapshot: Snapshot, reader: object) -> Path:
         place = self._places[snapshot]
         # A delta is read with all that it builds on.
@@ -123,7 +128,7 @@ class VersionStore:
             version=snapshot.version,
             form="delta" if base else "full",
             bytes=written,
-            share=round(written / snapshot.nbytes, 4),
+            full_bytes=sum(file.size for file in files.values()),
             seconds=round(time.monotonic() - began, 3),
         )
 

@@ -1,0 +1,33 @@
+"""A short run by each transport of weights besides broadcast, which all other runs have."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.job import Run
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+
+ROLLOUTS = 3
+TRANSPORTS: dict[str, dict[str, Any]] = {
+    "disk": {"weights": {"transport": "disk"}},
+    "deltas": {"weights": {"transport": "disk", "fullInterval": 3}},
+    "ipc": {"weights": {"transport": "ipc"}, "device": "cpu"},
+}
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_trainer_and_engine_agree_on_every_token(
+    transport: str, new_run: Callable[..., Run]
+) -> None:
+    run = new_run(transport, schedule__rollouts=ROLLOUTS, **TRANSPORTS[transport])
+    assert run.run() == 0, run.text()
+    metrics = run.records("metrics")
+    assert len(metrics) == ROLLOUTS
+    assert all(0 < record["mismatch/logprob_max"] < 1e-4 for record in metrics)
+    assert [event["version"] for event in run.events("publish")] == list(range(ROLLOUTS + 1))
+    assert "the run has ended" in run.audit()
+    # Neither the trainer nor the engine leaves weights behind.
+    for directory in ("weights", "engines"):
+        assert not list((run.directory / directory).glob("*"))
