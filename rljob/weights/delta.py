@@ -6,6 +6,7 @@ Byte by byte (all first bytes, then all second ones, ...) both are mostly zeros,
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 import msgpack
@@ -17,6 +18,7 @@ _Numbers: TypeAlias = NDArray[Any]  # unsigned
 
 _BLOCK = 1 << 22  # numbers that are looked at together; bounds memory
 _GAP = np.dtype("<u4")
+_THREADS = 8  # numpy and zstd let go of the GIL
 # Higher ones take longer and were not seen to pack these better.
 _LEVEL = 1
 
@@ -35,13 +37,15 @@ def encode(base: bytes, new: bytes, word: int) -> bytes:
     """
     old, wanted = _numbers(base, word), _numbers(new, word)
     assert len(old) == len(wanted), "a version has the tensors of the one before"
-    blocks = []
-    for block in _blocks(len(old)):
+
+    def pack(block: slice) -> bytes:
         change = wanted[block] - old[block]
         places = np.flatnonzero(change)
         gaps = np.diff(places, prepend=0).astype(_GAP)
-        blocks.append(zstandard.compress(_planes(gaps) + _planes(_folded(change[places])), _LEVEL))
-    packed: bytes = msgpack.packb(blocks)
+        return zstandard.compress(_planes(gaps) + _planes(_folded(change[places])), _LEVEL)
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        packed: bytes = msgpack.packb(list(threads.map(pack, _blocks(len(old)))))
     return packed
 
 
@@ -52,16 +56,20 @@ def decode(base: bytes, delta: bytes, word: int) -> bytes:
         DeltaError: it leads nowhere. One that was made for other numbers, or was damaged, may also
             lead to wrong ones: compare their checksum.
     """
+
+    def apply(packed: tuple[slice, bytes]) -> None:
+        block, data = packed
+        raw = np.frombuffer(zstandard.decompress(data), np.uint8)
+        count = len(raw) // (_GAP.itemsize + word)
+        middle = count * _GAP.itemsize
+        places = np.cumsum(_joined(raw[:middle], count, _GAP), dtype=np.int64)
+        numbers[block][places] += _unfolded(_joined(raw[middle:], count, numbers.dtype))
+
     try:
         numbers = _numbers(base, word).copy()
-        packed = msgpack.unpackb(delta)
-        for block, data in zip(_blocks(len(numbers)), packed, strict=True):
-            raw = np.frombuffer(zstandard.decompress(data), np.uint8)
-            count = len(raw) // (_GAP.itemsize + word)
-            middle = count * _GAP.itemsize
-            places = np.cumsum(_joined(raw[:middle], count, _GAP), dtype=np.int64)
-            change = _unfolded(_joined(raw[middle:], count, numbers.dtype))
-            numbers[block][places] += change
+        blocks = zip(_blocks(len(numbers)), msgpack.unpackb(delta), strict=True)
+        with ThreadPoolExecutor(_THREADS) as threads:
+            list(threads.map(apply, blocks))
     except (ValueError, TypeError, IndexError, MemoryError, zstandard.ZstdError) as error:
         raise DeltaError(str(error)) from error
     return numbers.tobytes()

@@ -226,7 +226,7 @@ def test_every_changed_byte_of_a_full_version_is_noticed(place: Place) -> None:
 def test_no_changed_byte_of_a_delta_leads_to_other_weights(place: Place) -> None:
     full, version = written(place.store(full_interval=2), 0, 1)
     engine, noticed = place.engine(), 0
-    files = [*version.glob("*.delta"), *full.glob("*.safetensors")]
+    files = [*version.glob("*.delta"), full / "model-00002.safetensors"]
     for file in files:
         for _ in flipped(file):
             try:

@@ -26,7 +26,7 @@ from rljob_trainer.stop import StopFlag
 from rljob_trainer.utilization import Utilization
 from rljob_trainer.weights.publisher import Publisher
 from rljob_trainer.weights.snapshot import Snapshot
-from rljob_trainer.weights.transport import group_maker
+from rljob_trainer.weights.transport import open_transport
 
 log = structlog.get_logger()
 
@@ -61,11 +61,14 @@ class Desk:
             job.key,
             environment.buffer_password,
         )
+        self._transport = open_transport(
+            spec, host=environment.host, device=device, run_dir=run_dir
+        )
         self.publisher = Publisher(
             spec.weights,
             self._buffer,
             admin_key=environment.engine_admin_key,
-            new_group=group_maker(spec, host=environment.host, device=device, run_dir=run_dir),
+            new_group=self._transport.new_group,
         )
         self.exchange = Exchange(
             spec,
@@ -164,6 +167,7 @@ class Desk:
         self.recorder.phase(phase)
         self._buffer.set_phase(phase)
         self.publisher.close()
+        self._transport.close()
         self.recorder.close()
         self._source.close()
         self._buffer.close()

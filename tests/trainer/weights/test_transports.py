@@ -22,7 +22,7 @@ from rljob_trainer.weights.engine import EngineControl, EngineFailedError
 from rljob_trainer.weights.engine_group import EngineGroup
 from rljob_trainer.weights.ipc import IpcGroup
 from rljob_trainer.weights.snapshot import Snapshot
-from rljob_trainer.weights.transport import group_maker
+from rljob_trainer.weights.transport import open_transport
 from rljob_trainer.weights.version_store import VersionStore
 from tests.support.engine import ADMIN_KEY, API_KEY, RunningEngine
 from tests.support.job import manifest
@@ -109,10 +109,10 @@ def own_shared_memory() -> list[Path]:
 def test_weights_arrive(transport: str, engine: RunningEngine, tmp_path: Path) -> None:
     """Five versions in one group, the last also to a group of its own, as of one that is late."""
     spec = RLJob.model_validate(manifest(engine.task, **TRANSPORTS[transport])).spec
-    new_group = group_maker(spec, host="127.0.0.1", device=CPU, run_dir=tmp_path)
+    opened = open_transport(spec, host="127.0.0.1", device=CPU, run_dir=tmp_path)
 
     async def run() -> None:
-        group = new_group([control(engine.url)], lambda _: True)
+        group = opened.new_group([control(engine.url)], lambda _: True)
         await group.meet()
         for version in range(1, 6):
             snapshot = snapshot_of(engine.task, version)
@@ -120,14 +120,16 @@ def test_weights_arrive(transport: str, engine: RunningEngine, tmp_path: Path) -
             await asyncio.to_thread(agree, engine, version)
         await group.close()
         engine.reset()
-        late = new_group([control(engine.url)], lambda _: True)
+        late = opened.new_group([control(engine.url)], lambda _: True)
         await late.meet()
         await bring(late, snapshot)
         await late.close()
 
     asyncio.run(run())
     agree(engine, 5)
+    opened.close()
     assert own_shared_memory() == []
+    assert not list((tmp_path / "weights").glob("*"))
 
 
 def with_group(

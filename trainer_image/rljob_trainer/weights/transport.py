@@ -1,7 +1,7 @@
 """The transports of weights, by their names in the manifest."""
 
-import atexit
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,8 +19,20 @@ from rljob_trainer.weights.version_store import VersionStore
 _VERSIONS = "weights"  # as in pod_paths
 
 
-def group_maker(spec: RLJobSpec, *, host: str, device: torch.device, run_dir: Path) -> NewGroup:
-    """Makes groups of the job's transport.
+@dataclass(frozen=True)
+class Transport:
+    """A way of weights to the engines.
+
+    `new_group` makes a group of engines; `close`, when there are no groups any more, leaves
+    nothing behind.
+    """
+
+    new_group: NewGroup
+    close: Callable[[], None] = lambda: None
+
+
+def open_transport(spec: RLJobSpec, *, host: str, device: torch.device, run_dir: Path) -> Transport:
+    """The transport that the job names.
 
     Args:
         spec: of the job.
@@ -31,7 +43,7 @@ def group_maker(spec: RLJobSpec, *, host: str, device: torch.device, run_dir: Pa
     timeout = spec.weights.timeout_seconds
     ranks_per_engine = spec.rollout.gpus_per_replica if device.type == "cuda" else 1
 
-    def broadcast() -> NewGroup:
+    def broadcast() -> Transport:
         def new_group(members: Sequence[EngineControl], is_live: Liveness) -> EngineGroup:
             return BroadcastGroup(
                 members,
@@ -42,22 +54,21 @@ def group_maker(spec: RLJobSpec, *, host: str, device: torch.device, run_dir: Pa
                 is_live=is_live,
             )
 
-        return new_group
+        return Transport(new_group)
 
-    def disk() -> NewGroup:
+    def disk() -> Transport:
         store = VersionStore(
             run_dir / _VERSIONS,
             companions=Path(spec.model.checkpoint),
             full_interval=spec.weights.full_interval,
         )
-        atexit.register(store.close)
 
         def new_group(members: Sequence[EngineControl], is_live: Liveness) -> EngineGroup:
             return DiskGroup(members, store=store, timeout=timeout, is_live=is_live)
 
-        return new_group
+        return Transport(new_group, store.close)
 
-    def ipc() -> NewGroup:
+    def ipc() -> Transport:
         def new_group(members: Sequence[EngineControl], is_live: Liveness) -> EngineGroup:
             return IpcGroup(
                 members,
@@ -67,7 +78,7 @@ def group_maker(spec: RLJobSpec, *, host: str, device: torch.device, run_dir: Pa
                 is_live=is_live,
             )
 
-        return new_group
+        return Transport(new_group)
 
-    makers: dict[str, Callable[[], NewGroup]] = {"broadcast": broadcast, "disk": disk, "ipc": ipc}
-    return makers[spec.weights.transport]()
+    known: dict[str, Callable[[], Transport]] = {"broadcast": broadcast, "disk": disk, "ipc": ipc}
+    return known[spec.weights.transport]()

@@ -78,7 +78,7 @@ class VersionStore:
         self._readers.pop(reader, None)
 
     def close(self) -> None:
-        """Leaves nothing behind: with the trainer go the readers."""
+        """Leaves no version behind."""
         for path in self._directory.iterdir():
             shutil.rmtree(path, ignore_errors=True)
 
