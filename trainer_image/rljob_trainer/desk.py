@@ -135,6 +135,7 @@ class Desk:
             {
                 **metrics,
                 "weights/version": ledger.version,
+                "weights/bytes_written": self._transport.bytes_written,
                 "groups/dropped": ledger.dropped,
                 "throughput/samples_per_second": samples / total,
                 "throughput/tokens_per_second": samples * metrics["response/length_mean"] / total,

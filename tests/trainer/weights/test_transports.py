@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from rljob.api import RLJob
 from rljob.buffer.records import Engine
+from rljob.errors import UsageError
 from rljob_trainer.weights.bucket import buckets
 from rljob_trainer.weights.disk import DiskGroup
 from rljob_trainer.weights.engine import EngineControl, EngineFailedError
@@ -181,6 +183,23 @@ def test_only_the_administrator_has_weights_prepared(engine: RunningEngine, tmp_
             trust_env=False,
         )
         assert reply.status_code == 401
+
+
+def test_a_bucket_that_memory_has_no_room_for_is_a_mistake(
+    engine: RunningEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = shutil.disk_usage("/dev/shm")._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    group = IpcGroup(
+        [control(engine.url)], device=CPU, ranks_per_engine=1, timeout=60.0, is_live=lambda _: True
+    )
+
+    async def work(group: EngineGroup) -> None:
+        with pytest.raises(UsageError, match=r"spec.weights.bucketMebibytes: .* 1000 left"):
+            await bring(group, snapshot_of(engine.task, 1))
+        await group.each(EngineControl.recover)
+
+    with_group(group, work)
 
 
 @pytest.fixture

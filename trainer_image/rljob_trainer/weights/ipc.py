@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import io
+import shutil
 from collections.abc import Iterator, Sequence
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -16,6 +17,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.multiprocessing.reductions import reduce_tensor
 
+from rljob.errors import UsageError
 from rljob_trainer.weights.bucket import Bucket
 from rljob_trainer.weights.calls import Liveness
 from rljob_trainer.weights.engine import EngineControl, EngineFailedError
@@ -100,6 +102,12 @@ def _shared(data: UInt8[Tensor, "n"], device: torch.device) -> Iterator[UInt8[Te
         finally:
             torch.cuda.ipc_collect()  # type: ignore[no-untyped-call]  # of failed ones, too
         return
+    free = shutil.disk_usage(_SHARED_MEMORY).free
+    if data.nbytes > free:  # else the process would die where it first writes beyond
+        raise UsageError(
+            f"spec.weights.bucketMebibytes: found a bucket of {data.nbytes} bytes, and {free} left "
+            f"in {_SHARED_MEMORY}; allowed smaller buckets, or spec.weights.transport disk"
+        )
     with _by_name():
         shared: Tensor = data.clone().share_memory_()  # type: ignore[no-untyped-call]
         storage = shared.untyped_storage()

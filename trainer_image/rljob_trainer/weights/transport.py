@@ -21,14 +21,20 @@ _VERSIONS = "weights"  # as in pod_paths
 
 @dataclass(frozen=True)
 class Transport:
-    """A way of weights to the engines.
-
-    `new_group` makes a group of engines; `close`, when there are no groups any more, leaves
-    nothing behind.
-    """
+    """A way of weights to the engines: makes groups of engines that receive them."""
 
     new_group: NewGroup
-    close: Callable[[], None] = lambda: None
+    store: VersionStore | None = None  # where there is a disk
+
+    @property
+    def bytes_written(self) -> int:
+        """By the last version, onto a disk."""
+        return self.store.bytes_written if self.store is not None else 0
+
+    def close(self) -> None:
+        """Leaves nothing behind; there are no groups any more."""
+        if self.store is not None:
+            self.store.close()
 
 
 def open_transport(spec: RLJobSpec, *, host: str, device: torch.device, run_dir: Path) -> Transport:
@@ -66,7 +72,7 @@ def open_transport(spec: RLJobSpec, *, host: str, device: torch.device, run_dir:
         def new_group(members: Sequence[EngineControl], is_live: Liveness) -> EngineGroup:
             return DiskGroup(members, store=store, timeout=timeout, is_live=is_live)
 
-        return Transport(new_group, store.close)
+        return Transport(new_group, store)
 
     def ipc() -> Transport:
         def new_group(members: Sequence[EngineControl], is_live: Liveness) -> EngineGroup:

@@ -49,7 +49,7 @@ class VersionStore:
         self.bytes_written = 0  # of weights, by the last version
         # The directory itself stays: containers may have mounted it.
         directory.mkdir(parents=True, exist_ok=True)
-        self._prune()
+        self.close()
 
     async def write(self, snapshot: Snapshot, reader: object) -> Path:
         """The directory of a version, which is written if it was not yet.
@@ -79,8 +79,7 @@ class VersionStore:
 
     def close(self) -> None:
         """Leaves no version behind."""
-        for path in self._directory.iterdir():
-            shutil.rmtree(path, ignore_errors=True)
+        self._remove_all_but(set())
 
     def _hand(self, snapshot: Snapshot, reader: object) -> Path:
         place = self._places[snapshot]
@@ -90,7 +89,7 @@ class VersionStore:
 
     async def _write(self, snapshot: Snapshot, *, full: bool) -> None:
         began = time.monotonic()
-        self._prune()
+        await self._prune()
         name = f"{snapshot.version:06d}-{uuid.uuid4().hex[:8]}"
         place, unfinished = self._directory / name, self._directory / f".{name}"
         unfinished.mkdir()
@@ -132,15 +131,19 @@ class VersionStore:
             seconds=round(time.monotonic() - began, 3),
         )
 
-    def _prune(self) -> None:
+    async def _prune(self) -> None:
         """Removes all but the last version and what is being read."""
         needed = {path for paths in (self._chain, *self._readers.values()) for path in paths}
-        for path in self._directory.iterdir():
-            if path not in needed:
-                shutil.rmtree(path)
         for snapshot, place in list(self._places.items()):
             if place not in needed:
                 del self._places[snapshot]
+        await thread.start(lambda: self._remove_all_but(needed), "weights")
+
+    def _remove_all_but(self, needed: set[Path]) -> None:
+        for path in self._directory.iterdir():
+            if path not in needed:
+                # What resists, as open files on NFS do, goes the next time.
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _write_bucket(file: Path, bucket: Bucket, before: Bucket | None) -> tuple[WeightFile, int]:
