@@ -27,6 +27,7 @@ SAME_RUN = (
     "schedule.stepsPerRollout",
     "schedule.overSamplingBatchSize",
     "schedule.maxStaleness",
+    "schedule.maxUses",
     "schedule.updateWeightsInterval",
     "trainer.replicas",
     "trainer.gpusPerReplica",
@@ -58,8 +59,9 @@ EFFECTS: dict[str, Effect] = {
     "rollout.router": "live",
     # The trainer joins one rank per GPU of an engine into the update group.
     "rollout.gpusPerReplica": "all",
+    # The trainer's exchange chooses.
+    "rollout.bufferFilter": "trainer",
     # What becomes of groups that were begun, both sides must say alike.
-    "rollout.bufferFilter": "all",
     "rollout.partial": "all",
     "weights": "trainer",
     # The claim for the run directory was made for one machine or for several.

@@ -129,8 +129,12 @@ class RolloutSpec(Part):
         None, description='Generate function "module:function": multi-turn, tools, agents.'
     )
     reward: RewardSpec = Field(default_factory=RewardSpec, description="Judging of responses.")
-    buffer_filter: Hook | None = Field(
-        None, description='"module:function" that picks groups from the buffer.'
+    buffer_filter: Literal["prioritized", "stratified"] | Hook | None = Field(
+        None,
+        description="Which of the groups that are ready make the next batch. prioritized: those "
+        "whose rewards differ most; stratified: as many of each level of reward; or "
+        '"module:function". Those that could pass maxStaleness otherwise come first. Default: the '
+        "oldest.",
     )
     partial: bool = Field(
         False, description="Keep the tokens of interrupted generations and continue them."

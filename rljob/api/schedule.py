@@ -23,6 +23,11 @@ class ScheduleSpec(Part):
         description="Weight versions by which a consumed token may be old. 0: synchronous; "
         "k: generation runs at most k versions ahead of training.",
     )
+    max_uses: PositiveInt = Field(
+        1,
+        description="Rollout batches in which a group may be trained on, while its tokens are "
+        "within maxStaleness; above 1 less is generated for as many batches.",
+    )
     update_weights_interval: PositiveInt = Field(
         1, description="Rollout batches between two published weight versions."
     )

@@ -67,7 +67,6 @@ LIMITS = (
     ),
     _only("spec.rollout.generate", lambda job: job.spec.rollout.generate, None),
     _only("spec.rollout.reward.url", lambda job: job.spec.rollout.reward.url, None),
-    _only("spec.rollout.bufferFilter", lambda job: job.spec.rollout.buffer_filter, None),
     _only("spec.tracking.wandb", lambda job: job.spec.tracking.wandb, None),
     Limit(
         "spec.buffer.external.urlSecretRef",

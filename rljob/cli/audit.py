@@ -25,6 +25,13 @@ def audit(run_dir: Path) -> tuple[list[str], bool]:
     return _proven(found), True
 
 
+def _uses(books: Books) -> str:
+    assert books.start is not None
+    if books.start.max_uses == 1:
+        return "each once"
+    return f"each 1 to {books.start.max_uses} times, together {books.uses:,} times"
+
+
 def _proven(found: Audit) -> list[str]:
     books = found.books
     if books.start is None:
@@ -34,7 +41,7 @@ def _proven(found: Audit) -> list[str]:
         f"{found.lines:,} events of {books.start.incarnation:,} starts: {books.rollout:,} batches "
         f"of {books.start.batch_size:,} groups; {state}",
         f"every prompt is accounted for, up to {_drawn(books)}: "
-        f"{books.consumed:,} groups were trained on, each once; "
+        f"{books.consumed:,} groups were trained on, {_uses(books)}; "
         f"{books.dropped:,} were dropped and {books.skipped:,} skipped, each for a reason",
         f"{books.tokens:,} tokens, all of published versions up to {books.version:,}, the stalest "
         f"{books.staleness:,} versions old (allowed: {books.start.max_staleness:,})",

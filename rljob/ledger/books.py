@@ -10,6 +10,7 @@ from rljob.ledger.event import (
     Event,
     Finish,
     Publish,
+    Retire,
     Skip,
     Start,
 )
@@ -17,6 +18,14 @@ from rljob.ledger.event import (
 
 class ViolationError(ValueError):
     """An event that must not be; the message tells what is wrong with it."""
+
+
+@dataclass
+class Entry:
+    """An open group: how it was admitted, and its last use, if there was one."""
+
+    admitted: Admit
+    used: Consume | None = None
 
 
 @dataclass
@@ -31,12 +40,13 @@ class Books:
     version: int = -1  # published weights; -1: none yet
     restarted: bool = False  # nothing was published by the last trainer that started
     next_group: int = 1
-    open: dict[int, Admit] = field(default_factory=dict)  # by id, in the order of admission
+    open: dict[int, Entry] = field(default_factory=dict)  # by id, in the order of admission
     epoch: int = 0
     drawn: set[int] = field(default_factory=set)  # prompts of this epoch
     given: int = 0  # prompts of a source that has no known length
     batch: int = 0  # groups of the batch that is being trained on
-    consumed: int = 0
+    consumed: int = 0  # groups that were trained on
+    uses: int = 0  # times that groups were trained on
     dropped: int = 0
     skipped: int = 0
     tokens: int = 0
@@ -71,8 +81,9 @@ class Books:
             case Consume():
                 self._consume(event, self.start)
             case Drop():
-                self._end(event.group, "dropped")
-                self.dropped += 1
+                self._drop(event)
+            case Retire():
+                self._retire(event)
             case Publish():
                 self._publish(event)
             case Finish():
@@ -104,7 +115,7 @@ class Books:
                 f"group {event.group}: admitted under version {event.version}, when "
                 f"{self.version} was published"
             )
-        self.open[event.group] = event
+        self.open[event.group] = Entry(event)
 
     def _evaluate(self, event: Evaluate) -> None:
         if event.last < event.first:
@@ -156,28 +167,52 @@ class Books:
         self.given += 1
 
     def _consume(self, event: Consume, start: Start) -> None:
-        oldest = next(iter(self.open), None)
-        admitted = self._end(event.group, "consumed")
-        if event.group != oldest:
-            raise ViolationError(
-                f"group {event.group}: consumed before group {oldest}, which was admitted earlier"
-            )
+        group = event.group
+        if event.use > start.max_uses:
+            raise ViolationError(f"group {group}: use {event.use}; maxUses allows {start.max_uses}")
+        entry = self._entry(group, "consumed")
+        if entry.used is not None:
+            self._check_again(event, entry.used)
+        elif event.use > 1:
+            raise ViolationError(f"group {group}: use {event.use}; the next is 1")
+        elif start.buffer_filter is None:
+            self._check_order(group)
         if event.rollout != self.rollout + 1:
             raise ViolationError(
-                f"group {event.group}: consumed in batch {event.rollout}; the next is "
-                f"{self.rollout + 1}"
+                f"group {group}: consumed in batch {event.rollout}; the next is {self.rollout + 1}"
             )
         if event.samples != start.samples:
             raise ViolationError(
-                f"group {event.group}: {event.samples} samples; a group has {start.samples}"
+                f"group {group}: {event.samples} samples; a group has {start.samples}"
             )
-        self._check_versions(event, admitted, start)
-        self.consumed += 1
+        self._check_versions(event, entry.admitted, start)
+        entry.used = event
+        if event.use == start.max_uses:
+            del self.open[group]
+        self.consumed += event.use == 1
+        self.uses += 1
         self.tokens += event.tokens
         self.batch += 1
         if self.batch == start.batch_size:
             self.rollout += 1
             self.batch = 0
+
+    def _check_again(self, event: Consume, last: Consume) -> None:
+        """A use after the first: the next in number, in another batch, of the same samples."""
+        group = event.group
+        if event.use != last.use + 1:
+            raise ViolationError(f"group {group}: use {event.use}; the next is {last.use + 1}")
+        if event.rollout == last.rollout:
+            raise ViolationError(f"group {group}: twice in batch {event.rollout}")
+        if (event.tokens, event.versions) != (last.tokens, last.versions):
+            raise ViolationError(f"group {group}: other tokens than in batch {last.rollout}")
+
+    def _check_order(self, group: int) -> None:
+        oldest = next(number for number, entry in self.open.items() if entry.used is None)
+        if group != oldest:
+            raise ViolationError(
+                f"group {group}: consumed before group {oldest}, which was admitted earlier"
+            )
 
     def _check_versions(self, event: Consume, admitted: Admit, start: Start) -> None:
         group = event.group
@@ -206,12 +241,30 @@ class Books:
                 )
             self.staleness = max(self.staleness, self.version - version)
 
-    def _end(self, group: int, how: str) -> Admit:
-        admitted = self.open.pop(group, None)
-        if admitted is None:
+    def _drop(self, event: Drop) -> None:
+        entry = self._entry(event.group, "dropped")
+        if entry.used is not None:
+            raise ViolationError(
+                f"group {event.group}: dropped, but it was trained on in batch {entry.used.rollout}"
+            )
+        del self.open[event.group]
+        self.dropped += 1
+
+    def _retire(self, event: Retire) -> None:
+        entry = self._entry(event.group, "retired")
+        uses = 0 if entry.used is None else entry.used.use
+        if event.uses != uses:
+            raise ViolationError(
+                f"group {event.group}: retired after {event.uses} uses; it had {uses}"
+            )
+        del self.open[event.group]
+
+    def _entry(self, group: int, how: str) -> Entry:
+        entry = self.open.get(group)
+        if entry is None:
             why = "has ended before" if group < self.next_group else "was never admitted"
             raise ViolationError(f"group {group}: {how}, but it {why}")
-        return admitted
+        return entry
 
     def _publish(self, event: Publish) -> None:
         # A trainer that has just started publishes the same again, for its engines.

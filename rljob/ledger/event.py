@@ -15,8 +15,10 @@ class Start(_Event):
     """A trainer takes the run over.
 
     `rollout` batches have been trained on. Batches consist of `batch_size` groups of `samples`
-    samples, whose tokens are at most `max_staleness` versions old. An epoch has `prompts` prompts;
-    None: the source has no known length, and its prompts are counted from 0, all in epoch 0.
+    samples, whose tokens are at most `max_staleness` versions old; a group is in `max_uses` batches
+    at most. An epoch has `prompts` prompts; None: the source has no known length, and its prompts
+    are counted from 0, all in epoch 0. Without a `buffer_filter` groups are first used in the order
+    of their admission.
     """
 
     event: Literal["start"] = "start"
@@ -26,6 +28,8 @@ class Start(_Event):
     batch_size: Annotated[int, Field(ge=1)]
     samples: Annotated[int, Field(ge=1)]
     max_staleness: Count
+    max_uses: Annotated[int, Field(ge=1)]
+    buffer_filter: str | None
 
 
 class Admit(_Event):
@@ -57,15 +61,16 @@ class Evaluate(_Event):
 
 
 class Consume(_Event):
-    """A group is trained on in batch `rollout`.
+    """A group is trained on in batch `rollout`, for the `use`-th time.
 
-    `version` is that of the published weights; `versions` are those that made the group's tokens,
+    With its last use it ends. `version` is that of the published weights; `versions` are those that made the group's tokens,
     growing.
     """
 
     event: Literal["consume"] = "consume"
     group: Annotated[int, Field(ge=1)]
     rollout: Annotated[int, Field(ge=1)]
+    use: Annotated[int, Field(ge=1)]
     version: Count
     versions: list[Count]
     samples: Count
@@ -77,6 +82,15 @@ class Drop(_Event):
 
     event: Literal["drop"] = "drop"
     group: Annotated[int, Field(ge=1)]
+    reason: Annotated[str, Field(min_length=1)]
+
+
+class Retire(_Event):
+    """A group ends that was trained on `uses` times, fewer than it might have been."""
+
+    event: Literal["retire"] = "retire"
+    group: Annotated[int, Field(ge=1)]
+    uses: Annotated[int, Field(ge=1)]
     reason: Annotated[str, Field(min_length=1)]
 
 
@@ -94,6 +108,6 @@ class Finish(_Event):
     rollout: Count
 
 
-Event = Start | Admit | Skip | Evaluate | Consume | Drop | Publish | Finish
+Event = Start | Admit | Skip | Evaluate | Consume | Drop | Retire | Publish | Finish
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])

@@ -59,6 +59,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("throughput/samples_per_second", "Samples trained on per second.", "samples/s"),
     Metric("throughput/tokens_per_second", "Response tokens trained on per second.", "tokens/s"),
     Metric("groups/dropped", "Groups dropped since the start of the run.", "groups"),
+    Metric("groups/uses_mean", "Mean number of batches that its groups have been in.", "uses"),
     Metric("time/total", "Wall time of the rollout batch.", "s"),
     Metric("time/wait", "Time in which the trainer waited for samples.", "s"),
     Metric("time/generate", "Time in which the batch's groups were generated.", "s"),

@@ -32,6 +32,7 @@ SPEC: dict[str, Any] = {
     "schedule": {
         "rollouts": 300,
         "overSamplingBatchSize": 32,
+        "maxStaleness": 2,
         "evalInterval": 10,
         "keepEvery": 40,
         "targetReward": 0.9,

@@ -13,6 +13,7 @@ from rljob.ledger.event import (
     Event,
     Finish,
     Publish,
+    Retire,
     Skip,
     Start,
 )
@@ -55,6 +56,7 @@ def a_run(batches: int = 6, seed: int = 0) -> list[Event]:
                 Consume(
                     group=each,
                     rollout=batch,
+                    use=1,
                     version=version,
                     versions=versions,
                     samples=8,
@@ -83,6 +85,38 @@ def without_end(events: Iterable[Event]) -> list[Event]:
     return counted
 
 
+def a_run_with_reuse(batches: int = 6, seed: int = 0) -> list[Event]:
+    """A finished run whose groups are used up to twice, in an order that a filter has chosen."""
+    chance = random.Random(seed)
+    events: list[Event] = [_start(1, 0, max_uses=2, buffer_filter="mine:choose")]
+    events.append(Publish(version=0))
+    used: list[int] = []  # once, in the last batch
+    group = 0
+    prompts = ((epoch, index) for epoch in range(99) for index in range(PROMPTS))
+    for batch in range(1, batches + 1):
+        version = batch - 1
+        again = chance.sample(used, chance.randint(0, min(len(used), BATCH - 1)))
+        fresh = []
+        for _ in range(BATCH - len(again)):
+            epoch, index = next(prompts)
+            group += 1
+            events.append(Admit(group=group, epoch=epoch, index=index, version=version))
+            fresh.append(group)
+        chance.shuffle(fresh)
+        events += [_consume(each, batch, 2, version, version - 1) for each in again]
+        events += [_consume(each, batch, 1, version, version) for each in fresh]
+        events.append(Publish(version=version + 1))
+        if batch == batches // 2:
+            events += [_start(2, batch, max_uses=2, buffer_filter="mine:choose")]
+            events.append(Publish(version=version + 1))
+        for each in used:
+            if each not in again:
+                events.append(Retire(group=each, uses=1, reason="past maxStaleness"))
+        used = fresh
+    events += [Retire(group=each, uses=1, reason="the run has ended") for each in used]
+    return [*events, Finish(rollout=batches)]
+
+
 def write(directory: Path, events: Iterable[Event]) -> Path:
     """The run directory with these events as its ledger."""
     lines = (json.dumps(encode(event), separators=(",", ":")) + "\n" for event in events)
@@ -90,7 +124,21 @@ def write(directory: Path, events: Iterable[Event]) -> Path:
     return directory
 
 
-def _start(incarnation: int, rollout: int) -> Start:
+def _consume(group: int, rollout: int, use: int, version: int, made_by: int) -> Consume:
+    return Consume(
+        group=group,
+        rollout=rollout,
+        use=use,
+        version=version,
+        versions=[made_by],
+        samples=8,
+        tokens=64,
+    )
+
+
+def _start(
+    incarnation: int, rollout: int, *, max_uses: int = 1, buffer_filter: str | None = None
+) -> Start:
     return Start(
         incarnation=incarnation,
         rollout=rollout,
@@ -98,4 +146,6 @@ def _start(incarnation: int, rollout: int) -> Start:
         batch_size=BATCH,
         samples=8,
         max_staleness=STALENESS,
+        max_uses=max_uses,
+        buffer_filter=buffer_filter,
     )

@@ -12,8 +12,18 @@ from typer.testing import CliRunner
 from rljob.cli.main import app
 from rljob.ledger.audit import audit
 from rljob.ledger.books import Books, ViolationError
-from rljob.ledger.event import Admit, Consume, Drop, Event, Finish, Publish, Skip, Start
-from tests.ledger.run import PROMPTS, a_run, without_end, write
+from rljob.ledger.event import (
+    Admit,
+    Consume,
+    Drop,
+    Event,
+    Finish,
+    Publish,
+    Retire,
+    Skip,
+    Start,
+)
+from tests.ledger.run import PROMPTS, a_run, a_run_with_reuse, without_end, write
 
 E = TypeVar("E", bound=Event)
 
@@ -134,6 +144,106 @@ CORRUPTIONS: dict[str, tuple[Callable[[list[Event]], int], str]] = {
 }  # fmt: skip
 
 
+def uses(events: list[Event]) -> Iterator[tuple[int, Consume]]:
+    return ((place, event) for place, event in enumerate(events) if isinstance(event, Consume))
+
+
+def used(number: int, **values: object) -> Callable[[list[Event]], int]:
+    """Gives the first of all uses with this number other values."""
+
+    def corrupt(events: list[Event]) -> int:
+        place, event = next((p, e) for p, e in uses(events) if e.use == number)
+        events[place] = event.model_copy(update=values)
+        return place
+
+    return corrupt
+
+
+def twice_in_a_batch(events: list[Event]) -> int:
+    place, event = next(uses(events))
+    events[place + 1] = event.model_copy(update={"use": 2})
+    return place + 1
+
+
+def used_beyond(events: list[Event]) -> int:
+    """A group is used a third time where another was used for the first time."""
+    group = next(event.group for _, event in uses(events) if event.use == 2)
+    place, event = next((p, e) for p, e in uses(events) if e.rollout == 3)
+    events[place] = event.model_copy(update={"group": group, "use": 3})
+    return place
+
+
+def used_after_retirement(events: list[Event]) -> int:
+    retired = nth(events, Retire, 0)
+    group = next(event.group for event in events if isinstance(event, Retire))
+    place, event = next((p, e) for p, e in uses(events) if p > retired)
+    events[place] = event.model_copy(update={"group": group, "use": 2})
+    return place
+
+
+def dropped_for_retired(events: list[Event]) -> int:
+    place = nth(events, Retire, 0)
+    group = next(event.group for event in events if isinstance(event, Retire))
+    events[place] = Drop(group=group, reason="past maxStaleness")
+    return place
+
+
+def retirement_lost(events: list[Event]) -> int:
+    del events[nth(events, Retire, 0)]
+    return len(events) - 1
+
+
+def order_without_a_filter(events: list[Event]) -> int:
+    for place in places(events, Start):
+        events[place] = events[place].model_copy(update={"buffer_filter": None})
+    admitted: list[int] = []
+    for place, event in enumerate(events):
+        if isinstance(event, Admit):
+            admitted.append(event.group)
+        if isinstance(event, Consume) and event.use == 1 and event.group != admitted.pop(0):
+            return place
+    raise AssertionError("no group overtakes another")
+
+
+def too_stale_again(events: list[Event]) -> int:
+    changed(Start, 0, max_staleness=0)(events)
+    return used(2)(events)
+
+
+OF_REUSE: dict[str, tuple[Callable[[list[Event]], int], str]] = {
+    "use doubled": (used(2, use=1), "use 1; the next is 2"),
+    "use skipped": (used(1, use=2), "use 2; the next is 1"),
+    "used beyond": (used_beyond, "use 3; maxUses allows 2"),
+    "twice in a batch": (twice_in_a_batch, "twice in batch 1"),
+    "used after retirement": (used_after_retirement, "consumed, but it has ended before"),
+    "generated again": (used(2, tokens=65), "other tokens than in batch 1"),
+    "retired otherwise": (changed(Retire, 0, uses=2), "retired after 2 uses; it had 1"),
+    "dropped for retired": (dropped_for_retired, "dropped, but it was trained on in batch 1"),
+    "retirement lost": (retirement_lost, "the run ends, but 1 groups are open"),
+    "order without a filter": (order_without_a_filter, "which was admitted earlier"),
+    "too stale": (too_stale_again, "has tokens 1 versions old; maxStaleness allows 0"),
+}
+
+
+@pytest.mark.parametrize("name", OF_REUSE)
+def test_corruption_of_reuse_is_named(name: str, tmp_path: Path) -> None:
+    corrupt, message = OF_REUSE[name]
+    events = a_run_with_reuse(seed=1)
+    place = corrupt(events)
+    found = audit(write(tmp_path, events))
+    assert found.violation is not None
+    assert found.violation.startswith(f"ledger.jsonl:{place + 1}: ")
+    assert message in found.violation
+
+
+def test_reuse_that_holds_is_proven(tmp_path: Path) -> None:
+    events = a_run_with_reuse(seed=1)
+    result = CliRunner().invoke(app, ["audit", str(write(tmp_path, events))])
+    assert result.exit_code == 0, result.output
+    first = sum(isinstance(event, Admit) for event in events)
+    assert f"{first} groups were trained on, each 1 to 2 times, together 24 times" in result.stdout
+
+
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_corruption_is_named(name: str, tmp_path: Path) -> None:
     corrupt, message = CORRUPTIONS[name]
@@ -243,11 +353,14 @@ def holds(events: list[Event]) -> bool:
     return True
 
 
+@pytest.mark.parametrize("run", [a_run, a_run_with_reuse])
 @given(st.integers(0, 10**6), st.integers(1, 12), st.data())
-def test_nothing_can_be_taken_out_or_doubled(seed: int, batches: int, data: st.DataObject) -> None:
-    events = a_run(batches, seed)
+def test_nothing_can_be_taken_out_or_doubled(
+    run: Callable[[int, int], list[Event]], seed: int, batches: int, data: st.DataObject
+) -> None:
+    events = run(batches, seed)
     assert holds(events)
-    uses = [p for kind in (Admit, Consume, Drop) for p in places(events, kind)]
+    uses = [p for kind in (Admit, Consume, Drop, Retire) for p in places(events, kind)]
     place = data.draw(st.sampled_from(uses))
     assert not holds(events[:place] + events[place + 1 :])
     assert not holds([*events[:place], events[place], *events[place:]])

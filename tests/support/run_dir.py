@@ -107,6 +107,7 @@ def _batch(rollout: int, noise: random.Random) -> dict[str, float]:
         "throughput/samples_per_second": 128 / (wait + train + 0.2),
         "throughput/tokens_per_second": 512 / (wait + train + 0.2),
         "groups/dropped": 0,
+        "groups/uses_mean": 1.0,
         "time/wait": wait,
         "time/generate": wait * 0.9,
         "time/logprob": 0.15,

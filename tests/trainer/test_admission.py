@@ -1,121 +1,86 @@
-"""The staleness bound, for any order in which workers lease and complete."""
+"""How many groups may be open, and which of them the next batch must hold."""
 
-import random
-import tempfile
-from pathlib import Path
+import pytest
 
-import numpy as np
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from rljob.buffer.records import Completion, Group, Sample, VersionSpan
 from rljob_trainer.admission import Admission
-from rljob_trainer.data.source import PromptRef
-from rljob_trainer.journal import Journal
-from rljob_trainer.ledger import Ledger
 
 
-def a_group(group_id: int) -> Group:
-    return Group(
-        id=group_id,
-        incarnation=1,
-        kind="train",
-        prompt="p",
-        prompt_tokens=np.array([1], np.int32),
-        label="l",
-        metadata={},
-        samples=1,
-        sampling={},
-        reward={},
-        seed=0,
-    )
-
-
-def a_completion(group_id: int, version: int) -> Completion:
-    sample = Sample(
-        index=0,
-        response="r",
-        response_tokens=np.array([1, 2], np.int32),
-        logprobs=np.zeros(2, np.float32),
-        loss_mask=np.ones(2, np.uint8),
-        versions=(VersionSpan(version, 0, 2),),
-        reward=1.0,
-        status="completed",
-        metadata={},
-    )
-    return Completion(
-        group=group_id,
-        incarnation=1,
-        worker="w",
-        samples=(sample,),
-        failure=None,
-        failure_is_usage=False,
-        leased=0.0,
-        finished=1.0,
+def capacity(admission: Admission, unused: int, used: int = 0, left: int = 0, **given: int) -> int:
+    """Without `left`: every group open may be used once."""
+    return admission.capacity(
+        unused_groups=unused,
+        used_groups=used,
+        uses_left=left or unused,
+        uses_since_publish=given.get("since", 0),
+        still_needed=given.get("needed", 99),
     )
 
 
 def test_synchronous_window_is_one_batch() -> None:
     admission = Admission(rollout_batch_size=4, max_staleness=0, update_weights_interval=1)
-    assert admission.capacity(open_groups=0, consumed_since_publish=0, still_needed=99) == 4
-    assert admission.capacity(open_groups=0, consumed_since_publish=4, still_needed=99) == 0
-    assert admission.capacity(open_groups=3, consumed_since_publish=0, still_needed=99) == 1
+    assert capacity(admission, 0) == 4
+    assert capacity(admission, 0, since=4) == 0
+    assert capacity(admission, 3) == 1
 
 
 def test_nothing_is_generated_beyond_the_end_of_the_run() -> None:
     admission = Admission(rollout_batch_size=4, max_staleness=2, update_weights_interval=1)
-    assert admission.capacity(open_groups=4, consumed_since_publish=0, still_needed=3) == 3
-    assert admission.capacity(open_groups=4, consumed_since_publish=0, still_needed=-1) == 0
+    assert capacity(admission, 4, needed=7) == 3
+    assert capacity(admission, 4, needed=3) == 0
+    assert capacity(admission, 0, needed=0) == 0
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    batch=st.integers(1, 4),
-    staleness=st.integers(0, 3),
-    interval=st.integers(1, 3),
-    seed=st.integers(0, 2**32),
+@pytest.mark.parametrize(
+    ("unused", "used", "left", "since", "needed", "admitted"),
+    [
+        (0, 0, 0, 0, 99, 8),  # the window of 16 uses is filled by 8 groups
+        (8, 0, 16, 0, 99, 0),
+        (0, 8, 8, 4, 99, 2),  # 16 - 4 - 8 uses are not spoken for
+        (0, 8, 8, 5, 99, 1),  # an odd one is left to the next version
+        (0, 2, 2, 0, 99, 7),
+        (1, 0, 2, 12, 99, 3),  # two uses, but a batch wants four groups
+        (4, 0, 8, 12, 99, 0),
+        (0, 2, 2, 0, 8, 3),  # six uses more
+        (0, 2, 2, 0, 7, 3),  # five uses more
+        (0, 3, 3, 0, 4, 1),
+        (0, 4, 4, 0, 4, 0),
+        (0, 0, 0, 0, 0, 0),
+    ],
 )
-def test_no_token_is_staler_than_the_bound(
-    batch: int, staleness: int, interval: int, seed: int
+def test_capacity_counts_uses(
+    unused: int, used: int, left: int, since: int, needed: int, admitted: int
 ) -> None:
-    """Groups are leased and completed in any order, some are dropped; every batch is in bound."""
-    chance = random.Random(seed)
-    admission = Admission(batch, staleness, interval)
-    with tempfile.TemporaryDirectory() as directory:
-        ledger = Ledger(Journal(Path(directory) / "ledger.jsonl"))
-        ledger.publish(0)
-        unleased: list[int] = []
-        leased: dict[int, int] = {}  # group -> version of the engine that generates it
-        used: list[int] = []
-        rollouts, wanted = 0, 8 * batch
-        while ledger.consumed < wanted:
-            capacity = admission.capacity(
-                open_groups=ledger.open_groups,
-                consumed_since_publish=ledger.consumed_since_publish,
-                still_needed=wanted - ledger.consumed - ledger.open_groups,
-            )
-            for _ in range(capacity):
-                group_id = ledger.draw_id()
-                ledger.admit(a_group(group_id), PromptRef(0, group_id))
-                unleased.append(group_id)
-            assert ledger.open_groups <= admission.window
-            if unleased and chance.random() < 0.5:
-                chosen = chance.choice(unleased)
-                unleased.remove(chosen)
-                leased[chosen] = ledger.version
-            if leased and chance.random() < 0.5:
-                chosen = chance.choice(sorted(leased))
-                version = leased.pop(chosen)
-                if chance.random() < 0.2:
-                    ledger.drop(chosen, "filter")
-                else:
-                    assert ledger.complete(a_completion(chosen, version)) is not None
-            ready = ledger.next_batch(batch)
-            if ready is not None:
-                rollouts += 1
-                used += [entry.group.id for entry in ready]
-                ledger.consume(ready, rollouts)
-                assert ledger.staleness_max <= staleness
-                if rollouts % interval == 0:
-                    ledger.publish(ledger.version + 1)
-        assert used == sorted(set(used))  # each once, in the order of admission
+    """Batches of 4, a staleness of 3, two uses of a group."""
+    admission = Admission(4, max_staleness=3, update_weights_interval=1, max_uses=2)
+    assert capacity(admission, unused, used, left, since=since, needed=needed) == admitted
+
+
+def test_filter_leaves_a_batch_of_the_window_free() -> None:
+    """Of 12 places 8 are filled ahead; the last 4 only if the batch has no other groups."""
+    admission = Admission(4, max_staleness=2, update_weights_interval=1, spare=4)
+    assert capacity(admission, 0) == 8
+    assert capacity(admission, 4, since=4) == 0
+    assert capacity(admission, 0, since=8) == 4
+
+
+@pytest.mark.parametrize(
+    ("admitted", "version", "since", "due"),
+    [
+        ([], 5, 0, {}),
+        ([5] * 8, 5, 0, {5: 0}),  # they have this version and the next
+        ([5] * 16, 5, 0, {5: 4}),  # four batches for 16 places: any four of them
+        ([5] * 8, 5, 4, {5: 0}),
+        ([4] * 8, 5, 0, {4: 4}),  # the last version for all: both batches are full
+        ([4] * 4, 5, 4, {4: 4}),
+        ([4] * 5, 5, 0, {4: 1}),  # one now, for the second batch has room for four
+        ([4] * 2, 5, 4, {4: 2}),
+        ([4] * 3 + [5] * 12, 5, 0, {4: 0, 5: 3}),  # 15, of which 12 fit after this batch
+        ([4] * 6 + [5] * 10, 5, 0, {4: 2, 5: 4}),
+    ],
+)
+def test_groups_are_due_when_later_batches_have_no_room(
+    admitted: list[int], version: int, since: int, due: dict[int, int]
+) -> None:
+    """Two batches of 4 a version, a staleness of 1."""
+    admission = Admission(4, max_staleness=1, update_weights_interval=2)
+    assert admission.due(admitted, version=version, uses_since_publish=since) == due

@@ -14,7 +14,10 @@ from rljob.api import RLJob
 from rljob.buffer.client import TrainerBuffer, WorkerBuffer
 from rljob.buffer.records import Completion, Engine, Group, Lease
 from rljob.errors import UsageError
+from rljob.ledger.audit import audit
+from rljob_trainer.algorithms.buffer_filter import load_buffer_filter
 from rljob_trainer.algorithms.filter import load_filter
+from rljob_trainer.batch import batch_metrics
 from rljob_trainer.data.opening import open_source
 from rljob_trainer.data.tokenizer import PromptTokenizer
 from rljob_trainer.exchange import Exchange
@@ -23,7 +26,8 @@ from rljob_trainer.ledger import Ledger
 from rljob_trainer.stop import StopFlag
 from tests.support.job import manifest
 from tests.support.valkey import ValkeyServer
-from tests.trainer.test_admission import a_completion
+from tests.support.waiting import wait_for
+from tests.trainer.records import a_completion
 
 ENGINE = Engine("rollout-0/1", "rollout-0", "http://127.0.0.1:1")
 Answer = Callable[[Group], Completion]
@@ -89,8 +93,9 @@ class Bench:
             spec,
             buffer=buffer,
             source=open_source(spec, tokenizer, self._directory),
-            ledger=Ledger(Journal(self.ledger_file)),
+            ledger=Ledger(Journal(self.ledger_file), max_uses=spec.schedule.max_uses),
             group_filter=load_filter(spec.algorithm.filter),
+            buffer_filter=load_buffer_filter(spec.rollout.buffer_filter),
             stop=StopFlag(),
             while_waiting=lambda: None,
         )
@@ -127,8 +132,8 @@ def bench(tmp_path: Path, server: ValkeyServer) -> Iterator[Bench]:
     bench.close()
 
 
-def rewarded(*rewards: float) -> Completion:
-    completion = a_completion(0, 0)
+def rewarded(*rewards: float, version: int = 0) -> Completion:
+    completion = a_completion(0, version)
     sample = completion.samples[0]
     samples = tuple(replace(sample, index=n, reward=r) for n, r in enumerate(rewards))
     return replace(completion, samples=samples)
@@ -157,6 +162,59 @@ def test_refused_groups_are_dropped_and_replaced(bench: Bench) -> None:
     assert [entry.group.id for entry in batch] == [1, 2, 4, 5, 7, 8, 10, 11]
     assert exchange.ledger.dropped >= 3
     assert '"event":"drop","group":3,"reason":"filter nonzero-std"' in bench.ledger_file.read_text()
+
+
+def test_groups_are_used_again_and_less_is_generated(bench: Bench) -> None:
+    """Two versions of two batches each: a group is in the batches 1 and 2, or 3 and 4."""
+    version = [0]
+    exchange = bench.exchange(
+        lambda group: rewarded(float(group.id == 3), 1.0, 1.0, 1.0, version=version[0]),
+        schedule__rollouts=4,
+        schedule__updateWeightsInterval=2,
+        schedule__maxUses=2,
+        algorithm__filter="nonzero-std",
+    )
+    batches = []
+    for rollout in range(1, 5):
+        batch = exchange.collect()
+        batches.append([entry.group.id for entry in batch])
+        assert batch_metrics(batch, 0)["groups/uses_mean"] == (1 if rollout % 2 else 2)
+        exchange.consume(batch, rollout)
+        if rollout % 2 == 0:
+            version[0] = rollout // 2
+            exchange.ledger.publish(version[0])
+    first, second = [1, 2, 4, 5, 6, 7, 8, 9], list(range(10, 18))
+    assert batches == [first, first, second, second]
+    exchange.admit()
+    assert exchange.ledger.next_group == 18  # the end of the run wants no more
+    exchange.ledger.finish(4)
+    found = audit(bench.ledger_file.parent)
+    assert found.violation is None
+    assert (found.books.consumed, found.books.uses, found.books.dropped) == (16, 32, 1)
+
+
+def test_buffer_filter_chooses_among_all_that_are_completed(bench: Bench) -> None:
+    """Three batches of 8, of which one stays free. Rewards of 0 and the id: later is better."""
+    answered = threading.Semaphore(0)
+
+    def answer(group: Group) -> Completion:
+        answered.release()
+        return rewarded(0.0, float(group.id))
+
+    exchange = bench.exchange(answer, schedule__maxStaleness=2, rollout__bufferFilter="prioritized")
+    exchange.admit()
+    for _ in range(16):
+        assert answered.acquire(timeout=30)
+    wait_for(lambda: exchange._buffer.occupancy().ready == 16, "completions", 30)
+    first = exchange.collect()
+    assert [entry.group.id for entry in first] == list(range(9, 17))
+    exchange.consume(first, 1)
+    exchange.ledger.publish(1)
+    exchange.consume(exchange.collect(), 2)
+    exchange.ledger.publish(2)
+    exchange.consume(exchange.collect(), 3)  # by now the first are due
+    text = bench.ledger_file.read_text()
+    assert all(f'"consume","group":{group},' in text for group in range(1, 17))
 
 
 def test_filter_that_refuses_everything_ends_the_run(bench: Bench, tmp_path: Path) -> None:
@@ -232,4 +290,4 @@ def test_version_published_again_admits_no_more_than_before(bench: Bench) -> Non
     exchange = bench.exchange(lambda _: rewarded(0.0, 1.0), schedule__updateWeightsInterval=2)
     exchange.consume(exchange.collect(), 1)
     exchange.ledger.publish(0)
-    assert exchange.ledger.consumed_since_publish == 8
+    assert exchange.ledger.uses_since_publish == 8

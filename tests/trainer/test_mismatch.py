@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +14,7 @@ from rljob_trainer.mismatch import (
     mismatch_metrics,
 )
 from rljob_trainer.trajectory import Trajectory
-from tests.trainer.test_admission import a_completion
+from tests.trainer.records import a_completion
 
 
 def a_trajectory(trainer: list[float], engine: list[float], mask: list[float]) -> Trajectory:
@@ -59,6 +60,19 @@ def test_older_samples_and_a_missing_bound_are_not_checked() -> None:
     trajectory = a_trajectory([-1.0, -2.0], [-5.0, -5.0], [1, 1])
     check_mismatch([trajectory], [a_sample(2)], version=3, bound=0.1)
     check_mismatch([trajectory], [a_sample(3)], version=3, bound=None)
+
+
+def test_fresh_sample_without_tokens_beside_older_ones_is_not_checked() -> None:
+    """The mean over nothing is no number, but no disagreement either."""
+    older, empty = a_trajectory([-1.0, -2.0], [-5.0, -5.0], [1, 1]), a_trajectory([], [], [])
+    fresh = replace(
+        a_sample(3),
+        response_tokens=np.zeros(0, np.int32),
+        logprobs=np.zeros(0, np.float32),
+        loss_mask=np.zeros(0, np.uint8),
+        versions=(),
+    )
+    check_mismatch([older, empty], [a_sample(2), fresh], version=3, bound=0.1)
 
 
 def test_policy_starts_at_the_reference() -> None:

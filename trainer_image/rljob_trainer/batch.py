@@ -41,7 +41,7 @@ def trajectories_of(batch: Sequence[OpenGroup]) -> list[Trajectory]:
 
 
 def batch_metrics(batch: Sequence[OpenGroup], version: int) -> dict[str, float]:
-    """Rewards, lengths and staleness of a batch consumed at a weight version."""
+    """Rewards, lengths, staleness and uses of a batch that is to be consumed at a version."""
     samples = samples_of(batch)
     rewards = torch.tensor([sample.reward for sample in samples])
     lengths = torch.tensor([len(sample.response_tokens) for sample in samples]).float()
@@ -62,6 +62,7 @@ def batch_metrics(batch: Sequence[OpenGroup], version: int) -> dict[str, float]:
         "response/truncated_share": sum(s.status == "truncated" for s in samples) / len(samples),
         "staleness/mean": ((ages[:, 0] * ages[:, 1]).sum() / ages[:, 1].sum()).item(),
         "staleness/max": ages[:, 0].max().item(),
+        "groups/uses_mean": sum(entry.uses + 1 for entry in batch) / len(batch),
         "time/generate": max(c.finished for c in completions) - min(c.leased for c in completions),
     }
 

@@ -13,6 +13,7 @@ from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.records import Phase
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.server import StatusServer
+from rljob_trainer.algorithms.buffer_filter import load_buffer_filter
 from rljob_trainer.algorithms.filter import load_filter
 from rljob_trainer.batch import shown_samples
 from rljob_trainer.data.opening import index_directory, open_source
@@ -42,7 +43,7 @@ class Desk:
         """Opens and checks everything; nothing is started yet.
 
         Raises:
-            UsageError: data, tokenizer, filter or a port is not as it must be.
+            UsageError: data, tokenizer, a filter or a port is not as it must be.
         """
         spec = job.spec
         run_dir = Path(environment.run_dir)
@@ -74,8 +75,9 @@ class Desk:
             spec,
             buffer=self._buffer,
             source=self._source,
-            ledger=Ledger(self.recorder.journals["ledger"]),
+            ledger=Ledger(self.recorder.journals["ledger"], max_uses=spec.schedule.max_uses),
             group_filter=load_filter(spec.algorithm.filter),
+            buffer_filter=load_buffer_filter(spec.rollout.buffer_filter),
             stop=stop,
             while_waiting=self._while_waiting,
         )

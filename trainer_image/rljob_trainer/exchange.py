@@ -12,9 +12,11 @@ from rljob.buffer.records import Completion, Group
 from rljob.errors import UsageError
 from rljob.ledger.event import Start
 from rljob_trainer.admission import Admission
+from rljob_trainer.algorithms.buffer_filter import BufferFilter
 from rljob_trainer.algorithms.filter import GroupFilter
 from rljob_trainer.data.source import EndedGroup, Prompt, PromptSource
 from rljob_trainer.ledger import Ledger, OpenGroup
+from rljob_trainer.selection import Selection
 from rljob_trainer.stop import StopFlag
 
 log = structlog.get_logger()
@@ -33,6 +35,7 @@ class Exchange:
         source: PromptSource,
         ledger: Ledger,
         group_filter: GroupFilter | None,
+        buffer_filter: BufferFilter | None,
         stop: StopFlag,
         while_waiting: Callable[[], None],
     ) -> None:
@@ -43,7 +46,9 @@ class Exchange:
         self._filter = group_filter
         self._stop = stop
         self._while_waiting = while_waiting
-        self._admission = Admission.of(spec.schedule)
+        self._is_filtered = buffer_filter is not None
+        self._admission = Admission.of(spec.schedule, is_filtered=self._is_filtered)
+        self._select = Selection(self._admission, buffer_filter)
         self._evaluated: dict[int, Completion] = {}
         self._failures_in_a_row = 0
         self._drops_in_a_row = 0
@@ -71,6 +76,8 @@ class Exchange:
                 batch_size=self._spec.schedule.rollout_batch_size,
                 samples=self._spec.algorithm.samples_per_prompt,
                 max_staleness=self._spec.schedule.max_staleness,
+                max_uses=self._spec.schedule.max_uses,
+                buffer_filter=self._spec.rollout.buffer_filter,
             )
         )
         self._buffer.admit(self.ledger.waiting())
@@ -85,7 +92,7 @@ class Exchange:
         schedule = self._spec.schedule
         interval = schedule.rollout_batch_size * schedule.update_weights_interval
         ledger = self.ledger
-        due = ledger.version < 0 or ledger.consumed_since_publish >= interval
+        due = ledger.version < 0 or ledger.uses_since_publish >= interval
         return ledger.version + 1 if due else ledger.version
 
     def save(self) -> dict[str, Any]:
@@ -96,11 +103,14 @@ class Exchange:
         """Offers as many new groups as the staleness bound and the rest of the run allow."""
         schedule = self._spec.schedule
         ledger = self.ledger
-        wanted = schedule.rollouts * schedule.rollout_batch_size
+        ledger.retire(schedule.max_staleness)
+        unused = len(ledger.unused)
         capacity = self._admission.capacity(
-            open_groups=ledger.open_groups,
-            consumed_since_publish=ledger.consumed_since_publish,
-            still_needed=wanted - ledger.consumed - ledger.open_groups,
+            unused_groups=unused,
+            used_groups=len(ledger.open) - unused,
+            uses_left=ledger.uses_left,
+            uses_since_publish=ledger.uses_since_publish,
+            still_needed=schedule.rollouts * schedule.rollout_batch_size - ledger.uses,
         )
         groups: list[Group] = []
         while len(groups) < capacity:
@@ -122,9 +132,11 @@ class Exchange:
         """
         began = time.monotonic()
         try:
+            if self._is_filtered:  # of all that were completed while the last batch was trained on
+                self._look(wait=0)
             while True:
                 self.admit()
-                batch = self.ledger.next_batch(self._spec.schedule.rollout_batch_size)
+                batch = self._select(self.ledger)
                 if batch is not None:
                     self._drops_in_a_row = 0
                     return batch
@@ -177,10 +189,10 @@ class Exchange:
             seed=spec.seed * 1_000_003 + group_id,
         )
 
-    def _look(self, offered: Sequence[Group] = ()) -> None:
-        """Takes what is completed, waiting a moment for it."""
+    def _look(self, offered: Sequence[Group] = (), wait: float = _BLOCK_SECONDS) -> None:
+        """Takes what is completed; waits so many seconds if there is nothing."""
         self._stop.check()
-        completions = self._buffer.collect(_BLOCK_SECONDS)
+        completions = self._buffer.collect(wait)
         for completion in completions:
             self._settle(completion)
         if not completions:
@@ -189,7 +201,7 @@ class Exchange:
             self._while_waiting()
 
     def _restore(self, offered: Sequence[Group]) -> None:
-        log.warning("buffer.lost", open=self.ledger.open_groups)
+        log.warning("buffer.lost", open=len(self.ledger.open))
         self._buffer.restore()
         unfinished = [group for group in offered if group.id not in self._evaluated]
         self._buffer.admit([*unfinished, *self.ledger.waiting()])

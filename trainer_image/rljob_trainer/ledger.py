@@ -5,7 +5,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rljob.buffer.records import Completion, Group
-from rljob.ledger.event import Admit, Consume, Drop, Evaluate, Event, Finish, Publish, Skip, Start
+from rljob.ledger.event import (
+    Admit,
+    Consume,
+    Drop,
+    Evaluate,
+    Event,
+    Finish,
+    Publish,
+    Retire,
+    Skip,
+    Start,
+)
 from rljob.ledger.line import encode
 from rljob_trainer.data.source import PromptRef
 from rljob_trainer.journal import Journal
@@ -13,33 +24,58 @@ from rljob_trainer.journal import Journal
 
 @dataclass
 class OpenGroup:
-    """A group that was admitted and is neither consumed nor dropped."""
+    """A group that was admitted, and has not ended: it is yet to be trained on, or once more."""
 
     group: Group
     ref: PromptRef
+    version: int  # the published weights at its admission
     completion: Completion | None = None
+    uses: int = 0  # batches that it was in
+
+    @property
+    def versions(self) -> list[int]:
+        """The weight versions that made its tokens, growing; none without tokens."""
+        samples = self.completion.samples if self.completion is not None else ()
+        return sorted({span.version for each in samples for span in each.versions})
+
+    def age(self, version: int) -> int:
+        """Versions by which its oldest token is older than `version`."""
+        return version - min(self.versions, default=version)
 
 
 class Ledger:
-    """Every group goes from open to consumed, or to dropped with a reason; once, and written down.
+    """Every group goes from open to consumed, or to dropped with a reason; and it is written down.
 
-    What is written, `rljob.ledger.books` proves to be right.
+    A group may be consumed up to `max_uses` times. It is open until its last use, or until it is
+    retired with uses left. What is written, `rljob.ledger.books` proves to be right.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, max_uses: int) -> None:
         self._journal = journal
-        self._open: dict[int, OpenGroup] = {}  # in the order of ids, which is the order of use
+        self._max_uses = max_uses
+        self._open: dict[int, OpenGroup] = {}  # by id
         self.next_group = 1
         self.version = -1
-        self.consumed = 0
-        self.consumed_since_publish = 0
+        self.consumed = 0  # groups trained on
+        self.uses = 0  # the same, each as often as it was
+        self.uses_since_publish = 0
         self.dropped = 0
         self.staleness_max = 0
 
     @property
-    def open_groups(self) -> int:
-        """Groups admitted and neither consumed nor dropped."""
-        return len(self._open)
+    def open(self) -> list[OpenGroup]:
+        """The open groups, in the order of their ids."""
+        return list(self._open.values())
+
+    @property
+    def unused(self) -> list[OpenGroup]:
+        """Those of them that were not trained on yet."""
+        return [entry for entry in self._open.values() if not entry.uses]
+
+    @property
+    def uses_left(self) -> int:
+        """How often the open groups may still be trained on, together."""
+        return sum(self._max_uses - entry.uses for entry in self._open.values())
 
     @property
     def ready(self) -> int:
@@ -58,7 +94,7 @@ class Ledger:
 
     def admit(self, group: Group, ref: PromptRef) -> None:
         """A prompt becomes an open group."""
-        self._open[group.id] = OpenGroup(group, ref)
+        self._open[group.id] = OpenGroup(group, ref, self.version)
         self._write(Admit(group=group.id, epoch=ref.epoch, index=ref.index, version=self.version))
 
     def skip(self, ref: PromptRef, reason: str) -> None:
@@ -83,54 +119,51 @@ class Ledger:
         self.dropped += 1
         self._write(Drop(group=group, reason=reason))
 
-    def next_batch(self, size: int) -> list[OpenGroup] | None:
-        """The `size` oldest open groups, once all of them are completed.
-
-        Always the oldest, whichever was completed first: that keeps the staleness bound, treats
-        slow prompts as fast ones, and makes the batches of a run independent of timing.
-        """
-        batch = []
-        for entry in self._open.values():
-            if entry.completion is None:
-                return None
-            batch.append(entry)
-            if len(batch) == size:
-                return batch
-        return None
-
     def consume(self, batch: Iterable[OpenGroup], rollout: int) -> None:
         """The groups were trained on in rollout batch `rollout`."""
-        for entry in batch:
+        for each in batch:
+            entry = self._open[each.group.id]
             assert entry.completion is not None
+            entry.uses += 1
+            self.staleness_max = max(self.staleness_max, entry.age(self.version))
             samples = entry.completion.samples
-            versions = sorted({span.version for each in samples for span in each.versions})
-            if versions:
-                self.staleness_max = max(self.staleness_max, self.version - versions[0])
             self._write(
                 Consume(
                     group=entry.group.id,
                     rollout=rollout,
+                    use=entry.uses,
                     version=self.version,
-                    versions=versions,
+                    versions=entry.versions,
                     samples=len(samples),
                     tokens=sum(len(each.response_tokens) for each in samples),
                 )
             )
-            del self._open[entry.group.id]
-            self.consumed += 1
-            self.consumed_since_publish += 1
+            self.consumed += entry.uses == 1
+            self.uses += 1
+            self.uses_since_publish += 1
+            if entry.uses == self._max_uses:
+                del self._open[entry.group.id]
+
+    def retire(self, max_staleness: int) -> None:
+        """Used groups whose tokens have passed the bound are not used again."""
+        for entry in self.open:
+            if entry.uses and entry.age(self.version) > max_staleness:
+                self._retire(entry, "past maxStaleness")
 
     def publish(self, version: int) -> None:
         """Weights of this version are out; or again, after a restart, where they were before."""
         if version > self.version:
-            self.consumed_since_publish = 0
+            self.uses_since_publish = 0
         self.version = version
         self._write(Publish(version=version))
 
     def finish(self, rollout: int) -> None:
         """The run has reached its end after `rollout` batches; what is open is not needed."""
-        for group in list(self._open):
-            self.drop(group, "the run has ended")
+        for entry in self.open:
+            if entry.uses:
+                self._retire(entry, "the run has ended")
+            else:
+                self.drop(entry.group.id, "the run has ended")
         self._write(Finish(rollout=rollout))
 
     def waiting(self, known: Iterable[int] = ()) -> list[Group]:
@@ -148,7 +181,8 @@ class Ledger:
             "next_group": self.next_group,
             "version": self.version,
             "consumed": self.consumed,
-            "consumed_since_publish": self.consumed_since_publish,
+            "uses": self.uses,
+            "uses_since_publish": self.uses_since_publish,
             "dropped": self.dropped,
             "staleness_max": self.staleness_max,
             "open": [
@@ -156,6 +190,8 @@ class Ledger:
                     "group": entry.group.pack(),
                     "epoch": entry.ref.epoch,
                     "index": entry.ref.index,
+                    "version": entry.version,
+                    "uses": entry.uses,
                     "completion": entry.completion and entry.completion.pack(),
                 }
                 for entry in self._open.values()
@@ -168,15 +204,25 @@ class Ledger:
         Weights that were never published from this checkpoint cannot have made tokens, so the
         count since the last version starts again at the next publication.
         """
-        for name in ("next_group", "version", "consumed", "consumed_since_publish", "dropped"):
-            setattr(self, name, saved[name])
+        self.next_group = saved["next_group"]
+        self.version = saved["version"]
+        self.consumed = saved["consumed"]
+        self.uses = saved["uses"]
+        self.uses_since_publish = saved["uses_since_publish"]
+        self.dropped = saved["dropped"]
         self.staleness_max = saved["staleness_max"]
         self._open = {}
         for record in saved["open"]:
             group = replace(Group.unpack(record["group"]), incarnation=incarnation)
             completion = record["completion"] and Completion.unpack(record["completion"])
             ref = PromptRef(record["epoch"], record["index"])
-            self._open[group.id] = OpenGroup(group, ref, completion or None)
+            self._open[group.id] = OpenGroup(
+                group, ref, record["version"], completion or None, record["uses"]
+            )
+
+    def _retire(self, entry: OpenGroup, reason: str) -> None:
+        del self._open[entry.group.id]
+        self._write(Retire(group=entry.group.id, uses=entry.uses, reason=reason))
 
     def _write(self, event: Event) -> None:
         self._journal.append(encode(event))

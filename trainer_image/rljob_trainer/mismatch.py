@@ -33,7 +33,8 @@ def check_mismatch(
 ) -> None:
     """Trainer and engine must hold the same model.
 
-    Only samples made entirely by the present weights are compared: older ones differ rightly.
+    Only samples made entirely by the present weights are compared: older ones differ rightly, among
+    them all that were trained on before, for their version was published before that.
 
     Args:
         version: the weight version that the trainer's log-probabilities are of.
@@ -47,9 +48,10 @@ def check_mismatch(
         for trajectory, sample in zip(trajectories, samples, strict=True)
         if all(span.version == version for span in sample.versions)
     ]
-    if bound is None or not fresh:
+    compared = torch.cat(fresh) if fresh else torch.zeros(0)
+    if bound is None or not len(compared):  # beside older samples, a fresh one may be empty
         return
-    mean = torch.cat(fresh).mean().item()
+    mean = compared.mean().item()
     if not mean <= bound:  # NaN is no agreement, either
         raise DivergedError(
             "the log-probabilities of the trainer and of the engines differ by "

@@ -126,6 +126,60 @@ def colocated_is_synchronous(job: RLJob) -> Iterator[Problem]:
 
 @twin(
     Cel(
+        at="spec",
+        rule="!has(self.rollout.bufferFilter) || self.schedule.maxStaleness > 0 "
+        "&& self.schedule.maxStaleness + self.schedule.updateWeightsInterval "
+        "+ self.schedule.maxUses > 3",
+        message='found "{self.rollout.bufferFilter}", allowed null (with maxStaleness '
+        "{self.schedule.maxStaleness}, updateWeightsInterval "
+        "{self.schedule.updateWeightsInterval} and maxUses {self.schedule.maxUses} no group can "
+        "wait for a later batch; allowed is a filter from maxStaleness 2 on, or from 1 on where "
+        "one of the others is above 1)",
+        field="rollout.bufferFilter",
+        reason="FieldValueForbidden",
+    )
+)
+def filter_has_a_choice(job: RLJob) -> Iterator[Problem]:
+    """`bufferFilter` needs a `maxStaleness` under which groups can wait for a later batch."""
+    schedule, chosen = job.spec.schedule, job.spec.rollout.buffer_filter
+    staleness, interval = schedule.max_staleness, schedule.update_weights_interval
+    if chosen and not (staleness > 0 and staleness + interval + schedule.max_uses > 3):
+        yield problem(
+            "spec.rollout.bufferFilter",
+            chosen,
+            "null",
+            f"with maxStaleness {staleness}, updateWeightsInterval {interval} and maxUses "
+            f"{schedule.max_uses} no group can wait for a later batch; allowed is a filter from "
+            "maxStaleness 2 on, or from 1 on where one of the others is above 1",
+        )
+
+
+@twin(
+    Cel(
+        at="spec.schedule",
+        rule="self.maxUses <= (1 + self.maxStaleness) * self.updateWeightsInterval",
+        message="found {self.maxUses}, allowed at most "
+        "{(1 + self.maxStaleness) * self.updateWeightsInterval} (the batches that maxStaleness "
+        "{self.maxStaleness} and updateWeightsInterval {self.updateWeightsInterval} leave a group)",
+        field="maxUses",
+    )
+)
+def uses_are_within_the_bound(job: RLJob) -> Iterator[Problem]:
+    """`maxUses` is at most the batches in which a group's tokens are within `maxStaleness`."""
+    schedule = job.spec.schedule
+    batches = (1 + schedule.max_staleness) * schedule.update_weights_interval
+    if schedule.max_uses > batches:
+        yield problem(
+            "spec.schedule.maxUses",
+            schedule.max_uses,
+            f"at most {batches}",
+            f"the batches that maxStaleness {schedule.max_staleness} and updateWeightsInterval "
+            f"{schedule.update_weights_interval} leave a group",
+        )
+
+
+@twin(
+    Cel(
         at="spec.schedule",
         rule="self.updateWeightsInterval <= self.rollouts",
         message="found {self.updateWeightsInterval}, allowed at most {self.rollouts} (rollouts; "
@@ -190,6 +244,8 @@ RULES = (
     over_sampling_fills,
     over_sampling_has_a_use,
     colocated_is_synchronous,
+    filter_has_a_choice,
+    uses_are_within_the_bound,
     publishes_at_all,
     evaluates_what_it_published,
 )

@@ -35,8 +35,8 @@ _KILLED = {-signal.SIGKILL, -signal.SIGTERM, role.STOPPED}
 _EXPECTED = {"trainer": _KILLED, "rollout": _KILLED | {0, 1}}
 
 
-def write_job(directory: Path, rollouts: int) -> dict[str, Any]:
-    """Prompts and tokenizer; returns the manifest."""
+def write_job(directory: Path, rollouts: int, **changes: Any) -> dict[str, Any]:
+    """Prompts and tokenizer; returns the manifest, with changes as `manifest` takes them."""
     model = directory / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
@@ -47,26 +47,26 @@ def write_job(directory: Path, rollouts: int) -> dict[str, Any]:
     chance.shuffle(texts)
     lines = [json.dumps({"prompt": text, "label": "".join(sorted(text[:-1]))}) for text in texts]
     (directory / "train.jsonl").write_text("\n".join(lines) + "\n")
-    return manifest(
-        directory,
-        data__skipLongPrompts=True,
-        algorithm__samplesPerPrompt=2,
-        algorithm__filter="nonzero-std",
-        schedule__rollouts=rollouts,
-        schedule__rolloutBatchSize=BATCH,
-        schedule__globalBatchSize=BATCH * 2,
-        schedule__stepsPerRollout=1,
-        schedule__maxStaleness=1,
-        schedule__saveInterval=2,
-        rollout__replicas=WORKERS,
-        rollout__reward={"type": "examples.sort_digits.reward:right_positions"},
-        rollout__leaseSeconds=1,
-        rollout__attempts=50,
-        rollout__partial=True,
-        rollout__maxConcurrentGroups=4,
+    settings = {
+        "data__skipLongPrompts": True,
+        "algorithm__samplesPerPrompt": 2,
+        "algorithm__filter": "nonzero-std",
+        "schedule__rollouts": rollouts,
+        "schedule__rolloutBatchSize": BATCH,
+        "schedule__globalBatchSize": BATCH * 2,
+        "schedule__stepsPerRollout": 1,
+        "schedule__maxStaleness": 1,
+        "schedule__saveInterval": 2,
+        "rollout__replicas": WORKERS,
+        "rollout__reward": {"type": "examples.sort_digits.reward:right_positions"},
+        "rollout__leaseSeconds": 1,
+        "rollout__attempts": 50,
+        "rollout__partial": True,
+        "rollout__maxConcurrentGroups": 4,
         # Then requests carry seeds, from which the engine here makes its answers.
-        rollout__sglang={"enable_deterministic_inference": True},
-    )
+        "rollout__sglang": {"enable_deterministic_inference": True},
+    }
+    return manifest(directory, **settings | changes)
 
 
 @dataclass
@@ -86,10 +86,10 @@ class Role:
 class Scene:
     """Keeps the roles up until the trainer has reached the end; others break them meanwhile."""
 
-    def __init__(self, directory: Path, rollouts: int) -> None:
+    def __init__(self, directory: Path, rollouts: int, **changes: Any) -> None:
         self.directory = directory
         self.run_dir = directory / "run"
-        document = write_job(directory, rollouts)
+        document = write_job(directory, rollouts, **changes)
         self.server = ValkeyServer(directory)
         self.server.start()
         self.proxy = Proxy(self.server.port)
@@ -169,9 +169,9 @@ class Scene:
 
 
 @contextlib.contextmanager
-def scene(directory: Path, rollouts: int) -> Iterator[Scene]:
-    """A run that has begun; whatever is left of it ends with the block."""
-    made = Scene(directory, rollouts)
+def scene(directory: Path, rollouts: int, **changes: Any) -> Iterator[Scene]:
+    """A run that has begun, its manifest changed; what is left of it ends with the block."""
+    made = Scene(directory, rollouts, **changes)
     try:
         yield made
     finally:

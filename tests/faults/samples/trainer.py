@@ -16,6 +16,7 @@ from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.records import Engine
 from rljob.ledger.audit import LEDGER
 from rljob.plan.environment import RoleEnvironment
+from rljob_trainer.algorithms.buffer_filter import load_buffer_filter
 from rljob_trainer.algorithms.filter import load_filter
 from rljob_trainer.checkpoint import Checkpoints, pack
 from rljob_trainer.data.opening import open_source
@@ -56,8 +57,9 @@ class Trainer:
             self._spec,
             buffer=self._buffer,
             source=open_source(self._spec, tokenizer, run_dir),
-            ledger=Ledger(self._journal),
+            ledger=Ledger(self._journal, max_uses=self._spec.schedule.max_uses),
             group_filter=load_filter(self._spec.algorithm.filter),
+            buffer_filter=load_buffer_filter(self._spec.rollout.buffer_filter),
             stop=self._stop,
             while_waiting=self._catch_up,
         )

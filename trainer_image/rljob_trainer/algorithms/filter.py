@@ -1,12 +1,12 @@
 """Dynamic sampling: which completed groups are worth training on."""
 
-import importlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from rljob.buffer.records import Sample
 from rljob.errors import UsageError
+from rljob_trainer.algorithms.hook import load_hook
 
 GroupFilter = Callable[[Sequence[Sample]], bool]
 """True: the group is trained on; False: it is dropped and replaced."""
@@ -37,24 +37,10 @@ def load_filter(spec: str | None) -> GroupFilter | None:
         return None
     if spec == "nonzero-std":
         return nonzero_std
-    return _checked(spec, _imported(spec))
+    return _checked(spec, load_hook(_FIELD, spec, "nonzero-std"))
 
 
-def _imported(spec: str) -> Callable[[list[Sample]], object]:
-    module, _, name = spec.partition(":")
-    allowed = 'allowed: nonzero-std, or "module:function" on PYTHONPATH'
-    try:
-        found: object = getattr(importlib.import_module(module), name)
-    except Exception as error:  # a module can raise anything while it is imported
-        raise UsageError(
-            f"{_FIELD}: cannot load {spec!r}: {type(error).__name__}: {error}; {allowed}"
-        ) from error
-    if not callable(found):
-        raise UsageError(f"{_FIELD}: {spec!r} is a {type(found).__name__}, no function; {allowed}")
-    return found
-
-
-def _checked(spec: str, function: Callable[[list[Sample]], object]) -> GroupFilter:
+def _checked(spec: str, function: Callable[..., object]) -> GroupFilter:
     def accepts(samples: Sequence[Sample]) -> bool:
         try:
             answer = function(list(samples))

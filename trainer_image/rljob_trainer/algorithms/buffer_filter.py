@@ -1,0 +1,150 @@
+"""The buffer filter: which of the groups that are ready make the next batch."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rljob.buffer.records import Status, VersionSpan
+from rljob.errors import UsageError
+from rljob_trainer.algorithms.hook import load_hook
+
+_FIELD = "spec.rollout.bufferFilter"
+_LEVELS = 4
+
+
+@dataclass(frozen=True)
+class ReadySample:
+    """One response of a group that is ready; `length` is in tokens."""
+
+    response: str
+    reward: float
+    length: int
+    status: Status
+    versions: tuple[VersionSpan, ...]
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ReadyGroup:
+    """What a buffer filter sees of a group. It is to be read, not to be changed.
+
+    Args:
+        prompt: its text.
+        label: the prompt's, a JSON value.
+        metadata: the prompt's, with its file and line as `source`.
+        samples: all responses.
+        versions: the weight versions that made the tokens, growing.
+        age: weight versions published since the oldest token was made.
+        uses: batches that it was in.
+    """
+
+    prompt: str
+    label: Any
+    metadata: Mapping[str, Any]
+    samples: tuple[ReadySample, ...]
+    versions: tuple[int, ...]
+    age: int
+    uses: int
+
+    @property
+    def rewards(self) -> tuple[float, ...]:
+        """Of the samples, in their order."""
+        return tuple(sample.reward for sample in self.samples)
+
+
+BufferFilter = Callable[[Sequence[ReadyGroup], int], Sequence[int]]
+"""Takes the ready groups, oldest first, and how many to choose; returns their positions."""
+
+
+def prioritized(groups: Sequence[ReadyGroup], count: int) -> list[int]:
+    """Those whose rewards have the greatest standard deviation: they have the most to teach.
+
+    With rewards of 0 and 1 these are the prompts that the policy solves half of the time. Of equals
+    the less used ones, then the older ones.
+    """
+
+    def key(position: int) -> tuple[float, int, int]:
+        group = groups[position]
+        return -statistics.pstdev(group.rewards), group.uses, position
+
+    return sorted(range(len(groups)), key=key)[:count]
+
+
+def stratified(groups: Sequence[ReadyGroup], count: int) -> list[int]:
+    """As many of each level of reward, so that a batch is neither all easy nor all hard.
+
+    The levels are four equal parts of the range that the groups' mean rewards have. They give one
+    group each in turn, the oldest first; one that has none left is passed over.
+    """
+    means = [statistics.fmean(group.rewards) for group in groups]
+    low, width = min(means), max(means) - min(means)
+    places = [0] * _LEVELS  # taken of each level so far
+    turns = []
+    for position, mean in enumerate(means):
+        level = min(int(_LEVELS * (mean - low) / width), _LEVELS - 1) if width else 0
+        turns.append((places[level], level, position))
+        places[level] += 1
+    return [position for _, _, position in sorted(turns)[:count]]
+
+
+_BUILTIN: dict[str, BufferFilter] = {"prioritized": prioritized, "stratified": stratified}
+
+
+def load_buffer_filter(spec: str | None) -> BufferFilter | None:
+    """The buffer filter that a job names.
+
+    Args:
+        spec: "prioritized", "stratified", or "module:function" where the function takes a list of
+            `ReadyGroup`, oldest first, and the number to choose, and returns the positions of so
+            many different ones; None: no filter.
+
+    Raises:
+        UsageError: the module or the function can't be had; later, from the filter itself: the
+            function raised, or returned something else.
+    """
+    if spec is None:
+        return None
+    if spec in _BUILTIN:
+        return _BUILTIN[spec]
+    return _checked(spec, load_hook(_FIELD, spec, ", ".join(_BUILTIN)))
+
+
+def _checked(spec: str, function: Callable[..., object]) -> BufferFilter:
+    def choose(groups: Sequence[ReadyGroup], count: int) -> list[int]:
+        try:
+            answer = function(list(groups), count)
+        except Exception as error:  # whatever user code raises
+            raise UsageError(
+                f"{_FIELD}: {spec} raised {type(error).__name__}: {error} on {len(groups)} groups, "
+                f"{count} of them to choose"
+            ) from error
+        try:
+            chosen = [_position(each) for each in answer]  # type: ignore[attr-defined]
+        except TypeError:
+            chosen = []
+        if len(set(chosen)) != count or len(chosen) != count or not _within(chosen, len(groups)):
+            raise UsageError(
+                f"{_FIELD}: {spec} returned {_shown(answer)}; allowed: {count} different positions "
+                f"from 0 to {len(groups) - 1}"
+            )
+        return chosen
+
+    return choose
+
+
+def _position(given: object) -> int:
+    if isinstance(given, bool) or not isinstance(given, int | np.integer):
+        raise TypeError
+    return int(given)
+
+
+def _within(chosen: Sequence[int], length: int) -> bool:
+    return all(0 <= position < length for position in chosen)
+
+
+def _shown(answer: object) -> str:
+    text = repr(answer)
+    return f"{text[:200]}..., a {type(answer).__name__}" if len(text) > 200 else text

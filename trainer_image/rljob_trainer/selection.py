@@ -1,0 +1,109 @@
+"""Which groups make the next batch."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import MappingProxyType
+
+from rljob_trainer.admission import Admission
+from rljob_trainer.algorithms.buffer_filter import BufferFilter, ReadyGroup, ReadySample
+from rljob_trainer.ledger import Ledger, OpenGroup
+
+
+Choice = Callable[[Sequence[OpenGroup], int], Sequence[int]]
+
+
+class Selection:
+    """First of the groups that are due by the staleness bound, then of all: the oldest, or a
+    filter's choice.
+
+    Without a filter it is always the oldest open groups, whichever was completed first: that treats
+    slow prompts as fast ones, and, where groups are used once, makes the batches of a run
+    independent of timing. A group with uses left is as old as at its first use, so it goes on being
+    used, batch after batch, until it ends.
+
+    A filter chooses among the groups that are completed, once they are enough, and is asked only
+    where there is a choice.
+    """
+
+    def __init__(self, admission: Admission, buffer_filter: BufferFilter | None) -> None:
+        """Takes the rule that bounds staleness, and what chooses within it."""
+        self._admission = admission
+        self._filter = buffer_filter
+
+    def __call__(self, ledger: Ledger) -> list[OpenGroup] | None:
+        """The next batch, in the order of ids; None as long as groups are not completed.
+
+        Raises:
+            UsageError: the filter is the user's and fails.
+        """
+        if self._filter is None:
+            batch = self._batch(ledger, ledger.open, _oldest)
+            return None if any(entry.completion is None for entry in batch) else batch
+        ready = [entry for entry in ledger.open if entry.completion is not None]
+        # Whether they are enough, by number and by version, does not depend on the choice.
+        if len(self._batch(ledger, ready, _oldest)) < self._admission.rollout_batch_size:
+            return None
+        return self._batch(ledger, ready, partial(_filtered, self._filter, ledger.version))
+
+    def _batch(
+        self, ledger: Ledger, groups: Sequence[OpenGroup], choose: Choice
+    ) -> list[OpenGroup]:
+        """What `choose` makes of these open groups; an incomplete batch if they are too few."""
+        due = self._admission.due(
+            [entry.version for entry in ledger.unused],
+            version=ledger.version,
+            uses_since_publish=ledger.uses_since_publish,
+        )
+        batch: list[OpenGroup] = []
+        for version, least in due.items():
+            old = [entry for entry in groups if not entry.uses and entry.version <= version]
+            batch = _filled(batch, old, least, choose)
+            if len(batch) < least:
+                return batch
+        batch = _filled(batch, groups, self._admission.rollout_batch_size, choose)
+        return sorted(batch, key=lambda entry: entry.group.id)
+
+
+def _filled(
+    batch: list[OpenGroup], groups: Sequence[OpenGroup], size: int, choose: Choice
+) -> list[OpenGroup]:
+    """The batch with more of the groups, up to a size."""
+    taken = {entry.group.id for entry in batch}
+    others = [entry for entry in groups if entry.group.id not in taken]
+    wanted = max(0, size - len(batch))
+    if wanted >= len(others):
+        return batch + others
+    return batch + [others[position] for position in choose(others, wanted)] if wanted else batch
+
+
+def _oldest(groups: Sequence[OpenGroup], count: int) -> Sequence[int]:
+    return range(count)
+
+
+def _filtered(
+    chosen_by: BufferFilter, version: int, groups: Sequence[OpenGroup], count: int
+) -> Sequence[int]:
+    return chosen_by([_view(entry, version) for entry in groups], count)
+
+
+def _view(entry: OpenGroup, version: int) -> ReadyGroup:
+    assert entry.completion is not None
+    return ReadyGroup(
+        prompt=entry.group.prompt,
+        label=entry.group.label,
+        metadata=MappingProxyType(entry.group.metadata),
+        samples=tuple(
+            ReadySample(
+                response=sample.response,
+                reward=sample.reward,
+                length=len(sample.response_tokens),
+                status=sample.status,
+                versions=sample.versions,
+                metadata=MappingProxyType(sample.metadata),
+            )
+            for sample in entry.completion.samples
+        ),
+        versions=tuple(entry.versions),
+        age=entry.age(version),
+        uses=entry.uses,
+    )
