@@ -63,8 +63,8 @@ class Evaluate(_Event):
 class Consume(_Event):
     """A group is trained on in batch `rollout`, for the `use`-th time.
 
-    With its last use it ends. `version` is that of the published weights; `versions` are those that made the group's tokens,
-    growing.
+    With its last use it ends. `version` is that of the published weights; `versions` are those that
+    made the group's tokens, growing.
     """
 
     event: Literal["consume"] = "consume"

@@ -73,7 +73,7 @@ class Bench:
         write_tokenizer(model)
         self._directory, self._server = directory, server
         self._workers: list[Worker] = []
-        self._buffers: list[TrainerBuffer] = []
+        self.buffers: list[TrainerBuffer] = []
         self.ledger_file = directory / "ledger.jsonl"
 
     def exchange(
@@ -86,7 +86,7 @@ class Bench:
         """A trainer that begins, or resumes after `rollout` batches from what it has saved."""
         job = RLJob.model_validate(manifest(self._directory, **changes))
         buffer = TrainerBuffer(self._server.url, job.key)
-        self._buffers.append(buffer)
+        self.buffers.append(buffer)
         tokenizer = PromptTokenizer(self._directory / "model", chat=False)
         spec = job.spec
         exchange = Exchange(
@@ -113,7 +113,7 @@ class Bench:
 
     def close(self) -> None:
         self.stop_workers()
-        for buffer in self._buffers:
+        for buffer in self.buffers:
             buffer.close()
 
 
@@ -205,7 +205,7 @@ def test_buffer_filter_chooses_among_all_that_are_completed(bench: Bench) -> Non
     exchange.admit()
     for _ in range(16):
         assert answered.acquire(timeout=30)
-    wait_for(lambda: exchange._buffer.occupancy().ready == 16, "completions", 30)
+    wait_for(lambda: bench.buffers[0].occupancy().ready == 16, "completions", 30)
     first = exchange.collect()
     assert [entry.group.id for entry in first] == list(range(9, 17))
     exchange.consume(first, 1)

@@ -17,10 +17,10 @@ class Admission:
 
     The argument. Let V be the groups of a version's batches (`rollout_batch_size` x
     `update_weights_interval`), v the published version, and c the groups trained on since. Until
-    version d + 1 is published there is room for slots(d) = (d + 1 - v) V - c groups. Let N(d) be the
-    unused groups (open, not trained on yet) that were admitted under version d - `max_staleness` or
-    before: they must be used while d is published, or earlier. At all times N(d) <= slots(d), for
-    every d from v on:
+    version d + 1 is published there is room for slots(d) = (d + 1 - v) V - c groups. Let N(d) be
+    the unused groups (open, not trained on yet) that were admitted under version
+    d - `max_staleness` or before: they must be used while d is published, or earlier. At all times
+    N(d) <= slots(d), for every d from v on:
 
     - Admission happens under v, so it changes N(d) from d = v + `max_staleness` on, where slots(d)
       is the window less c, or more; `capacity` keeps the unused groups within that.
@@ -113,7 +113,7 @@ class Admission:
             uses_since_publish: groups trained on since, each as often as it was.
 
         Returns:
-            For each of these versions: of the groups that were admitted under it or before, so many.
+            For each of these versions, growing: of the groups admitted under it or before, so many.
         """
         due = {}
         for count, admitted_under in enumerate(admitted, start=1):

@@ -8,7 +8,6 @@ from rljob_trainer.admission import Admission
 from rljob_trainer.algorithms.buffer_filter import BufferFilter, ReadyGroup, ReadySample
 from rljob_trainer.ledger import Ledger, OpenGroup
 
-
 Choice = Callable[[Sequence[OpenGroup], int], Sequence[int]]
 
 
