@@ -150,8 +150,10 @@ class Exchange:
         Raises:
             RuntimeError: a token was staler than the bound: the promise is broken, so the job is.
         """
+        fresh = [each for each in batch if not each.uses]
         self.ledger.consume(batch, rollout)
-        self._source.end([EndedGroup.of(each.group, each.ref, each.completion) for each in batch])
+        # A group that is used again tells the source nothing new.
+        self._source.end([EndedGroup.of(each.group, each.ref, each.completion) for each in fresh])
         bound = self._spec.schedule.max_staleness
         if self.ledger.staleness_max > bound:
             raise RuntimeError(
