@@ -51,11 +51,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("staleness/mean", "Mean age of the trained tokens.", "versions"),
     Metric("staleness/max", "Age of the oldest trained token.", "versions"),
     Metric("weights/version", "Weight version published last."),
-    Metric(
-        "weights/bytes_written",
-        "What it took on a disk; 0 with other transports.",
-        "bytes",
-    ),
+    Metric("weights/bytes", "Sent to each engine, or written to the disk, for it.", "bytes"),
+    Metric("weights/update_seconds", "From its first bucket until every engine had it.", "seconds"),
     Metric("throughput/samples_per_second", "Samples trained on per second.", "samples/s"),
     Metric("throughput/tokens_per_second", "Response tokens trained on per second.", "tokens/s"),
     Metric("groups/dropped", "Groups dropped since the start of the run.", "groups"),

@@ -20,7 +20,8 @@ from rljob.ledger.audit import audit
 from rljob_trainer.admission import Admission
 from rljob_trainer.algorithms.buffer_filter import BufferFilter, ReadyGroup, prioritized, stratified
 from rljob_trainer.algorithms.filter import nonzero_std
-from rljob_trainer.data.source import JsonlSource, PromptRef
+from rljob_trainer.data.opening import open_source
+from rljob_trainer.data.source import PromptRef
 from rljob_trainer.data.tokenizer import PromptTokenizer
 from rljob_trainer.exchange import Exchange
 from rljob_trainer.journal import Journal
@@ -147,7 +148,7 @@ class Run:
         exchange = Exchange(
             spec,
             buffer=cast(TrainerBuffer, self.workers),
-            source=JsonlSource(spec.data, spec.data.prompts, self.tokenizer, spec.seed),
+            source=open_source(spec, self.tokenizer, self.run_dir),
             ledger=Ledger(journal, max_uses=spec.schedule.max_uses),
             group_filter=nonzero_std,
             buffer_filter=self.chooses,

@@ -137,7 +137,8 @@ class Desk:
             {
                 **metrics,
                 "weights/version": ledger.version,
-                "weights/bytes_written": self._transport.bytes_written,
+                "weights/bytes": self._transport.nbytes(self.publisher.nbytes),
+                "weights/update_seconds": self.publisher.seconds,
                 "groups/dropped": ledger.dropped,
                 "throughput/samples_per_second": samples / total,
                 "throughput/tokens_per_second": samples * metrics["response/length_mean"] / total,

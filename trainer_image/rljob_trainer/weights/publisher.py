@@ -73,6 +73,11 @@ class Publisher:
         return self._updates.epoch
 
     @property
+    def nbytes(self) -> int:
+        """Of the version published last."""
+        return self._updates.nbytes
+
+    @property
     def seconds(self) -> float:
         """That the last update took, waiting for the first engine included."""
         return self._updates.seconds

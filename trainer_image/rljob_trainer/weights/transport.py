@@ -26,10 +26,9 @@ class Transport:
     new_group: NewGroup
     store: VersionStore | None = None  # where there is a disk
 
-    @property
-    def bytes_written(self) -> int:
-        """By the last version, onto a disk."""
-        return self.store.bytes_written if self.store is not None else 0
+    def nbytes(self, version: int) -> int:
+        """What a version of so many bytes took: on the disk, or on its way to each engine."""
+        return self.store.bytes_written if self.store is not None else version
 
     def close(self) -> None:
         """Leaves nothing behind; there are no groups any more."""

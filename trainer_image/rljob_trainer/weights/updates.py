@@ -68,7 +68,8 @@ class Updates:
         self._updating = False
         self.membership = Membership()
         self.epoch = 0
-        self.seconds = 0.0  # that the last update took
+        self.nbytes = 0  # of the last update
+        self.seconds = 0.0  # that it took, waiting for a first engine included
 
     async def publish(self, snapshot: Snapshot) -> int:
         """Makes weights, which may still be being gathered, the published version; returns it.
@@ -90,7 +91,7 @@ class Updates:
             holders = self.membership.publish(snapshot.version, engines)
             await self._ask(lambda: self._registry.set_version(snapshot.version, holders))
             self._published = snapshot
-            self.seconds = _now() - began
+            self.nbytes, self.seconds = snapshot.nbytes, _now() - began
             return snapshot.version
         finally:
             self._updating = False
