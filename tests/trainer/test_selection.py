@@ -256,6 +256,7 @@ def test_without_a_filter_it_is_always_the_oldest(tmp_path: Path) -> None:
     assert chosen(select, ledger) is None
     ledger.complete(a_completion(1, 0))
     assert chosen(select, ledger) == [1, 2]
+    assert chosen(select, a_ledger(tmp_path / "one", completed=[1], admitted=1)) is None
 
 
 class Newest:

@@ -12,8 +12,7 @@ Choice = Callable[[Sequence[OpenGroup], int], Sequence[int]]
 
 
 class Selection:
-    """First of the groups that are due by the staleness bound, then of all: the oldest, or a
-    filter's choice.
+    """The oldest groups, or a filter's choice: first of those that are due, then of all.
 
     Without a filter it is always the oldest open groups, whichever was completed first: that treats
     slow prompts as fast ones, and, where groups are used once, makes the batches of a run
@@ -35,14 +34,17 @@ class Selection:
         Raises:
             UsageError: the filter is the user's and fails.
         """
-        if self._filter is None:
-            batch = self._batch(ledger, ledger.open, _oldest)
-            return None if any(entry.completion is None for entry in batch) else batch
-        ready = [entry for entry in ledger.open if entry.completion is not None]
-        # Whether they are enough, by number and by version, does not depend on the choice.
-        if len(self._batch(ledger, ready, _oldest)) < self._admission.rollout_batch_size:
+        groups = ledger.open
+        if self._filter is not None:
+            groups = [entry for entry in groups if entry.completion is not None]
+        batch = self._batch(ledger, groups, _oldest)
+        # Whether there are enough, of each version, does not depend on which of them are chosen.
+        is_full = len(batch) == self._admission.rollout_batch_size
+        if not is_full or any(entry.completion is None for entry in batch):
             return None
-        return self._batch(ledger, ready, partial(_filtered, self._filter, ledger.version))
+        if self._filter is None:
+            return batch
+        return self._batch(ledger, groups, partial(_filtered, self._filter, ledger.version))
 
     def _batch(
         self, ledger: Ledger, groups: Sequence[OpenGroup], choose: Choice
