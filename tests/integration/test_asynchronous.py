@@ -14,7 +14,7 @@ from tests.support.valkey import ValkeyServer
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
-ROLLOUTS = 40
+ROLLOUTS = 200  # enough for an engine to be missed, to come back and to be caught up
 BATCH = 8
 
 
@@ -58,6 +58,7 @@ def test_two_engines_one_version_ahead_one_hangs_and_the_buffer_is_gone_twice(
     time.sleep(10)  # the fault's length
     server.resume()
     run.wait_until(lambda: run.trained() >= 5, "batches after the pause")
+    run.wait_until(lambda: logged("members=2") > 0, "both engines take part in updates")
     hanging, _ = engines(run)
     os.killpg(hanging, signal.SIGSTOP)
     run.wait_until(lambda: logged("engine.silent") == 1, "the worker notices")
