@@ -28,6 +28,7 @@ from rljob_rollout.engine import EngineProcess
 from rljob_trainer.weights.bucket import buckets
 from rljob_trainer.weights.engine import EngineControl
 from rljob_trainer.weights.engine_group import EngineGroup
+from rljob_trainer.weights.host_memory import HostMemory
 from rljob_trainer.weights.snapshot import Snapshot
 from rljob_trainer.weights.transport import open_transport
 
@@ -104,7 +105,8 @@ def start(directory: Path, checkpoint: Path) -> EngineProcess:
 def snapshot(version: int, weights: dict[str, Tensor], dtype: torch.dtype) -> Snapshot:
     """All gathered."""
     made = Snapshot(version)
-    made.fill(buckets(((name, value.to(dtype)) for name, value in weights.items()), BUCKET))
+    given = ((name, value.to(dtype)) for name, value in weights.items())
+    made.fill(buckets(given, BUCKET, HostMemory()))
     return made
 
 

@@ -11,21 +11,26 @@ group is formed again? And last the same update goes to a real engine, for the t
 """
 
 import argparse
+import asyncio
 import json
 import os
 import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import httpx
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
+from benchmarks.transport import KEY, start, write_model
 from benchmarks.weights.receiver import RAW_PATH
 from rljob.api.weights import WeightsSpec
 from rljob.buffer.records import Engine
@@ -35,6 +40,7 @@ from rljob_trainer.weights.bucket import buckets
 from rljob_trainer.weights.calls import Liveness
 from rljob_trainer.weights.engine import EngineControl
 from rljob_trainer.weights.engine_group import EngineGroup
+from rljob_trainer.weights.host_memory import HostMemory
 from rljob_trainer.weights.publisher import Publisher
 from rljob_trainer.weights.snapshot import Snapshot
 
@@ -62,13 +68,15 @@ class Registry:
 class Scene:
     """A trainer with weights, and engines that receive them."""
 
-    def __init__(self, engines: Sequence[Engine], megabytes: int, admin_key: str | None) -> None:
+    def __init__(
+        self, engines: Sequence[Engine], weights: dict[str, Tensor], admin_key: str | None = None
+    ) -> None:
         self.engines = list(engines)
-        count = max(1, megabytes * 1_000_000 // LAYER_BYTES)
-        self.weights = {f"layer.{n}": torch.rand(LAYER_BYTES // 4) for n in range(count)}
-        self.nbytes = count * LAYER_BYTES
+        self.weights = weights
+        self.nbytes = sum(tensor.nbytes for tensor in weights.values())
         self.limit = WeightsSpec().bucket_mebibytes * 2**20
         self.version = 0
+        self._memory = HostMemory()
         self._groups: list[BroadcastGroup] = []
         self.publisher = Publisher(
             WeightsSpec(), Registry(engines), admin_key=admin_key, new_group=self._new_group
@@ -80,13 +88,13 @@ class Scene:
         snapshot = Snapshot(self.version)
         self.version += 1
         self.publisher.publish(snapshot)
-        snapshot.fill(buckets(iter(self.weights.items()), self.limit))
+        snapshot.fill(buckets(self.weights.items(), self.limit, self._memory))
         self.publisher.wait(lambda: None)
         return time.perf_counter() - began
 
     def broadcast(self) -> float:
         """The same bytes through the same group, and nothing else; returns the seconds."""
-        snapshot = list(buckets(iter(self.weights.items()), self.limit))
+        snapshot = list(buckets(self.weights.items(), self.limit, self._memory))
         group = self._groups[-1]
         sizes = [bucket.data.numel() for bucket in snapshot]
         body = {"group_name": group._name, "sizes": sizes}
@@ -146,11 +154,18 @@ def _await(url: str) -> None:
             return
 
 
+def random_weights(megabytes: int) -> dict[str, Tensor]:
+    """Layers of equal size."""
+    count = max(1, megabytes * 1_000_000 // LAYER_BYTES)
+    return {f"layer.{n}": torch.rand(LAYER_BYTES // 4) for n in range(count)}
+
+
 def measure(megabytes: int, count: int) -> dict[str, float]:
     """Bytes a second of both, and their ratio: the median of rounds that follow each other."""
     with receivers(count) as started:
-        scene = Scene([engine for engine, _ in started], megabytes, None)
-        scene.publish()  # forms the group
+        scene = Scene([engine for engine, _ in started], random_weights(megabytes))
+        for _ in range(3):
+            scene.publish()  # forms the group, and its memory has been touched before
         pairs = [(scene.publish(), scene.broadcast()) for _ in range(ROUNDS)]
         scene.publisher.close()
     return {
@@ -165,7 +180,7 @@ def measure(megabytes: int, count: int) -> dict[str, float]:
 def measure_new_epoch(megabytes: int) -> dict[str, float]:
     """Seconds that an update takes longer when one of four engines was killed before it."""
     with receivers(4) as started:
-        scene = Scene([engine for engine, _ in started], megabytes, None)
+        scene = Scene([engine for engine, _ in started], random_weights(megabytes))
         scene.publish()
         usual = statistics.median(scene.publish() for _ in range(ROUNDS))
         # It stays registered: nobody has noticed yet.
@@ -175,11 +190,43 @@ def measure_new_epoch(megabytes: int) -> dict[str, float]:
     return {"update_s": round(usual, 3), "after_a_death_s": round(after, 3)}
 
 
+def usual_seconds(scene: Scene) -> float:
+    """Of an update through a group that is there."""
+    scene.publish()
+    seconds = statistics.median(scene.publish() for _ in range(ROUNDS))
+    scene.publisher.close()
+    return seconds
+
+
+async def measure_loading() -> dict[str, float]:
+    """Seconds of an update up to a receiver's memory, and into an engine that loads it."""
+    with tempfile.TemporaryDirectory() as place:
+        directory = Path(place)
+        weights = write_model(directory / "model")
+        process = start(directory, directory / "model")
+        await process.start()
+        try:
+            await process.wait_until_ready()
+            engine = Engine("engine/1", "engine", process.url)
+            loaded = usual_seconds(Scene([engine], weights, KEY))
+        finally:
+            await process.stop()
+    with receivers(1) as started:
+        received = usual_seconds(Scene([started[0][0]], weights))
+    nbytes = sum(tensor.nbytes for tensor in weights.values())
+    return {
+        "megabytes": round(nbytes / 1e6, 1),
+        "receiver_s": round(received, 3),
+        "engine_s": round(loaded, 3),
+    }
+
+
 def main() -> None:
     """Prints what was measured; the last line is JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--megabytes", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--receivers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--no-engine", action="store_true", help="leave the real engine out")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     found = []
@@ -189,6 +236,8 @@ def main() -> None:
             print(found[-1], flush=True)
     epoch = measure_new_epoch(arguments.megabytes[0])
     print(epoch)
+    loading = None if arguments.no_engine else asyncio.run(measure_loading())
+    print(loading)
     worst = min(found, key=lambda each: each["ratio"])
     print(
         json.dumps(
@@ -200,6 +249,7 @@ def main() -> None:
                 "ratio": worst["ratio"],
                 "goal": GOAL,
                 "epoch": epoch,
+                "loading": loading,
                 "all": found,
             }
         )

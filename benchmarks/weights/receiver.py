@@ -26,6 +26,7 @@ RAW_PATH = "/raw"  # receives broadcasts of as many bytes as the body lists, wit
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # as the engine's server: a reply must not wait for the next
     groups: ClassVar[dict[str, dist.ProcessGroup]] = {}
 
     def do_POST(self) -> None:

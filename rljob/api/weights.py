@@ -28,7 +28,7 @@ class WeightsSpec(Part):
         "abort: they start again.",
     )
     bucket_mebibytes: PositiveInt = Field(
-        512, description="Size of the portions in which weights go out, in MiB."
+        512, description="Largest size of the portions in which weights go out, in MiB."
     )
     timeout_seconds: PositiveFloat = Field(
         120.0, description="Seconds after which an engine that does not take part is left out."

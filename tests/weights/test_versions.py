@@ -14,6 +14,7 @@ from rljob.weights.version import DamagedError, Version
 from rljob_rollout.local_weights import LocalWeights
 from rljob_trainer.models.checkpoint import Safetensors
 from rljob_trainer.weights.bucket import Bucket, buckets
+from rljob_trainer.weights.host_memory import HostMemory
 from rljob_trainer.weights.snapshot import IncompleteError, Snapshot
 from rljob_trainer.weights.version_store import VersionStore
 from tests.support.waiting import wait_for
@@ -39,7 +40,7 @@ def weights(version: int) -> Weights:
 
 def snapshot_of(version: int) -> Snapshot:
     snapshot = Snapshot(version)
-    snapshot.fill(buckets(weights(version).items(), LIMIT))
+    snapshot.fill(buckets(weights(version).items(), LIMIT, HostMemory()))
     return snapshot
 
 
@@ -175,7 +176,7 @@ def test_buckets_are_written_while_the_next_is_gathered(place: Place) -> None:
     store, snapshot = place.store(), Snapshot(0)
 
     def gather() -> Iterator[Bucket]:
-        first, second, *rest = buckets(weights(0).items(), LIMIT)
+        first, second, *rest = buckets(weights(0).items(), LIMIT, HostMemory())
         yield first
         yield second  # a bucket goes out once it is known not to be the last
         wait_for(lambda: bool(list(place.shared.glob(".*/*00001.safetensors"))), "the first file")
@@ -192,7 +193,7 @@ def test_what_breaks_off_is_no_version(place: Place) -> None:
     store, snapshot = place.store(), Snapshot(0)
 
     def gather() -> Iterator[Bucket]:
-        yield from list(buckets(weights(0).items(), LIMIT))[:2]
+        yield from list(buckets(weights(0).items(), LIMIT, HostMemory()))[:2]
         raise RuntimeError
 
     with pytest.raises(RuntimeError):

@@ -22,6 +22,7 @@ from rljob_trainer.stop import StoppedError
 from rljob_trainer.stopwatch import Stopwatch
 from rljob_trainer.trajectory import Trajectory
 from rljob_trainer.weights.bucket import buckets
+from rljob_trainer.weights.host_memory import HostMemory
 from rljob_trainer.weights.snapshot import Snapshot
 
 log = structlog.get_logger()
@@ -58,6 +59,7 @@ class Conductor:
         self._saver = Saver(checkpoints, policy, rank0)
         self._output = output
         self._watch = Stopwatch()
+        self._memory = HostMemory()
         self._saved_at = -1
         self._evaluated_at = -1
         self._version = -1
@@ -174,7 +176,7 @@ class Conductor:
             snapshot = Snapshot(version)
             self._at_desk(lambda desk: desk.publish(snapshot))
             limit = self._spec.weights.bucket_mebibytes * 2**20
-            snapshot.fill(buckets(self._policy.export(), limit))
+            snapshot.fill(buckets(self._policy.export(), limit, self._memory))
             self._at_desk(lambda desk: desk.published())
         self._version = version
 

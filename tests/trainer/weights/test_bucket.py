@@ -3,6 +3,7 @@
 import torch
 
 from rljob_trainer.weights.bucket import Bucket, buckets
+from rljob_trainer.weights.host_memory import HostMemory
 
 
 def unpacked(bucket: Bucket) -> list[tuple[str, torch.Tensor]]:
@@ -25,14 +26,21 @@ def test_weights_come_out_as_they_went_in() -> None:
         ("c", torch.randn(4, 4).t()),  # not contiguous
         ("d", torch.randn(1, dtype=torch.float64)),
     ]
+    memory = HostMemory()
     for limit in (1, 64, 100, 10_000):
-        assert all(len(set(bucket.dtypes)) == 1 for bucket in buckets(weights, limit))
-        out = [pair for bucket in buckets(weights, limit) for pair in unpacked(bucket)]
+        assert all(len(set(bucket.dtypes)) == 1 for bucket in buckets(weights, limit, memory))
+        out = [pair for bucket in buckets(weights, limit, memory) for pair in unpacked(bucket)]
         assert [name for name, _ in out] == ["a", "b", "c", "d"]
         assert all(torch.equal(x, y) for (_, x), (_, y) in zip(weights, out, strict=True))
 
 
 def test_a_bucket_is_within_its_size_unless_one_tensor_is_larger() -> None:
     weights = [(str(n), torch.zeros(n)) for n in (10, 10, 10, 100, 10)]
-    sizes = [len(bucket.data) for bucket in buckets(weights, 80)]
+    sizes = [len(bucket.data) for bucket in buckets(weights, 80, HostMemory())]
     assert sizes == [80, 40, 400, 40]
+
+
+def test_the_first_buckets_are_small_and_grow_up_to_the_limit() -> None:
+    weights = [(str(n), torch.zeros(2**20)) for n in range(40)]  # 4 MiB each
+    sizes = [len(bucket.data) // 2**20 for bucket in buckets(weights, 60 * 2**20, HostMemory())]
+    assert sizes == [16, 32, 60, 52]

@@ -22,6 +22,7 @@ from rljob_trainer.weights.bucket import buckets
 from rljob_trainer.weights.disk import DiskGroup
 from rljob_trainer.weights.engine import EngineControl, EngineFailedError
 from rljob_trainer.weights.engine_group import EngineGroup
+from rljob_trainer.weights.host_memory import HostMemory
 from rljob_trainer.weights.ipc import IpcGroup
 from rljob_trainer.weights.snapshot import Snapshot
 from rljob_trainer.weights.transport import open_transport
@@ -55,7 +56,7 @@ def weights(task: Path, version: int) -> dict[str, torch.Tensor]:
 
 def snapshot_of(task: Path, version: int) -> Snapshot:
     snapshot = Snapshot(version)
-    snapshot.fill(buckets(weights(task, version).items(), LIMIT))
+    snapshot.fill(buckets(weights(task, version).items(), LIMIT, HostMemory()))
     return snapshot
 
 

@@ -8,6 +8,12 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from rljob_trainer.weights.host_memory import HostMemory
+
+# Nothing is sent before the first bucket is gathered: it is small, and each that follows twice as
+# large, up to the limit.
+_FIRST_BYTES = 16 * 2**20
+
 
 @dataclass(frozen=True)
 class Bucket:
@@ -28,32 +34,38 @@ class Bucket:
             begin = end
 
 
-def buckets(weights: Iterable[tuple[str, Tensor]], limit: int) -> Iterator[Bucket]:
+def buckets(
+    weights: Iterable[tuple[str, Tensor]], limit: int, memory: HostMemory
+) -> Iterator[Bucket]:
     """Fills buckets of at most `limit` bytes in the given order; a larger tensor gets its own.
 
     A bucket holds one number format: the receiver looks at the bytes as numbers in place, which
     must then lie at multiples of their size.
+
+    Args:
+        weights: names and tensors.
+        limit: bytes of a bucket.
+        memory: where buckets lie, on the host: the last version is kept for engines that come late.
     """
-    names: list[str] = []
-    tensors: list[Tensor] = []
-    size = 0
+    parts: list[tuple[str, Tensor]] = []
+    size, largest = 0, min(limit, _FIRST_BYTES)
     for name, tensor in weights:
-        nbytes = tensor.numel() * tensor.element_size()
-        if tensors and (size + nbytes > limit or tensor.dtype != tensors[0].dtype):
-            yield _bucket(names, tensors)
-            names, tensors, size = [], [], 0
-        names.append(name)
-        tensors.append(tensor)
-        size += nbytes
-    if tensors:
-        yield _bucket(names, tensors)
+        if parts and (size + tensor.nbytes > largest or tensor.dtype != parts[0][1].dtype):
+            yield _bucket(parts, memory.take(size))
+            parts, size, largest = [], 0, min(limit, 2 * largest)
+        parts.append((name, tensor.detach()))
+        size += tensor.nbytes
+    if parts:
+        yield _bucket(parts, memory.take(size))
 
 
-def _bucket(names: list[str], tensors: list[Tensor]) -> Bucket:
-    return Bucket(
-        names=names,
-        dtypes=[str(tensor.dtype).removeprefix("torch.") for tensor in tensors],
-        shapes=[list(tensor.shape) for tensor in tensors],
-        # On the host: the last version is kept for engines that come late.
-        data=torch.cat([t.detach().reshape(-1).view(torch.uint8) for t in tensors]).cpu(),
+def _bucket(parts: list[tuple[str, Tensor]], data: UInt8[Tensor, "bytes"]) -> Bucket:
+    bucket = Bucket(
+        names=[name for name, _ in parts],
+        dtypes=[str(tensor.dtype).removeprefix("torch.") for _, tensor in parts],
+        shapes=[list(tensor.shape) for _, tensor in parts],
+        data=data,
     )
+    for place, (_, tensor) in zip(bucket.tensors(), parts, strict=True):
+        place.copy_(tensor)
+    return bucket
