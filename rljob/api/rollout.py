@@ -120,10 +120,16 @@ class RolloutSpec(Part):
         30.0,
         description="Seconds after which a group leased by a silent worker goes to another.",
     )
+    generation_timeout_seconds: PositiveFloat | None = Field(
+        None,
+        description="Seconds for one request to the engine; then its groups go to another "
+        "worker, which counts as an attempt. Default: 600 and half a second for each token of "
+        "maxResponseTokens.",
+    )
     attempts: PositiveInt = Field(
         5,
-        description="Workers that may be lost with a group before it is dropped: it may be what "
-        "ends them. Those that give it back in order do not count.",
+        description="Workers that may be lost with a group, or may fail to generate it, before it "
+        "is dropped: it may be what ends them. Those that give it back in order do not count.",
     )
     generate: Hook | None = Field(
         None, description='Generate function "module:function": multi-turn, tools, agents.'

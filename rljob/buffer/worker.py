@@ -154,10 +154,15 @@ class WorkerBuffer:
         self._owned.discard(lease.entry)
         return bool(first)
 
-    async def release(self, lease: Lease, partial: Partial | None = None) -> None:
-        """Gives a group back, for any worker to lease at once and to continue from `partial`."""
+    async def release(
+        self, lease: Lease, partial: Partial | None = None, *, is_lost: bool = False
+    ) -> None:
+        """Gives a group back, for any worker to lease at once and to continue from `partial`.
+
+        With `is_lost` the lease counts as an attempt, as if this worker had died with the group.
+        """
         record = b"" if partial is None else partial.pack()
-        await self._call("release", self._consumer, lease.entry, record)
+        await self._call("release", self._consumer, lease.entry, record, int(is_lost))
         self._owned.discard(lease.entry)
 
     async def state(self) -> RunState:

@@ -13,10 +13,12 @@ from rljob.cli.interruption import Interruption
 from rljob.cli.local_app import LocalApp, Replica
 from rljob.cli.log_file import last_lines
 from rljob.cli.progress import Progress, display
+from rljob.cli.restart import Restarts
 from rljob.cli.run_directory import Attempt, RunDirectory
 from rljob.cli.supervisor import Ending, Supervisor
 from rljob.errors import EXIT_USAGE
 from rljob.report.page import write_report
+from rljob.telemetry.incident import Incidents
 from rljob.telemetry.outcome import is_finished, read_summary
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -39,18 +41,19 @@ class Execution:
         self._directory = directory
         self._attempt = attempt
         self._display = display(console, job.spec.schedule.rollouts)
+        self._restarts = Restarts(job.spec.run_policy)
+        self._incidents = Incidents(directory.path)
+        self._progress = Progress(self._display, directory.path, attempt.status_url, attempt.began)
 
     def run(self) -> int:
         """Returns the exit code."""
         interruption = Interruption()
         interruption.listen(at_second=self._app.kill)
-        progress = Progress(
-            self._display, self._directory.path, self._attempt.status_url, self._attempt.began
-        )
+        progress = self._progress
         self._display.say(f"run directory: {self._directory.path}")
         try:
             self._app.start()
-            ending = Supervisor(self._app.replicas, interruption, progress.look).watch()
+            ending = Supervisor(self._app.replicas, interruption, progress.look, self).watch()
             self._tell(ending)
             progress.stopping()
         finally:
@@ -59,6 +62,27 @@ class Execution:
         code = self._conclude(ending)
         self._display.say(f"report: {write_report(self._directory.path)}")
         return code
+
+    def delay(self, replica: Replica, code: int) -> float | None:
+        """Seconds until a failed replica is to be started again; None: the run has failed."""
+        delay = self._restarts.delay(
+            replica.role,
+            code,
+            trained=self._progress.trained,
+            has_worked=self._progress.has_had_engines,
+        )
+        if delay is not None:
+            reason = (self._reason(replica).splitlines() or [""])[0]
+            said = f"{replica} {_way(code)}{': ' if reason else ''}{reason}"
+            self._incidents.add(
+                "role.failed", f"{said}; starting it again ({self._restarts.count})"
+            )
+        return delay
+
+    def restart(self, replica: Replica) -> Replica:
+        """Starts a replica again; its next failure has a reason of its own."""
+        self._reason_file(replica).unlink(missing_ok=True)
+        return self._app.restart(replica)
 
     def _tell(self, ending: Ending) -> None:
         """What is known before the roles are stopped, which takes a while."""
@@ -89,11 +113,13 @@ class Execution:
         return 0
 
     def _reason(self, replica: Replica) -> str:
-        path = Path(self._attempt.logs) / f"{replica.role}-{replica.number}"
         try:
-            return path.read_text(errors="replace").strip()
+            return self._reason_file(replica).read_text(errors="replace").strip()
         except OSError:
             return ""
+
+    def _reason_file(self, replica: Replica) -> Path:
+        return Path(self._attempt.logs) / f"{replica.role}-{replica.number}"
 
 
 def _way(code: int) -> str:

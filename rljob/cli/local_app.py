@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,12 +67,34 @@ class LocalApp:
         self._handle = self._runner.schedule(self._request)
         # torchx tells the state of the app as a whole, and calls it running while any process
         # runs. Which one has ended, and how, only its processes know.
-        app = self._scheduler._apps[self._request.request.app_id]
         self.replicas = [
             Replica(role, replica.replica_id, replica.proc)
-            for role, replicas in app.role_replicas.items()
-            for replica in replicas
+            for role in self._request.request.role_params
+            for replica in self._replicas_of(role)
         ]
+
+    def restart(self, replica: Replica) -> Replica:
+        """Starts a replica anew that has ended, with what it left behind gone; adds to its logs."""
+        # A server that it has left holds its port, an engine its memory.
+        kill_children(besides={each.process.pid for each in self.replicas if each != replica})
+        local = self._replicas_of(replica.role)[replica.number]
+        parameters = self._request.request.role_params[replica.role][replica.number]
+        # torchx starts a whole app, and refuses to write to a log that is there.
+        with (
+            Path(parameters.stdout).open("ab") as stdout,
+            Path(parameters.stderr).open("ab") as stderr,
+        ):
+            local.proc = subprocess.Popen(
+                parameters.args,
+                env=self._scheduler._get_replica_env(parameters),
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+                cwd=parameters.cwd,
+            )
+        started = Replica(replica.role, replica.number, local.proc)
+        self.replicas[self.replicas.index(replica)] = started
+        return started
 
     def stop(self) -> None:
         """Asks every role to end, kills after 10 s what has not, and whatever they left behind."""
@@ -91,6 +114,9 @@ class LocalApp:
                     os.killpg(replica.process.pid, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
+
+    def _replicas_of(self, role: str) -> Any:
+        return self._scheduler._apps[self._request.request.app_id].role_replicas[role]
 
     def _create_scheduler(self, session: str, **_: object) -> Any:
         """torchx's own, without its signal handlers: they would raise wherever this process is."""

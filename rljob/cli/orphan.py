@@ -4,18 +4,22 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 _KILL_SECONDS = 2.0
 
 
-def kill_children() -> None:
+def kill_children(besides: Collection[int] = ()) -> None:
     """Kills every child of this process and, as they become its children, their descendants.
 
-    Only for a process that has adopted its orphans and needs no child any more. Linux only.
+    Only for a process that has adopted its orphans. Linux only.
+
+    Args:
+        besides: pids of children that are still needed.
     """
     deadline = time.monotonic() + _KILL_SECONDS
-    while (children := _children(os.getpid())) and time.monotonic() < deadline:
+    while (children := _children(os.getpid()) - set(besides)) and time.monotonic() < deadline:
         for pid in children:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
@@ -23,12 +27,12 @@ def kill_children() -> None:
         time.sleep(_KILL_SECONDS / 100)
 
 
-def _children(parent: int) -> list[int]:
-    return [
+def _children(parent: int) -> set[int]:
+    return {
         int(path.parent.name)
         for path in Path("/proc").glob("[0-9]*/stat")
         if _parent_of(path) == parent
-    ]
+    }
 
 
 def _parent_of(stat: Path) -> int | None:

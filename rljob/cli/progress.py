@@ -14,6 +14,7 @@ from rich.text import Text
 from rljob.cli import words
 from rljob.cli.log_file import Tail
 from rljob.cli.trainer_status import StatusPoll
+from rljob.telemetry import incident
 
 _SHOWN_ANSWERS = 4
 
@@ -134,18 +135,29 @@ class Progress:
             status_url: where the trainer answers.
             began: unix seconds; what was written before is of an earlier start.
         """
+        self.has_had_engines = False
+        self.trained = 0  # batches
         self._display = display
         self._began = began
         self._poll = StatusPoll(status_url)
         self._metrics = Tail(run_dir / "metrics.jsonl")
         self._evaluations = Tail(run_dir / "evaluations.jsonl")
+        self._incidents = Tail(run_dir / incident.FILE_NAME)
 
     def look(self) -> None:
         """Shows what is new."""
-        self._display.status(self._poll.latest)
+        status = self._poll.latest
+        if status is not None:
+            self.has_had_engines = self.has_had_engines or bool(status.get("engines"))
+            self.trained = max(self.trained, status.get("rollout") or 0)
+        self._display.status(status)
         self._show_new()
 
     def _show_new(self) -> None:
+        for line in self._incidents.lines():
+            new = incident.parse(line)
+            if new is not None and new.time >= self._began:
+                self._display.say(new.message)
         for record in self._new(self._metrics):
             self._display.batch(record)
         for record in self._new(self._evaluations):

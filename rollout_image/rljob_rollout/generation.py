@@ -1,8 +1,10 @@
 """Responses from an engine."""
 
 import asyncio
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -16,6 +18,9 @@ _KEEP_ALIVE_SECONDS = 2.0
 _CONNECT_SECONDS = 10.0
 _ATTEMPTS = 3
 _BACK_OFF_SECONDS = 0.5
+# The deadline of a request by default: what is queued before it, and a very slow engine.
+_LEAST_TIMEOUT_SECONDS = 600.0
+_SECONDS_PER_TOKEN = 0.5
 _NOTHING = Response(np.zeros(0, np.int32), np.zeros(0, np.float32), (), "abort")
 
 
@@ -24,7 +29,7 @@ class RefusedError(Exception):
 
 
 class EngineSilentError(Exception):
-    """The engine did not answer, several times in a row."""
+    """The engine did not answer, several times in a row, or not in time."""
 
 
 class EngineClient:
@@ -39,6 +44,7 @@ class EngineClient:
         *,
         seeded: bool,
         keeps_partial: bool,
+        timeout_seconds: float | None = None,
     ) -> None:
         """No request is sent yet.
 
@@ -46,19 +52,21 @@ class EngineClient:
             url: of the engine.
             api_key: of the engine.
             admin_key: of the engine, which `interrupt` needs; None: it has none.
-            end_tokens: end-of-sequence tokens of the tokenizer; the engine knows the model's.
+            end_tokens: end-of-sequence tokens of the tokenizer and the model.
             seeded: whether the engine samples by seeds.
             keeps_partial: an interrupted response is continued; otherwise it is begun anew.
+            timeout_seconds: of one request; None: by the longest response that it asks for.
         """
         self._admin_key = admin_key or api_key
         self._end_tokens = end_tokens
         self._seeded = seeded
         self._keeps_partial = keeps_partial
+        self._timeout_seconds = timeout_seconds
         self._interrupted = False
         self._client = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"},
-            # Long generations take long; the engine's process is watched meanwhile.
+            # Each request has a deadline of its own.
             timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS),
             trust_env=False,
@@ -72,7 +80,7 @@ class EngineClient:
 
         Raises:
             RefusedError: the engine refuses it; which group is to blame is not told.
-            EngineSilentError: the engine does not answer.
+            EngineSilentError: the engine does not answer, or not in time.
         """
         wanted = [
             _Wanted(lease.group, index, lease.partial.responses[index] if lease.partial else None)
@@ -85,8 +93,10 @@ class EngineClient:
             reply = await self._request(missing)
             for each, item in zip(missing, reply, strict=True):
                 response = parse_response(item)
-                if response.finish != "abort" or self._keeps_partial:
-                    each.add(response)
+                # The engine would miss a stop text of which it sees the second half alone.
+                kept = self._keeps_partial and not each.group.sampling["stop"]
+                if response.finish != "abort" or kept:
+                    each.add(response, self._end_tokens)
         responses = (each.found or _NOTHING for each in wanted)
         return [[next(responses) for _ in range(lease.group.samples)] for lease in leases]
 
@@ -111,7 +121,17 @@ class EngineClient:
             "sampling_params": [self._sampling(each) for each in wanted],
             "return_logprob": True,
         }
-        items: list[dict[str, Any]] = (await self._post("/generate", body)).json()
+        longest = max(each.group.sampling["max_response_tokens"] for each in wanted)
+        limit = self._timeout_seconds or timeout_by_length(longest)
+        try:
+            # A request that is cancelled is aborted by the engine.
+            async with asyncio.timeout(limit):
+                reply = await self._post("/generate", body)
+        except TimeoutError:
+            raise EngineSilentError(
+                f"POST /generate: no answer in {limit:.0f} s (rollout.generationTimeoutSeconds)"
+            ) from None
+        items: list[dict[str, Any]] = reply.json()
         return items
 
     async def _post(
@@ -151,8 +171,22 @@ class EngineClient:
         if sampling["stop"]:
             values["stop"] = sampling["stop"]
         if self._seeded:
-            values["sampling_seed"] = wanted.group.seed + wanted.index
+            values["sampling_seed"] = sample_seed(wanted.group.seed, wanted.index)
         return values
+
+
+def timeout_by_length(max_response_tokens: int) -> float:
+    """Seconds for a request whose longest response may have so many tokens."""
+    return _LEAST_TIMEOUT_SECONDS + _SECONDS_PER_TOKEN * max_response_tokens
+
+
+def sample_seed(group_seed: int, index: int) -> int:
+    """The seed of one sample, from 0 to 2**31 - 1.
+
+    Hashed: neighbouring groups have neighbouring seeds, and sums of seed and index would repeat.
+    """
+    digest = hashlib.blake2b(f"{group_seed} {index}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 class _Wanted:
@@ -178,9 +212,21 @@ class _Wanted:
         prompt: list[int] = self.group.prompt_tokens.tolist()
         return prompt if self.found is None else prompt + self.found.tokens.tolist()
 
-    def add(self, response: Response) -> None:
-        """More of it has come."""
-        self.found = response if self.found is None else self.found.continued(response)
+    def add(self, response: Response, end_tokens: Collection[int]) -> None:
+        """More of it has come.
+
+        SGLang 0.5.23 looks for an interruption before it looks for the end: what was interrupted
+        at its last token has ended all the same, and must not be continued.
+        """
+        whole = response if self.found is None else self.found.continued(response)
+        if whole.finish == "abort" and len(whole.tokens):
+            sampling = self.group.sampling
+            ends = {*sampling["stop_token_ids"], *end_tokens}
+            if int(whole.tokens[-1]) in ends and not sampling["ignore_eos"]:
+                whole = replace(whole, finish="stop")
+            elif len(whole.tokens) >= sampling["max_response_tokens"]:
+                whole = replace(whole, finish="length")
+        self.found = whole
 
 
 def parse_response(item: dict[str, Any]) -> Response:

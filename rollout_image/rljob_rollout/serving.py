@@ -93,8 +93,8 @@ class Serving:
         await self._client.interrupt()
 
     async def give_up(self, lease: Lease, leased: float) -> None:
-        """Completes a group as failed that one worker after the other was lost with."""
-        reason = f"{lease.attempt - 1} workers were lost with it"
+        """Completes a group as failed that was lost, or not generated, again and again."""
+        reason = f"{lease.attempt - 1} attempts: workers were lost with it or could not generate it"
         await self._complete(lease, (), reason, False, leased)
 
     async def _complete(

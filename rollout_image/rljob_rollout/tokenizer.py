@@ -1,5 +1,6 @@
 """Tokens back to text."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,14 @@ class ResponseTokenizer:
         """
         from transformers import AutoTokenizer
 
-        read_config(checkpoint)  # where there is none, transformers' own message misleads
+        config = read_config(checkpoint)  # without one, transformers' own message misleads
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"spec.model.checkpoint: {checkpoint} has no usable tokenizer: {error}"
             ) from error
-
-    @property
-    def end_tokens(self) -> list[int]:
-        """The end-of-sequence token, where there is one."""
-        token = self._tokenizer.eos_token_id
-        return [] if token is None else [token]
+        self.end_tokens = _end_tokens(self._tokenizer.eos_token_id, config, checkpoint)
 
     def decode(self, responses: Sequence[Sequence[int]]) -> list[str]:
         """Their texts, without special tokens and otherwise as the tokens say."""
@@ -39,3 +35,15 @@ class ResponseTokenizer:
             responses, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return texts
+
+
+def _end_tokens(tokenizer: int | None, config: dict[str, Any], checkpoint: Path) -> list[int]:
+    """End-of-sequence tokens of the tokenizer, of config.json and of generation_config.json."""
+    try:
+        generation = json.loads((checkpoint / "generation_config.json").read_bytes())
+    except (OSError, ValueError):
+        generation = {}
+    found: set[int] = set()
+    for value in (tokenizer, config.get("eos_token_id"), generation.get("eos_token_id")):
+        found.update(each for each in (value if isinstance(value, list) else [value]) if each)
+    return sorted(found)

@@ -24,6 +24,7 @@ from rljob_rollout.pulse import Pulse
 from rljob_rollout.scoring import Scorer
 from rljob_rollout.serving import Serving, portions
 from rljob_rollout.tokenizer import ResponseTokenizer
+from rljob_rollout.watchdog import Watchdog
 from rljob_rollout.worker_metrics import WorkerMetrics
 
 log = structlog.get_logger()
@@ -37,6 +38,7 @@ _SILENT_SECONDS = 15.0
 _HUNG_SECONDS = 120.0
 _INTERRUPT_SECONDS = 3.0  # for what was generated to come from the engine and go to the buffer
 _FAREWELL_SECONDS = 3.0
+_FAILED_REQUESTS = 3  # in a row, until the engine is given up
 
 
 class Worker:
@@ -81,6 +83,7 @@ class Worker:
         self._requests: dict[asyncio.Task[None], Sequence[Lease]] = {}
         self._serving: Serving | None = None
         self._leaving = False
+        self._failed_requests = 0  # in a row
 
     async def run(self) -> None:
         """Works until the run is finished, or SIGTERM or SIGINT asks for a stop.
@@ -88,6 +91,7 @@ class Worker:
         Raises:
             UsageError: the checkpoint has no tokenizer.
             EngineDiedError: the engine ended.
+            EngineSilentError: the engine answers one request after the other with an error.
             BufferUnavailable: the buffer was not reachable for too long.
         """
         stop = asyncio.Event()
@@ -97,6 +101,7 @@ class Worker:
         log.info("worker.started", metrics_port=self._server.port, engine=self._engine.id)
         work = asyncio.create_task(self._work())
         stopped = asyncio.create_task(stop.wait())
+        watchdog = asyncio.create_task(Watchdog().run())
         try:
             await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
             if work.done():
@@ -108,6 +113,8 @@ class Worker:
                 task.cancel()
             await asyncio.gather(work, stopped, return_exceptions=True)
             await self._leave()
+            watchdog.cancel()
+            await asyncio.gather(watchdog, return_exceptions=True)
 
     def _new_engine(self) -> Engine:
         """Its id is new whenever nobody can know what weights it holds."""
@@ -128,6 +135,7 @@ class Worker:
             tokenizer.end_tokens,
             seeded=bool(self._spec.rollout.sglang.get("enable_deterministic_inference")),
             keeps_partial=self._spec.rollout.partial,
+            timeout_seconds=self._spec.rollout.generation_timeout_seconds,
         )
         self._serving = Serving(
             worker=self._name,
@@ -196,8 +204,26 @@ class Worker:
                 await self._buffer.wait(min(self._spec.rollout.lease_seconds / 3, _LOOK_SECONDS))
 
     async def _serve(self, serving: Serving, leases: Sequence[Lease], leased: float) -> None:
-        """Each group is completed on its own."""
-        responses = await serving.generate(leases)
+        """Each group is completed on its own.
+
+        Raises:
+            EngineSilentError: one request after the other has failed.
+        """
+        try:
+            responses = await serving.generate(leases)
+        except EngineSilentError as error:
+            self._failed_requests += 1
+            if self._failed_requests >= _FAILED_REQUESTS:
+                raise
+            log.warning("generation.failed", error=str(error), groups=len(leases))
+            self._metrics.generation_failed()
+            for lease in leases:
+                if lease in self._hand:
+                    self._hand.drop(lease)
+                    # It counts as an attempt: the group itself may be what is wrong.
+                    await self._buffer.release(lease, is_lost=True)
+            return
+        self._failed_requests = 0
         async with asyncio.TaskGroup() as tasks:
             for lease, made in zip(leases, responses, strict=True):
                 tasks.create_task(serving.finish(lease, made, leased))

@@ -32,6 +32,11 @@ class WorkerMetrics:
         self._tokens = Counter(
             "rljob_rollout_tokens", "Response tokens of completed samples.", registry=self.registry
         )
+        self._failed_generations = Counter(
+            "rljob_rollout_failed_generations",
+            "Requests that the engine did not answer, or not in time.",
+            registry=self.registry,
+        )
         self._held_back = Counter(
             "rljob_rollout_held_back_seconds",
             "Time in which the engine was ready and there was no group to generate.",
@@ -74,6 +79,10 @@ class WorkerMetrics:
     def in_flight(self, groups: int) -> None:
         """So many groups are leased now."""
         self._status["in_flight"] = groups
+
+    def generation_failed(self) -> None:
+        """The engine has not answered a request, or not in time."""
+        self._failed_generations.inc()
 
     def completed(self, samples: Sequence[Sample], *, failed: bool) -> None:
         """A group was completed."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rljob.cli.run_directory import RunDirectory
+from rljob.telemetry.incident import read_incidents
 from tests.support.run_dir import write_run_dir
 
 ROOT = Path(__file__).parents[2]
@@ -103,13 +104,68 @@ def test_a_role_that_does_not_even_start_is_told_of(start):
     assert "No module named 'no_such_module'" in output
 
 
-def test_a_role_that_is_killed_is_named_with_the_signal(start, tmp_path):
+def test_a_trainer_that_is_killed_is_named_with_the_signal(start, tmp_path):
     run = start(trainer=WAITING.format(role="trainer"), rollout=WAITING.format(role="rollout"))
-    pids(tmp_path, "trainer")
-    os.kill(pids(tmp_path, "rollout")[0], signal.SIGKILL)
+    pids(tmp_path, "rollout")
+    os.kill(pids(tmp_path, "trainer")[0], signal.SIGKILL)
     output = run.communicate()[0]
     assert run.returncode == 1
-    assert "rollout[0] was killed by SIGKILL" in output
+    assert "trainer[0] was killed by SIGKILL" in output
+
+
+# A trainer that ends well once the path named by `until` is there.
+UNTIL = (
+    READY
+    + """
+ready("trainer")
+while not os.path.exists(os.environ["RLJOB_RUN_DIR"] + "/{until}"):
+    time.sleep(0.02)
+"""
+)
+
+
+@pytest.mark.parametrize("role", ["rollout", "buffer", "router"])
+def test_a_role_that_is_killed_is_started_again(start, tmp_path, role):
+    write_run_dir(tmp_path)
+    twice = (
+        READY
+        + """
+print("started as", os.getpid(), flush=True)
+helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+ready("{role}" if not os.path.exists(os.environ["RLJOB_RUN_DIR"] + "/ready-{role}") else "second",
+      helper.pid)
+time.sleep(600)
+"""
+    ).replace("{role}", role)
+    run = start(**{"trainer": UNTIL.format(until="ready-second"), role: twice})
+    pids(tmp_path, "trainer")
+    first, helper = pids(tmp_path, role)
+    os.kill(first, signal.SIGKILL)
+    second = pids(tmp_path, "second")[0]
+    assert gone(helper)  # it would hold a port, or a GPU
+    output = run.communicate()[0]
+    assert run.returncode == 0, output
+    said = f"{role}[0] was killed by SIGKILL; starting it again (restart 1 of at most 10)"
+    assert said in output.splitlines()
+    assert [incident.message for incident in read_incidents(tmp_path)] == [said]
+    (log,) = tmp_path.glob(f"logs/*/*/{role}/0/stdout.log")
+    assert log.read_text() == f"started as {first}\nstarted as {second}\n"
+
+
+def test_a_role_that_fails_before_any_engine_worked_ends_the_run(start, tmp_path):
+    failing = (
+        ROLE
+        + """
+def main(environment):
+    raise RuntimeError("no room for the cache")
+run_role("rollout", main)
+"""
+    )
+    run = start(trainer=WAITING.format(role="trainer"), rollout=failing)
+    output = run.communicate()[0]
+    assert run.returncode == 1
+    assert "rollout[0] failed with exit code 1" in output
+    assert read_incidents(tmp_path) == []
 
 
 def test_a_usage_error_is_passed_through_with_its_message_alone(start):
@@ -195,9 +251,9 @@ time.sleep(600)
 """
     )
     run = start(trainer=WAITING.format(role="trainer"), rollout=leaving)
-    pids(tmp_path, "trainer")
-    role, *helpers = pids(tmp_path, "rollout")
-    os.kill(role, signal.SIGKILL)
+    trainer = pids(tmp_path, "trainer")[0]
+    _, *helpers = pids(tmp_path, "rollout")
+    os.kill(trainer, signal.SIGKILL)
     run.communicate()
     assert run.returncode == 1
     assert all(gone(pid) for pid in helpers)

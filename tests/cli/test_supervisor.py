@@ -29,9 +29,24 @@ def replica():
         process.communicate()
 
 
-def watch(*replicas: Replica, look=lambda: None, interruption=None) -> Ending:
+class Never:
+    """Starts nothing again."""
+
+    def delay(self, _replica: Replica, _code: int) -> float | None:
+        return None
+
+    def restart(self, replica: Replica) -> Replica:
+        raise AssertionError(f"{replica} is started again")
+
+
+def watch(*replicas: Replica, look=lambda: None, interruption=None, recovery=None) -> Ending:
     return Supervisor(
-        replicas, interruption or Interruption(), look, finish_seconds=0, early_seconds=0
+        replicas,
+        interruption or Interruption(),
+        look,
+        recovery or Never(),
+        finish_seconds=0,
+        early_seconds=0,
     ).watch()
 
 
@@ -67,3 +82,32 @@ def test_an_interruption_comes_first(replica):
     interruption = Interruption()
     interruption.requested = True
     assert watch(replica("trainer", 1), interruption=interruption).kind == "interrupted"
+
+
+class Again(Never):
+    """Starts a failed replica again, once, after a moment."""
+
+    def __init__(self, start) -> None:
+        self.asked: list[tuple[Replica, int]] = []
+        self._start = start
+
+    def delay(self, replica: Replica, code: int) -> float | None:
+        self.asked.append((replica, code))
+        return 0.05 if len(self.asked) == 1 else None
+
+    def restart(self, replica: Replica) -> Replica:
+        return self._start(replica.role, 3, replica.number)
+
+
+def test_a_failed_replica_is_started_again_and_asked_about_once(replica):
+    recovery = Again(replica)
+    first = replica("rollout", 2)
+    ending = watch(replica("trainer", None), first, recovery=recovery)
+    second = ending.replica
+    assert ending == Ending("failed", second, 3)
+    assert second is not first
+    assert recovery.asked == [(first, 2), (second, 3)]
+
+
+def test_what_fails_after_the_trainer_has_ended_is_not_needed_any_more(replica):
+    assert watch(replica("trainer", 0), replica("rollout", 1)).kind == "ended"

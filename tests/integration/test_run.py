@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from rljob.telemetry.incident import read_incidents
 from tests.support.job import Run, manifest
 from tests.support.waiting import wait_for
 
@@ -165,7 +166,10 @@ def test_finished_run_is_not_run_again(undisturbed: Observed) -> None:
 def test_interrupted_and_killed_run_is_as_if_undisturbed(
     undisturbed: Observed, task: Path, new_run: Callable[..., Run]
 ) -> None:
-    """Ctrl-C in the first half, SIGKILL of the trainer in the second, resumed both times."""
+    """Ctrl-C in the first half, SIGKILL of the trainer in the second, resumed both times.
+
+    Before that the only worker and the buffer's server are killed; both are started again.
+    """
     run = new_run("disturbed", **job(task)).start()
     run.wait_until(lambda: run.trained() >= 1, "the first batch")
     family = psutil.Process(run.pid).children(recursive=True)
@@ -175,7 +179,13 @@ def test_interrupted_and_killed_run_is_as_if_undisturbed(
     assert run.summary()["state"] == "stopped"
 
     run.start()
+    run.wait_until(lambda: run.trained() >= 2, "the second batch")
+    kill_worker_and_buffer(run)
     run.wait_until(lambda: run.trained() >= 4, "the fourth batch")
+    told = [incident.message for incident in read_incidents(run.directory)]
+    assert any(each.startswith("rollout[0] was killed by SIGKILL; starting") for each in told)
+    assert any(each.startswith("buffer[0] failed with exit code 1: ") for each in told)
+    assert all(each in run.text() for each in told)
     killed = kill_trainer(run)
     assert run.wait(60) == 1, run.text()
     assert "trainer" in run.text().split("Traceback")[-1]
@@ -189,6 +199,13 @@ def test_interrupted_and_killed_run_is_as_if_undisturbed(
     assert [e["rollout"] for e in run.records("evaluations")] == [0, 3, 6]
     assert max(event["incarnation"] for event in run.events("start")) >= 3
     assert "the run has ended" in run.audit()
+
+
+def kill_worker_and_buffer(run: Run) -> None:
+    """SIGKILL for the worker, which leaves its engine behind, and for the Valkey server."""
+    for process in psutil.Process(run.pid).children(recursive=True):
+        if process.name() == "valkey-server" or process.cmdline()[-1:] == ["rljob_rollout"]:
+            process.kill()
 
 
 def kill_trainer(run: Run) -> list[psutil.Process]:

@@ -7,7 +7,13 @@ import pytest
 
 from rljob.api.rollout import RewardSpec, SamplingSpec
 from rljob.buffer.records import Group, Lease, VersionSpan
-from rljob_rollout.generation import RefusedError, parse_response
+from rljob_rollout.generation import (
+    RefusedError,
+    _Wanted,
+    parse_response,
+    sample_seed,
+    timeout_by_length,
+)
 from rljob_rollout.serving import portions
 
 
@@ -109,3 +115,37 @@ def test_short_responses_share_a_request_and_long_ones_do_not(
 ) -> None:
     leases = [lease(samples, tokens)] * 80
     assert [len(portion) for portion in portions(leases)] == sizes
+
+
+@pytest.mark.parametrize(
+    ("tokens", "sampling", "finish"),
+    [
+        ([5, 6, 1], {}, "stop"),  # the end token of the model
+        ([5, 6, 1], {"ignore_eos": True}, "abort"),
+        ([5, 1, 6], {}, "abort"),  # in the middle it is no end
+        ([5, 6, 9], {"stop_token_ids": [9]}, "stop"),
+        ([5, 6, 9], {"max_response_tokens": 3}, "length"),
+    ],
+)
+def test_what_was_interrupted_at_its_end_is_not_continued(
+    tokens: list[int], sampling: dict[str, Any], finish: str
+) -> None:
+    """SGLang 0.5.23 looks for an interruption before it looks for the end."""
+    group = lease(1, 8).group
+    group.sampling.update(sampling)
+    reply = item([("7", 0, 3)], finish_reason=ABORTED)
+    wanted = _Wanted(group, 0, None)
+    wanted.add(parse_response(reply | {"output_ids": tokens}), end_tokens=[1])
+    assert wanted.found is not None
+    assert (wanted.found.finish, wanted.is_done) == (finish, finish != "abort")
+
+
+def test_no_two_samples_of_neighbouring_groups_share_a_seed() -> None:
+    seeds = [sample_seed(1_000_003 + group, index) for group in range(200) for index in range(16)]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert sample_seed(7, 0) == sample_seed(7, 0)
+
+
+def test_the_default_deadline_grows_with_the_longest_response() -> None:
+    assert timeout_by_length(1024) == 600 + 512

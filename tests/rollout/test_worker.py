@@ -343,7 +343,26 @@ def test_a_group_that_a_worker_was_lost_with_too_often_is_dropped_with_the_reaso
         return trainer.completed(1)[0]
 
     found = scene.play(script, rollout__leaseSeconds=1, rollout__attempts=1)
-    assert found.failure == "1 workers were lost with it"
+    assert found.failure == "1 attempts: workers were lost with it or could not generate it"
+    assert not found.failure_is_usage
+
+
+def test_a_group_that_is_not_generated_in_time_is_asked_again_and_then_dropped(
+    scene: Scene,
+) -> None:
+    """The engine is paused, and lives: only the deadline of the request ends it."""
+
+    def script(trainer: Trainer) -> Completion:
+        trainer.publish()
+        scene.engine.control("/pause_generation", {"mode": "in_place"})
+        trainer.admit([trainer.group(0, PROMPTS[0])])
+        try:
+            return trainer.completed(1)[0]
+        finally:
+            scene.engine.control("/continue_generation")
+
+    found = scene.play(script, rollout__generationTimeoutSeconds=1, rollout__attempts=2)
+    assert found.failure == "2 attempts: workers were lost with it or could not generate it"
     assert not found.failure_is_usage
 
 

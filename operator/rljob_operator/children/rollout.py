@@ -71,7 +71,12 @@ def _template(subject: Subject) -> dict[str, Any]:
             image=spec.image or subject.cluster.images[ROLE],
             port=None,
             # Ready: its engine holds weights that may be used.
-            probes={"readinessProbe": http_probe("/readyz", "metrics", period=5, failures=3)},
+            # Alive: it answers at all. Until it listens, its rewards may load models of their own.
+            probes={
+                "readinessProbe": http_probe("/readyz", "metrics", period=5, failures=3),
+                "startupProbe": http_probe("/healthz", "metrics", period=5, failures=180),
+                "livenessProbe": http_probe("/healthz", "metrics", period=10, failures=12),
+            },
             grace=_GRACE_SECONDS,
             gpus=spec.gpus_per_replica if subject.job.spec.device != "cpu" else 0,
             computes=True,

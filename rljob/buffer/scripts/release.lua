@@ -1,11 +1,12 @@
 -- A worker gives a lease back: anyone may claim it at once. ARGV: consumer, place, what it has
--- generated of the group, which is empty where there is nothing new.
+-- generated of the group, which is empty where there is nothing new, and 1 where this delivery
+-- counts as an attempt.
 local stream, entry = at(ARGV[2])
 if owns(ARGV[1], stream, entry) then
-  -- It was not lost, so this delivery does not count.
   local count = redis.call('XPENDING', stream, WORKERS, entry, entry, 1)[1][4]
-  redis.call('XCLAIM', stream, WORKERS, RELEASED, 0, entry, 'TIME', 0, 'RETRYCOUNT', count - 1,
-    'JUSTID')
+  local lost = tonumber(ARGV[4])
+  redis.call('XCLAIM', stream, WORKERS, RELEASED, 0, entry, 'TIME', 0, 'RETRYCOUNT',
+    count - 1 + lost, 'JUSTID')
   if ARGV[3] ~= '' then
     redis.call('HSET', PARTIALS, ARGV[2], ARGV[3])
   end
