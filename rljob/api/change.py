@@ -33,6 +33,10 @@ SAME_RUN = (
     "trainer.gpusPerReplica",
     "trainer.parallelism",
     "trainer.megatron",
+    # They decide what the optimizer's state consists of.
+    "trainer.optimizer.optimizer",
+    "trainer.optimizer.use_distributed_optimizer",
+    "trainer.optimizer.use_precision_aware_optimizer",
     "rollout.sampling",
     "rollout.generate",
     "rollout.reward",

@@ -53,6 +53,8 @@ def test_an_unknown_field_has_none() -> None:
         ("schedule.rollouts", "trainer"),
         ("schedule.maxStaleness", "immutable"),
         ("trainer.optimizer", "trainer"),
+        ("trainer.optimizer.lr", "trainer"),
+        ("trainer.optimizer.use_distributed_optimizer", "immutable"),
         ("rollout.replicas", "live"),
         ("rollout.autoscaling.maxReplicas", "live"),
         ("rollout.sglang", "rollout"),

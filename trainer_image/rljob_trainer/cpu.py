@@ -26,7 +26,6 @@ def apply() -> None:
     _replace_device()
     _replace_random_states()
     _replace_type_names()
-    _replace_optimizer_loading()
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:
@@ -91,21 +90,3 @@ def _replace_type_names() -> None:
             original(tensor, *args, **kwargs), sys._getframe(1).f_globals.get("__name__", "")
         ),
     )
-
-
-def _replace_optimizer_loading() -> None:
-    """Without a fused Adam the distributed optimizer would take torch's `step` for a sharded state.
-
-    It copies every state of a parameter from the checkpoint, which holds the step apart from them.
-    """
-    from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
-
-    def set_states(optimizer: Any, parameter: Any, tensors: dict[str, torch.Tensor]) -> None:
-        group, order = optimizer.model_param_group_index_map[parameter]
-        main = optimizer.optimizer.param_groups[group]["params"][order]
-        states = {"param": main, **optimizer.optimizer.state[main]}
-        with torch.no_grad():
-            for name in states.keys() & tensors.keys():
-                states[name].copy_(tensors[name])
-
-    _replace(DistributedOptimizer, "_set_main_param_and_optimizer_states", set_states)

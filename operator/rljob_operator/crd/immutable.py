@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rljob.api.change import effect
+from rljob.api.change import effect, is_divided
 from rljob.api.rules.cel import Cel
 from rljob_operator.crd.schema import ANYTHING
 
@@ -20,8 +20,10 @@ def _rules(part: dict[str, Any], at: str, *, immutable: bool) -> Iterator[Cel]:
     for name, field in part["properties"].items():
         here = f"{at}.{name}"
         fixed = immutable or effect(here.removeprefix("spec.")) == "immutable"
-        optional = field.get("nullable", False)
-        inside = "properties" in field and ANYTHING not in field
+        optional = field.get("nullable", False) or ANYTHING in part
+        inside = "properties" in field and (
+            ANYTHING not in field or is_divided(here.removeprefix("spec."))
+        )
         if fixed and optional:
             yield _given_or_not(at, name)
         if inside:

@@ -12,6 +12,13 @@ JSON_TYPES = {"bool": "boolean", "int": "integer", "float": "number", "str": "st
 # Besides the type: what an option means, and its bounds.
 _NAMED: dict[Section, dict[str, dict[str, Any]]] = {
     "optimizer": {
+        "optimizer": {"enum": ["adam", "sgd"], "description": "Method. Default: adam."},
+        "use_distributed_optimizer": {
+            "description": "Adam's state is spread over the data-parallel processes.",
+        },
+        "use_precision_aware_optimizer": {
+            "description": "Adam's state may be of lower precision; needs Transformer Engine.",
+        },
         "lr": {"exclusiveMinimum": 0, "description": "Learning rate, after the warm-up."},
         "min_lr": {"minimum": 0, "description": "Learning rate at the end of the decay."},
         "init_lr": {"minimum": 0, "description": "Learning rate when the warm-up begins."},

@@ -66,7 +66,7 @@ _MEGATRON = {
 _OPTIMIZER = {
     **dict.fromkeys(("params_dtype", "bf16", "fp16"), DTYPE),
     "max_lr": "spec.trainer.optimizer.lr",
-    # A resumed run goes on with the schedule of its checkpoint.
+    # A resumed run takes its place in the schedule from the checkpoint, the rest from the manifest.
     "use_checkpoint_opt_param_scheduler": "",
     "override_opt_param_scheduler": "",
     "timers": "",

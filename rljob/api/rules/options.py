@@ -141,6 +141,29 @@ def learning_rate_schedule(job: RLJob) -> Iterator[Problem]:
 @twin(
     Cel(
         at="spec.trainer.optimizer",
+        rule="!has(self.optimizer) || self.optimizer == 'adam' "
+        "|| !has(self.use_distributed_optimizer) || !self.use_distributed_optimizer",
+        message='found "{self.optimizer}", allowed adam (use_distributed_optimizer, whose '
+        "checkpoints hold Adam's state)",
+        field="optimizer",
+    )
+)
+def distributed_optimizer_is_adam(job: RLJob) -> Iterator[Problem]:
+    """`use_distributed_optimizer` needs `optimizer: adam`: its checkpoints hold Adam's state."""
+    given = _sound(job)
+    method = given.get("optimizer", "adam")
+    if given.get("use_distributed_optimizer") and method != "adam":
+        yield problem(
+            (*OPTIMIZER, "optimizer"),
+            method,
+            "adam",
+            "use_distributed_optimizer, whose checkpoints hold Adam's state",
+        )
+
+
+@twin(
+    Cel(
+        at="spec.trainer.optimizer",
         rule=f"!{DECAYS} || !{CONSTANT} || {START} == {END}",
         message=f"found {{{END}}}, allowed {{{START}}} (start_wd; wd_incr_style is constant)",
         field="end_wd",
@@ -176,5 +199,6 @@ RULES = (
     sglang,
     named_values,
     learning_rate_schedule,
+    distributed_optimizer_is_adam,
     weight_decay_schedule,
 )

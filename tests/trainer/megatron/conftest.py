@@ -6,6 +6,14 @@ from tests.trainer.megatron.ranks import Ranks
 
 
 @pytest.fixture(scope="session")
+def other_process() -> Iterator[Ranks]:
+    """A process of its own, which has nothing but what it is given or reads."""
+    ranks = Ranks(1)
+    yield ranks
+    ranks.close()
+
+
+@pytest.fixture(scope="session")
 def two_ranks() -> Iterator[Ranks]:
     ranks = Ranks(2)
     yield ranks

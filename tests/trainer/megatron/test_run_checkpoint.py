@@ -11,7 +11,7 @@ import torch
 from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.megatron.policy import Policy
 from tests.trainer.megatron.cases import make_job, make_trajectories
-from tests.trainer.megatron.ranks import alone
+from tests.trainer.megatron.ranks import Ranks, alone
 from tests.trainer.models.tiny import make_checkpoint
 
 OPTIMIZER = {
@@ -26,6 +26,8 @@ DROPOUT = {"hidden_dropout": 0.1, "attention_dropout": 0.1}
 LAYOUTS: dict[str, dict[str, Any]] = {
     "data": {},
     "data, distributed optimizer": {"optimizer": {**OPTIMIZER, "use_distributed_optimizer": True}},
+    "sgd": {"optimizer": {**OPTIMIZER, "optimizer": "sgd"}},
+    "rate of embeddings": {"optimizer": {**OPTIMIZER, "decoupled_lr": 1e-3}},
     "recompute": {"recompute": "full"},
     "tensor": {"parallelism": {"tensor": 2}},
 }
@@ -36,24 +38,24 @@ def steps(policy: Policy, seeds: range) -> Any:
     return reports, {name: tensor.clone() for name, tensor in policy.export()}
 
 
-def stopped(job: Any, checkpoint: Path, directory: Path) -> Any:
-    """Two steps, a save, and two more steps as if nothing had been."""
+def stopped(job: Any, checkpoint: Path, directory: Path, count: int = 2) -> Any:
+    """So many steps, a save, and two more steps as if nothing had been."""
     policy = Policy(job, initialize(job), checkpoint)
-    steps(policy, range(2))
+    steps(policy, range(count))
     if torch.distributed.get_rank() == 0:
         directory.mkdir()
     torch.distributed.barrier()
     write = policy.capture(directory)
-    later = steps(policy, range(2, 4))
+    later = steps(policy, range(count, count + 2))
     write()  # what was captured, not what has become of it since
     return later
 
 
-def resumed(job: Any, checkpoint: Path, directory: Path) -> Any:
+def resumed(job: Any, checkpoint: Path, directory: Path, count: int = 2) -> Any:
+    """Two steps after a load into a policy that has made none, as when a job is started again."""
     policy = Policy(job, initialize(job), checkpoint)
-    steps(policy, range(7, 8))  # a policy that has gone elsewhere
     policy.load(directory)
-    return steps(policy, range(2, 4))
+    return steps(policy, range(count, count + 2))
 
 
 def make(checkpoint: Path, dtype: str = "float32", **trainer: Any) -> Any:
@@ -70,21 +72,38 @@ def assert_identical(found: Any, expected: Any) -> None:
         assert torch.equal(found[1][name], tensor), name
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("layout", ["data", "data, distributed optimizer", "recompute"])
-def test_one_rank_goes_on_bit_for_bit(layout: str, dtype: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "layout", ["data", "data, distributed optimizer", "sgd", "rate of embeddings"]
+)
+def test_another_process_goes_on_bit_for_bit(
+    layout: str, dtype: str, count: int, tmp_path: Path, other_process: Ranks
+) -> None:
     checkpoint = make_checkpoint(tmp_path / "model")
     job = make(checkpoint, dtype, **LAYOUTS[layout])
+    expected = alone(stopped, job, checkpoint, tmp_path / "saved", count)
+    (found,) = other_process.run(resumed, job, checkpoint, tmp_path / "saved", count)
+    assert_identical(found, expected)
+
+
+def test_recomputed_layers_go_on_bit_for_bit(tmp_path: Path, other_process: Ranks) -> None:
+    checkpoint = make_checkpoint(tmp_path / "model")
+    job = make(checkpoint, **LAYOUTS["recompute"])
     expected = alone(stopped, job, checkpoint, tmp_path / "saved")
-    assert_identical(alone(resumed, job, checkpoint, tmp_path / "saved"), expected)
+    (found,) = other_process.run(resumed, job, checkpoint, tmp_path / "saved")
+    assert_identical(found, expected)
 
 
+@pytest.mark.parametrize("count", [0, 2])
 @pytest.mark.parametrize("layout", ["data", "data, distributed optimizer", "tensor"])
-def test_two_ranks_go_on_bit_for_bit(layout: str, tmp_path: Path, two_ranks: Any) -> None:
+def test_two_ranks_go_on_bit_for_bit(
+    layout: str, count: int, tmp_path: Path, two_ranks: Ranks
+) -> None:
     checkpoint = make_checkpoint(tmp_path / "model", vocab_size=33)
     job = make(checkpoint, gpusPerReplica=2, **LAYOUTS[layout])
-    expected = two_ranks.run(stopped, job, checkpoint, tmp_path / "saved")
-    found = two_ranks.run(resumed, job, checkpoint, tmp_path / "saved")
+    expected = two_ranks.run(stopped, job, checkpoint, tmp_path / "saved", count)
+    found = two_ranks.run(resumed, job, checkpoint, tmp_path / "saved", count)
     for one, other in zip(found, expected, strict=True):
         assert_identical(one, other)
 
@@ -96,6 +115,61 @@ def test_one_rank_goes_on_from_two(tmp_path: Path, two_ranks: Any) -> None:
     reports, _ = alone(resumed, make(checkpoint, megatron={}), checkpoint, tmp_path / "saved")
     for report, other in zip(reports, expected[0], strict=True):
         assert report == pytest.approx(other, abs=1e-5, rel=1e-4)
+
+
+def settings_of_groups(job: Any, checkpoint: Path, directory: Path) -> Any:
+    """What the optimizer steps with after a load, of matrices, and the next rates."""
+    policy = Policy(job, initialize(job), checkpoint)
+    policy.load(directory)
+    assert policy._trainer is not None
+    matrices = policy._trainer._optimizer.param_groups[0]
+    used = {name: matrices[name] for name in ("lr", "betas", "eps", "weight_decay")}
+    reports, _ = steps(policy, range(2, 5))
+    return used, [report["train/learning_rate"] for report in reports]
+
+
+@pytest.mark.parametrize("distributed", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_changed_settings_of_the_optimizer_win(
+    dtype: str, distributed: bool, tmp_path: Path, other_process: Ranks
+) -> None:
+    checkpoint = make_checkpoint(tmp_path / "model")
+    kind = {"use_distributed_optimizer": distributed}
+    alone(
+        stopped,
+        make(checkpoint, dtype, optimizer={**OPTIMIZER, **kind}),
+        checkpoint,
+        tmp_path / "saved",
+    )
+    changed = {
+        "lr": 1e-3,
+        "min_lr": 1e-4,
+        "weight_decay": 0.3,
+        "adam_beta1": 0.8,
+        "adam_beta2": 0.95,
+        "adam_eps": 1e-6,
+        "lr_decay_style": "linear",
+        "lr_decay_steps": 4,
+    }
+    job = make(checkpoint, dtype, optimizer={**changed, **kind})
+    ((used, rates),) = other_process.run(settings_of_groups, job, checkpoint, tmp_path / "saved")
+    # By hand: two of four steps are made, so half of the way from 1e-3 to 1e-4 is gone.
+    assert used["lr"] == pytest.approx(5.5e-4)
+    assert (used["betas"], used["eps"]) == ((0.8, 0.95), 1e-6)
+    assert used["weight_decay"] == pytest.approx(0.3)
+    assert rates == pytest.approx([5.5e-4, 3.25e-4, 1e-4])
+
+
+def test_more_rollouts_lengthen_the_decay(tmp_path: Path, other_process: Ranks) -> None:
+    checkpoint = make_checkpoint(tmp_path / "model")
+    optimizer = {"lr": 1e-2, "min_lr": 0.0, "lr_decay_style": "linear"}
+    job = make_job(checkpoint, trainer={"optimizer": optimizer})
+    alone(stopped, job, checkpoint, tmp_path / "saved")
+    schedule = {**job.spec.schedule.model_dump(by_alias=True), "rollouts": 20}
+    longer = make_job(checkpoint, trainer={"optimizer": optimizer}, schedule=schedule)
+    ((_, rates),) = other_process.run(settings_of_groups, longer, checkpoint, tmp_path / "saved")
+    # By hand: after 2, 3 and 4 of 20 steps, instead of 10.
+    assert rates == pytest.approx([9e-3, 8.5e-3, 8e-3])
 
 
 def saved_with_little_room(job: Any, checkpoint: Path, directory: Path) -> str:

@@ -22,6 +22,7 @@ from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
 
 from rljob_trainer.collective import patient_group
+from rljob_trainer.megatron import optimizer_state
 from rljob_trainer.megatron.parallel import Parallel
 
 # A checkpoint can go on with other parallel sizes.
@@ -89,17 +90,17 @@ class TrainState:
         return lambda: _told(directory, capture.write)
 
     def load(self, directory: Path) -> None:
-        """Takes over the state of a checkpoint. Collective."""
+        """Takes over the state of a checkpoint; settings stay the present job's. Collective."""
         wanted = self._sharded(is_loading=True)
         metadata = dist_checkpointing.load_content_metadata(str(directory))
         if metadata["world_size"] != self._parallel.world_size:
             del wanted["random"]  # it has states of other processes than these
         state = dist_checkpointing.load(wanted, str(directory))
         self._model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._scheduler.num_steps = 0  # it adds the checkpoint's
-        self._scheduler.load_state_dict(state["scheduler"])
-        self._restore_steps(state["step"])
+        optimizer_state.load(self._optimizer, state["optimizer"], state["step"])
+        # Only the position is state: rates, decay and lengths are those of the present job.
+        self._scheduler.num_steps = state["scheduler"]["num_steps"]
+        self._scheduler.step(increment=0)
         if "random" in state:
             _set_random_states(state["random"])
 
@@ -112,7 +113,7 @@ class TrainState:
             "model": model,
             "optimizer": optimizer,
             "scheduler": self._scheduler.state_dict(),
-            "step": self._step(),
+            "step": optimizer_state.current_step(self._optimizer),
             "random": ShardedObject(
                 "random",
                 _random_states(),
@@ -120,27 +121,6 @@ class TrainState:
                 (self._parallel.rank,),
             ),
         }
-
-    def _states(self) -> list[dict[str, Any]]:
-        """What the optimizer keeps for each parameter."""
-        return [
-            state
-            for part in self._optimizer.chained_optimizers
-            for state in part.optimizer.state.values()
-        ]
-
-    def _step(self) -> int:
-        """Steps that the optimizer has taken, for Adam's bias correction."""
-        return max((int(state["step"]) for state in self._states() if "step" in state), default=0)
-
-    def _restore_steps(self, step: int) -> None:
-        """Gives every parameter its own count; the distributed optimizer loads one for all.
-
-        A shared tensor would be counted up once for each parameter in each step.
-        """
-        for state in self._states():
-            if "step" in state:
-                state["step"] = torch.full_like(state["step"], step)
 
 
 def _copied(part: ShardedTensor | ShardedObject) -> ShardedTensor | ShardedObject:

@@ -13,6 +13,7 @@ from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 
 from rljob.api import RLJob
 from rljob.errors import UsageError
+from rljob_trainer.megatron.optimizer_state import allocate
 
 # As slime's scripts have them: small constant steps suit policy gradients, and a shorter memory of
 # squared gradients (beta2) follows their changing scale.
@@ -26,7 +27,7 @@ _OPTIMIZER = {
     "adam_eps": 1e-8,
     "clip_grad": 1.0,
 }
-_OF_SCHEDULE = inspect.signature(OptimizerParamScheduler).parameters.keys()
+_OF_SCHEDULE = inspect.signature(OptimizerParamScheduler).parameters.keys() - {"optimizer"}
 _ONLY_OF_SCHEDULE = _OF_SCHEDULE - {"min_lr"}
 
 
@@ -48,9 +49,14 @@ def optimizer_config(options: dict[str, Any], dtype: torch.dtype) -> Any:
 
 def build_optimizer(config: Any, model: Any) -> Any:
     """The optimizer of a model wrapped in Megatron's DDP; norms and biases have no weight decay."""
-    return get_megatron_optimizer(
-        config, [model], config_overrides=get_standard_config_overrides(config)
-    )
+    overrides = get_standard_config_overrides(config)
+    for override in overrides.values():
+        if "max_lr" in override:
+            # Without it megatron-core takes this group for another one when it reads a checkpoint.
+            override["is_decoupled_lr"] = True
+    optimizer = get_megatron_optimizer(config, [model], config_overrides=overrides)
+    allocate(optimizer)
+    return optimizer
 
 
 def build_scheduler(job: RLJob, config: Any, optimizer: Any) -> Any:
