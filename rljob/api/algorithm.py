@@ -36,7 +36,9 @@ class KLSpec(Part):
     """Penalty for leaving the reference policy."""
 
     estimator: Literal["k1", "k2", "k3"] = Field(
-        "k3", description="Estimator of the KL divergence per token (Schulman 2020)."
+        "k3",
+        description="Estimator of the KL divergence per token (Schulman 2020); k3 is at most 10. "
+        "k1 has no gradient in the loss.",
     )
     loss_coefficient: NonNegativeFloat = Field(
         0.0, description="Weight of the KL term in the loss; 0: off."

@@ -238,6 +238,16 @@ def test_failed_groups_are_dropped_with_their_reason(bench: Bench) -> None:
     assert '"group":2,"reason":"reward.py raised"' in bench.ledger_file.read_text()
 
 
+def test_a_reward_beyond_float32_drops_its_group(bench: Bench) -> None:
+    exchange = bench.exchange(
+        lambda group: rewarded(0.0, 1e39 if group.id == 2 else 1.0),
+    )
+    batch = exchange.collect()
+    assert [entry.group.id for entry in batch] == [1, 3, 4, 5, 6, 7, 8, 9]
+    reason = '"group":2,"reason":"reward of sample 1: found 1e+39, allowed: a number that is finite'
+    assert reason in bench.ledger_file.read_text()
+
+
 def test_a_reward_that_always_fails_ends_the_run(bench: Bench) -> None:
     exchange = bench.exchange(lambda _: failed("my:reward returned nan"))
     with pytest.raises(UsageError, match="8 groups in a row failed; the last: my:reward returned"):

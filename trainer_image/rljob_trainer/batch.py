@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from rljob.buffer.records import Sample
+from rljob_trainer.algorithms.reward import as_float32
 from rljob_trainer.ledger import OpenGroup
 from rljob_trainer.trajectory import Trajectory
 
@@ -43,7 +44,7 @@ def trajectories_of(batch: Sequence[OpenGroup]) -> list[Trajectory]:
 def batch_metrics(batch: Sequence[OpenGroup], version: int) -> dict[str, float]:
     """Rewards, lengths, staleness and uses of a batch that is to be consumed at a version."""
     samples = samples_of(batch)
-    rewards = torch.tensor([sample.reward for sample in samples])
+    rewards = as_float32([sample.reward for sample in samples])
     lengths = torch.tensor([len(sample.response_tokens) for sample in samples]).float()
     ages = torch.tensor(
         [

@@ -10,6 +10,7 @@ import torch
 
 from rljob.api import RLJob
 from rljob_trainer.algorithms.grpo import grpo_advantages
+from rljob_trainer.algorithms.reward import as_float32
 from rljob_trainer.batch import batch_metrics, samples_of, trajectories_of
 from rljob_trainer.checkpoint import Checkpoint, Checkpoints, pack
 from rljob_trainer.collective import Rank0
@@ -18,6 +19,7 @@ from rljob_trainer.ledger import OpenGroup
 from rljob_trainer.megatron.policy import Policy
 from rljob_trainer.mismatch import check_mismatch, check_reference, mismatch_metrics
 from rljob_trainer.saver import Saver
+from rljob_trainer.skipped import SkippedSteps
 from rljob_trainer.stop import StoppedError
 from rljob_trainer.stopwatch import Stopwatch
 from rljob_trainer.trajectory import Trajectory
@@ -58,6 +60,7 @@ class Conductor:
         self._checkpoints = checkpoints
         self._saver = Saver(checkpoints, policy, rank0)
         self._output = output
+        self._skipped = SkippedSteps(is_first_rank=rank0.rank == 0)
         self._watch = Stopwatch()
         self._memory = HostMemory()
         self._saved_at = -1
@@ -129,7 +132,7 @@ class Conductor:
             old = self._policy.log_probs(trajectories)
             reference = self._reference.log_probs(trajectories) if self._reference else None
         samples = samples_of(batch)
-        rewards = torch.tensor([sample.reward for sample in samples])
+        rewards = as_float32([sample.reward for sample in samples])
         groups = torch.tensor(
             [n for n, entry in enumerate(batch) for _ in range(entry.group.samples)]
         )
@@ -164,6 +167,8 @@ class Conductor:
                 self._policy.step([trajectories[n] for n in order[begin : begin + size]])
                 for begin in range(0, len(order), size)
             ]
+        for report in steps:
+            self._skipped.check(report, self._rollout + 1)
         metrics = {name: sum(s[name] for s in steps) / len(steps) for name in steps[0]}
         metrics |= mismatch_metrics(trajectories) | batch_metrics(batch, self._version)
         self._rollout += 1

@@ -14,6 +14,7 @@ from rljob.ledger.event import Start
 from rljob_trainer.admission import Admission
 from rljob_trainer.algorithms.buffer_filter import BufferFilter
 from rljob_trainer.algorithms.filter import GroupFilter
+from rljob_trainer.algorithms.reward import unfit_reward
 from rljob_trainer.data.source import EndedGroup, Prompt, PromptSource
 from rljob_trainer.ledger import Ledger, OpenGroup
 from rljob_trainer.selection import Selection
@@ -211,17 +212,19 @@ class Exchange:
     def _settle(self, completion: Completion) -> None:
         if completion.failure is not None and completion.failure_is_usage:
             raise UsageError(completion.failure)
+        failure = completion.failure or unfit_reward(
+            [sample.reward for sample in completion.samples]
+        )
         entry = self.ledger.complete(completion)
         if entry is None:
             # Not one of the ledger's open groups, so one that an evaluation asked for.
             self._evaluated[completion.group] = completion
-        elif completion.failure is not None:
+        elif failure is not None:
             self._failures_in_a_row += 1
-            self._drop(entry, completion.failure)
+            self._drop(entry, failure)
             if self._failures_in_a_row >= self._spec.schedule.rollout_batch_size:
                 raise UsageError(
-                    f"{self._failures_in_a_row} groups in a row failed; the last: "
-                    f"{completion.failure}"
+                    f"{self._failures_in_a_row} groups in a row failed; the last: {failure}"
                 )
         else:
             self._failures_in_a_row = 0

@@ -34,6 +34,27 @@ def one_kl_penalty(job: RLJob) -> Iterator[Problem]:
 
 @twin(
     Cel(
+        at="spec.algorithm.kl",
+        rule="self.lossCoefficient == 0.0 || self.estimator != 'k1'",
+        message='found "k1", allowed k2 or k3 (lossCoefficient is {self.lossCoefficient}; the '
+        "gradient of k1 is 0 in expectation)",
+        field="estimator",
+    )
+)
+def kl_loss_has_a_gradient(job: RLJob) -> Iterator[Problem]:
+    """`kl.estimator` is not k1 where `kl.lossCoefficient` is not 0: its expected gradient is 0."""
+    kl = job.spec.algorithm.kl
+    if kl.loss_coefficient and kl.estimator == "k1":
+        yield problem(
+            "spec.algorithm.kl.estimator",
+            kl.estimator,
+            "k2 or k3",
+            f"lossCoefficient is {kl.loss_coefficient}; the gradient of k1 is 0 in expectation",
+        )
+
+
+@twin(
+    Cel(
         at="spec.algorithm",
         rule=f"self.samplesPerPrompt > 1 || !(self.estimator in {list(GROUP_RELATIVE)})",
         message="found 1, allowed at least 2 ({self.estimator} compares the samples of a prompt "
@@ -70,4 +91,4 @@ def group_has_others(job: RLJob) -> Iterator[Problem]:
         )
 
 
-RULES = (one_kl_penalty, group_has_others)
+RULES = (one_kl_penalty, kl_loss_has_a_gradient, group_has_others)

@@ -66,6 +66,11 @@ def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "buffer_hooks"
 
 
+def test_rewards_that_float32_cannot_tell_apart_have_no_deviation() -> None:
+    groups = [group(0.3, 0.1 + 0.2, uses=1), group(0.3, 0.3)]
+    assert chosen("prioritized", groups, 1) == [1]  # of equals the less used
+
+
 def test_no_filter() -> None:
     assert load_buffer_filter(None) is None
 

@@ -59,7 +59,15 @@ def test_no_filter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rewards", "kept"), [([1, 1, 1], False), ([0.1] * 10, False), ([0, 1], True), ([1], False)]
+    ("rewards", "kept"),
+    [
+        ([1, 1, 1], False),
+        ([0.1] * 10, False),
+        # Two numbers in float64 and one in float32, in which advantages are computed.
+        ([0.3, 0.1 + 0.2], False),
+        ([0, 1], True),
+        ([1], False),
+    ],
 )
 def test_nonzero_std_wants_rewards_that_differ(rewards: list[float], kept: bool) -> None:
     chosen = load_filter("nonzero-std")

@@ -1,5 +1,7 @@
 """The clipped loss against published values, and its gradient."""
 
+import math
+
 import pytest
 import torch
 
@@ -66,6 +68,30 @@ def test_a_clipped_token_has_no_gradient() -> None:
     assert log_ratio.grad is not None
     assert log_ratio.grad.tolist() == [0, 0, 0]
     assert clipped.all()
+
+
+@pytest.mark.parametrize("advantage", [1.0, -1.0, 0.0])
+@pytest.mark.parametrize("dual", [None, 3.0])
+@pytest.mark.parametrize("log_ratio", [-1e4, -89.0, -21.0, 21.0, 89.0, 1e4])
+def test_no_ratio_overflows(log_ratio: float, dual: float | None, advantage: float) -> None:
+    """e^89 is infinite in float32, and infinity times a gradient of 0 is NaN.
+
+    Beyond +-20, verl's bound, a token has no gradient whether the loss chooses its ratio or not.
+    """
+    ratio = torch.tensor([log_ratio], requires_grad=True)
+    advantages = torch.tensor([advantage])
+    loss, clipped = clipped_policy_loss(ratio, advantages, low=0.2, high=0.2, dual=dual)
+    loss.sum().backward()
+    assert loss.isfinite().all()
+    assert clipped.all()
+    assert ratio.grad is not None
+    assert ratio.grad.tolist() == [0]
+
+
+def test_at_the_bound_of_the_ratio() -> None:
+    """e^20 = 485165195.41, by a pocket calculator; the loss of a negative advantage."""
+    loss, _ = loss_of([math.exp(25)], [-1])
+    assert loss == pytest.approx([485165195.41])
 
 
 def test_the_gradient_is_that_of_the_loss() -> None:

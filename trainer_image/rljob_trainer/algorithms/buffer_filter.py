@@ -10,6 +10,7 @@ import numpy as np
 from rljob.buffer.records import Status, VersionSpan
 from rljob.errors import UsageError
 from rljob_trainer.algorithms.hook import load_hook
+from rljob_trainer.algorithms.reward import as_float32
 
 _FIELD = "spec.rollout.bufferFilter"
 _LEVELS = 4
@@ -68,7 +69,7 @@ def prioritized(groups: Sequence[ReadyGroup], count: int) -> list[int]:
 
     def key(position: int) -> tuple[float, int, int]:
         group = groups[position]
-        return -statistics.pstdev(group.rewards), group.uses, position
+        return -statistics.pstdev(as_float32(group.rewards).tolist()), group.uses, position
 
     return sorted(range(len(groups)), key=key)[:count]
 

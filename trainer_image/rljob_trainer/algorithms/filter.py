@@ -7,6 +7,7 @@ import numpy as np
 from rljob.buffer.records import Sample
 from rljob.errors import UsageError
 from rljob_trainer.algorithms.hook import load_hook
+from rljob_trainer.algorithms.reward import all_alike, as_float32
 
 GroupFilter = Callable[[Sequence[Sample]], bool]
 """True: the group is trained on; False: it is dropped and replaced."""
@@ -19,7 +20,7 @@ def nonzero_std(samples: Sequence[Sample]) -> bool:
 
     DAPO's dynamic sampling (arXiv 2503.14476, section 3.2).
     """
-    return any(sample.reward != samples[0].reward for sample in samples)
+    return not all_alike(as_float32([sample.reward for sample in samples]))
 
 
 def load_filter(spec: str | None) -> GroupFilter | None:

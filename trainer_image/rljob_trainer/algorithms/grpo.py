@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from rljob_trainer.algorithms.reward import all_alike
+
 _EPSILON = 1e-6  # of slime; keeps a group of nearly equal rewards from exploding
 
 
@@ -34,8 +36,7 @@ def grpo_advantages(
     for group in torch.unique(groups):
         members = (groups == group) & counted
         found = rewards[members]
-        # Compared, as the mean of equal numbers need not be that number.
-        if not len(found) or (found == found[0]).all():
+        if all_alike(found):
             continue
         advantage = found - found.mean()
         if normalize_std:

@@ -6,6 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rljob_trainer.algorithms.log_ratio import bounded
+
+# verl and slime clamp k3 to 10, too (kl_penalty of verl/trainer/ppo/core_algos.py,
+# compute_approx_kl of slime/utils/ppo_utils.py).
+_LARGEST_K3 = 10.0
+
 KLEstimator = Literal["k1", "k2", "k3"]
 
 
@@ -17,11 +23,13 @@ def kl_divergence(
     From J. Schulman, "Approximating KL divergence", http://joschu.net/blog/kl-approx.html, with
     r = reference / policy:
 
-    * k1 = -log r: unbiased, of either sign. As a loss its expected gradient is 0.
+    * k1 = -log r: unbiased, of either sign. As a loss its expected gradient is 0, so the manifest
+      refuses it there.
     * k2 = (log r)^2 / 2: biased, never negative; its gradient is that of the divergence.
     * k3 = r - 1 - log r: unbiased, never negative; GRPO's.
 
-    Nothing is clamped: where the two are far apart, the numbers say so.
+    For k3 log r is bounded to +-20, see `bounded`, and the result to 10: a token beyond has no
+    gradient. k1 and k2 have no exponential and no bound.
 
     Args:
         log_ratio: log-probability under the policy - under the reference, which is -log r.
@@ -33,4 +41,5 @@ def kl_divergence(
         case "k2":
             return log_ratio.square() / 2
         case "k3":
-            return torch.expm1(-log_ratio) + log_ratio
+            log_ratio = bounded(log_ratio)
+            return (torch.expm1(-log_ratio) + log_ratio).clamp(max=_LARGEST_K3)

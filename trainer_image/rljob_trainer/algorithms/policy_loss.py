@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from rljob_trainer.algorithms.log_ratio import LARGEST_LOG_RATIO, bounded
+
 
 def clipped_policy_loss(
     log_ratio: Float[Tensor, "*tokens"],
@@ -17,7 +19,7 @@ def clipped_policy_loss(
 
     With `high` above `low` it is DAPO's clip-higher (arXiv 2503.14476). `dual` bounds the loss of
     a negative advantage, which clipping leaves unbounded as the ratio grows (arXiv 1912.09729,
-    equation 5).
+    equation 5). The log-ratio is bounded to +-20, see `bounded`.
 
     Args:
         log_ratio: log-probability now - before the steps of this batch.
@@ -29,11 +31,11 @@ def clipped_policy_loss(
     Returns:
         The loss, and whether a bound replaced the ratio's own loss: such a token has no gradient.
     """
-    ratio = log_ratio.exp()
+    ratio = bounded(log_ratio).exp()
     own = -ratio * advantages
     bound = -ratio.clamp(1 - low, 1 + high) * advantages
     loss = torch.maximum(own, bound)
-    clipped = bound > own
+    clipped = (bound > own) | (log_ratio.abs() > LARGEST_LOG_RATIO)
     if dual is not None:
         limit = -dual * advantages
         exceeds = (advantages < 0) & (loss > limit)
