@@ -7,6 +7,7 @@ from pydantic import Field
 from rljob.api.base import (
     HTTP_URL,
     LARGEST_INT,
+    QUANTITY,
     UNIQUE,
     Hook,
     NonNegativeInt,
@@ -89,10 +90,26 @@ class RewardSpec(Part):
         None, pattern=HTTP_URL, max_length=2048, description="Address of a remote reward model."
     )
     timeout_seconds: PositiveFloat = Field(
-        30.0, description="Seconds after which scoring a sample has failed."
+        30.0,
+        description="Seconds after which judging a sample has failed: its process is killed.",
+    )
+    memory: str = Field(
+        "2Gi",
+        pattern=QUANTITY,
+        max_length=128,
+        description="Memory that judging may take, a Kubernetes quantity, besides what the module "
+        "of the reward took when it was imported. A process that needs more is replaced.",
     )
     retries: NonNegativeInt = Field(
-        2, description="Attempts after the first before a group is dropped."
+        2,
+        description="Attempts after the first, for a sample that your own function has failed for. "
+        "The rewards of the hub are asked once.",
+    )
+    failure_reward: float | None = Field(
+        None,
+        allow_inf_nan=False,
+        description="Reward of a sample that no attempt could judge. Default: 0 with a reward of "
+        "the hub; with your own function the group is dropped.",
     )
 
 
@@ -135,6 +152,11 @@ class RolloutSpec(Part):
         None, description='Generate function "module:function": multi-turn, tools, agents.'
     )
     reward: RewardSpec = Field(default_factory=RewardSpec, description="Judging of responses.")
+    reward_processes: PositiveInt = Field(
+        4,
+        description="Processes of a worker that judge responses: so many samples at a time, or so "
+        "many groups where the reward is an async function.",
+    )
     buffer_filter: Literal["prioritized", "stratified"] | Hook | None = Field(
         None,
         description="Which of the groups that are ready make the next batch. prioritized: those "

@@ -38,10 +38,10 @@ def follow(supervisor: int) -> None:
     threading.Thread(target=_watch, args=(handle,), name="lifeline", daemon=True).start()
 
 
-def end_with_parent() -> None:
-    """Has the kernel ask this process to end when its parent ends. Linux only."""
+def end_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
+    """Has the kernel send this process a signal when its parent ends. Linux only."""
     if sys.platform == "linux":
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        _prctl(_PR_SET_PDEATHSIG, number)
 
 
 def hold(run_dir: Path) -> None:

@@ -60,7 +60,7 @@ class Worker:
         self._api_key = environment.engine_api_key
         self._admin_key = environment.engine_admin_key
         self._linger = environment.linger
-        self._scorer = Scorer(job.spec)
+        self._scorer = Scorer(job.spec, environment.replica)
         self._metrics = WorkerMetrics()
         self._server = StatusServer(
             environment.host,
@@ -323,6 +323,7 @@ class Worker:
             # The leases lapse and the registration expires.
             log.warning("worker.left_silently", error=str(error) or type(error).__name__)
         await self._process.stop()
+        self._scorer.close()
         await self._buffer.close()
         self._server.close()
         log.info("worker.stopped", released=released)

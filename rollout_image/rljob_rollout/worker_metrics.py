@@ -9,6 +9,7 @@ from typing import Any, Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from rljob.buffer.records import Sample
+from rljob_rollout.scoring import REWARD_ERROR
 
 EngineState = Literal["starting", "ready", "stopped"]
 
@@ -37,12 +38,23 @@ class WorkerMetrics:
             "Requests that the engine did not answer, or not in time.",
             registry=self.registry,
         )
+        self._reward_failures = Counter(
+            "rljob_rollout_reward_failures",
+            "Samples that could not be judged and got the reward for that.",
+            registry=self.registry,
+        )
         self._held_back = Counter(
             "rljob_rollout_held_back_seconds",
             "Time in which the engine was ready and there was no group to generate.",
             registry=self.registry,
         )
-        self._status: dict[str, Any] = {"failed": 0, "in_flight": 0, "groups": 0, "samples": 0}
+        self._status: dict[str, Any] = {
+            "failed": 0,
+            "in_flight": 0,
+            "groups": 0,
+            "samples": 0,
+            "reward_failures": 0,
+        }
         self._engine: EngineState = "starting"
         self._admissible = False
         self._published = -1
@@ -91,6 +103,9 @@ class WorkerMetrics:
         self._samples.inc(len(samples))
         self._tokens.inc(tokens)
         self._lately.add(tokens)
+        failures = sum(REWARD_ERROR in sample.metadata for sample in samples)
+        self._reward_failures.inc(failures)
+        self._status["reward_failures"] += failures
         self._status["groups"] += 1
         self._status["failed"] += failed
         self._status["samples"] += len(samples)

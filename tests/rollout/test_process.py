@@ -53,12 +53,14 @@ class WorkerProcess:
 
     def engine(self) -> psutil.Process:
         """Its engine, once it is there."""
-        wait_for(lambda: bool(self._children()), "the engine's process", SECONDS)
-        return self._children()[0]
+        wait_for(lambda: bool(self._engines()), "the engine's process", SECONDS)
+        return self._engines()[0]
 
-    def _children(self) -> list[psutil.Process]:
+    def _engines(self) -> list[psutil.Process]:
         assert self.process.poll() is None, self.text
-        return psutil.Process(self.process.pid).children()
+        children = psutil.Process(self.process.pid).children()
+        # Beside it there are those that judge, which are no modules.
+        return [child for child in children if "-m" in child.cmdline()]
 
     def engine_said(self, text: str) -> bool:
         """Whether the engine's log has `text`; fails where the worker has ended."""

@@ -4,7 +4,7 @@ A reward is called with a RewardInput and returns a finite number, or a dict wit
 "reward" and further values that stay with the sample as its metadata.
 """
 
-from rljob_rollout.rewards.hub import Reward, load_reward
+from rljob_rollout.rewards.hub import NAMES, Reward, load_reward
 from rljob_rollout.rewards.sample import RewardInput
 
-__all__ = ["Reward", "RewardInput", "load_reward"]
+__all__ = ["NAMES", "Reward", "RewardInput", "load_reward"]

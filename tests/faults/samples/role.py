@@ -66,6 +66,8 @@ def _run(
     clock: "Synchronized[float]",
     main: Callable[[RoleEnvironment], int | None],
 ) -> None:
+    # A daemon of multiprocessing may have no children, and a worker has those that judge.
+    multiprocessing.current_process().daemon = False
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))  # until the role listens itself
     path = Path(environment.run_dir) / f"{environment.member}.log"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

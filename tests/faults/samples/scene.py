@@ -59,6 +59,7 @@ def write_job(directory: Path, rollouts: int, **changes: Any) -> dict[str, Any]:
         "schedule__saveInterval": 2,
         "rollout__replicas": WORKERS,
         "rollout__reward": {"type": "examples.sort_digits.reward:right_positions"},
+        "rollout__rewardProcesses": 1,
         "rollout__leaseSeconds": 1,
         "rollout__attempts": 50,
         "rollout__partial": True,
@@ -119,7 +120,9 @@ class Scene:
         found = []
         for worker in self.workers:
             with contextlib.suppress(psutil.Error):
-                found += psutil.Process(worker.process.pid).children()
+                children = psutil.Process(worker.process.pid).children()
+                # Beside it there are those that judge, which are no modules.
+                found += [child for child in children if "-m" in child.cmdline()]
         return found
 
     def close(self) -> None:

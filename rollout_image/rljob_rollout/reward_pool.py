@@ -1,0 +1,141 @@
+"""The processes that judge a worker's responses, from outside."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+import structlog
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+
+from rljob.api.rollout import RewardSpec
+from rljob.errors import UsageError
+from rljob_rollout import reward_process
+from rljob_rollout.rewards import RewardInput
+from rljob_rollout.verdict import Failure, Verdict
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+_GRACE_SECONDS = 1.0  # for an async function to notice its time limit itself
+_POOLS = 3  # that one call may see break
+
+
+class RewardPool:
+    """Judges samples in processes of their own; one that fails is replaced."""
+
+    def __init__(self, rewards: Mapping[str, str], processes: int, replica: int) -> None:
+        """Starts the processes; returns when the first has loaded every reward.
+
+        Args:
+            rewards: what to load, and where the job names it.
+            processes: how many.
+            replica: the worker's number, for their lines of log.
+
+        Raises:
+            UsageError: a reward does not import.
+        """
+        self._processes = processes
+        self._arguments = (dict(rewards), os.getpid(), replica)
+        self._pool = self._start()
+        try:
+            self._asynchronous = {
+                type_: self._pool.schedule(reward_process.is_async, args=(type_,)).result()
+                for type_ in rewards
+            }
+        except (BrokenProcessPool, ProcessExpired) as error:
+            raise UsageError(
+                f"{', '.join(rewards.values())}: found {', '.join(rewards)}, but the process that "
+                "imports the modules ends; allowed: modules that can be imported"
+            ) from error
+
+    async def is_async(self, type_: str) -> bool:
+        """Whether a reward is an async function."""
+        if type_ not in self._asynchronous:
+            future: ProcessFuture[bool] = self._pool.schedule(
+                reward_process.is_async, args=(type_,)
+            )
+            self._asynchronous[type_] = await asyncio.wrap_future(future)
+        return self._asynchronous[type_]
+
+    async def judge(self, spec: RewardSpec, sample: RewardInput) -> Verdict:
+        """The verdict on one sample, of a plain or of an async function."""
+        if await self.is_async(spec.type):
+            return (await self.judge_together(spec, [sample]))[0]
+        return await self._run(spec, spec.timeout_seconds, reward_process.judge, sample)
+
+    async def judge_together(
+        self, spec: RewardSpec, samples: Sequence[RewardInput]
+    ) -> list[Verdict]:
+        """The verdicts of an async function, which judges all samples at the same time.
+
+        Where their process is lost, each is judged alone: only the one that ends it again fails.
+        """
+        limit = spec.timeout_seconds + _GRACE_SECONDS
+        found = await self._run(spec, limit, reward_process.judge_together, samples)
+        if not isinstance(found, Failure):
+            return found
+        if len(samples) == 1:
+            return [found]
+        alone = await asyncio.gather(*(self.judge_together(spec, [each]) for each in samples))
+        return [found for (found,) in alone]
+
+    def close(self) -> None:
+        """Kills the processes."""
+        _stop(self._pool)
+
+    def _start(self) -> ProcessPool:
+        return ProcessPool(
+            max_workers=self._processes,
+            initializer=reward_process.prepare,
+            initargs=self._arguments,
+            # Never a copy of a process in which threads run.
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    async def _run(
+        self, spec: RewardSpec, limit: float, function: Callable[..., T], samples: Any
+    ) -> T | Failure:
+        for _ in range(_POOLS):
+            pool = self._pool
+            try:
+                future: ProcessFuture[T] = pool.schedule(
+                    function, args=(spec, samples), timeout=limit
+                )
+            except RuntimeError as error:  # it was broken before
+                await self._replace(pool, error)
+                continue
+            try:
+                return await asyncio.wrap_future(future)
+            except TimeoutError:
+                return reward_process.too_long(spec)
+            except ProcessExpired as error:
+                return Failure(_ended(spec, error.exitcode))
+            except BrokenProcessPool as error:
+                await self._replace(pool, error)
+        return Failure("could not be asked: its processes end while they are idle")
+
+    async def _replace(self, broken: ProcessPool, error: Exception) -> None:
+        """Another pool for one that has lost an idle process, which pebble does not survive."""
+        if self._pool is not broken:
+            return
+        log.warning("reward.processes_lost", error=str(error))
+        self._pool = self._start()
+        await asyncio.to_thread(_stop, broken)
+
+
+def _stop(pool: ProcessPool) -> None:
+    pool.stop()  # type: ignore[no-untyped-call]  # pebble's types leave it out
+    pool.join()
+
+
+def _ended(spec: RewardSpec, code: int) -> str:
+    if code == reward_process.OUT_OF_MEMORY:
+        return f"took more than {spec.memory} of memory (memory)"
+    if code < 0:
+        return f"ended its process by {signal.Signals(-code).name}"
+    return f"ended its process with exit code {code}"

@@ -1,0 +1,62 @@
+"""What judging a sample has come to: a score, or why there is none."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_SHOWN = 200  # characters of a value in a message
+
+
+@dataclass(frozen=True)
+class Score:
+    """A reward and what else the function said of the sample."""
+
+    reward: float
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a sample could not be judged.
+
+    Args:
+        what: what the reward did, as "raised KeyError: 'answer'".
+        is_usage: the user has to change something; `what` is the whole message then.
+    """
+
+    what: str
+    is_usage: bool = False
+
+
+Verdict = Score | Failure
+
+
+def verdict(value: Any) -> Verdict:
+    """What a reward function has returned, checked."""
+    metadata: dict[str, Any] = {}
+    number = value
+    if isinstance(value, Mapping):
+        metadata = {str(key): item for key, item in value.items() if key != "reward"}
+        number = value.get("reward")
+    try:
+        # A text that reads like a number is most likely a mistake.
+        reward = math.nan if isinstance(number, str | bytes | None) else float(number)
+    except (TypeError, ValueError, OverflowError):
+        reward = math.nan
+    if not math.isfinite(reward):
+        return Failure(
+            f'returned {short(value)}; allowed: a finite number, or a dict with one as "reward"'
+        )
+    try:
+        # As JSON would bring it back: another process need not know the user's classes.
+        return Score(reward, json.loads(json.dumps(metadata)))
+    except (TypeError, ValueError, RecursionError) as error:
+        return Failure(f"returned {short(value)}: {error}; allowed beside the reward: JSON values")
+
+
+def short(value: Any) -> str:
+    """A value in a message."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
