@@ -70,7 +70,9 @@ def cost(
     """Milliseconds of processor time per prompt, once the processes are under way."""
     spec = DataSpec(prompts=[str(path)], max_prompt_tokens=LONG, shuffle_block=block)
     directory = path.parent / "index"
-    source = JsonlSource(spec, [str(path)], tokenizer, 1, directory, workers=workers)
+    source = JsonlSource(
+        spec, [str(path)], tokenizer, 1, directory, reward="exact", workers=workers
+    )
     source.draw(100)
     began = time.process_time()
     source.draw(count)

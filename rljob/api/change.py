@@ -19,7 +19,16 @@ MEANING: dict[Effect, str] = {
 SAME_RUN = (
     "seed",
     "model",
-    "data",
+    "data.prompts",
+    "data.inputKey",
+    "data.labelKey",
+    "data.metadataKey",
+    "data.applyChatTemplate",
+    "data.shuffle",
+    "data.shuffleBlock",
+    "data.maxPromptTokens",
+    "data.skipLongPrompts",
+    "data.source",
     "algorithm.estimator",
     "algorithm.samplesPerPrompt",
     "schedule.rolloutBatchSize",
@@ -39,7 +48,7 @@ SAME_RUN = (
     "trainer.optimizer.use_precision_aware_optimizer",
     "rollout.sampling",
     "rollout.generate",
-    "rollout.reward",
+    "rollout.reward.type",
 )
 
 # By path below spec, `[]` for the items of a list. A field that is not named here is as the part
@@ -54,6 +63,7 @@ EFFECTS: dict[str, Effect] = {
     "device": "immutable",
     "imagePullPolicy": "all",
     "imagePullSecrets": "all",
+    "data": "trainer",
     "algorithm": "trainer",
     "schedule": "trainer",
     "trainer": "trainer",
@@ -65,6 +75,8 @@ EFFECTS: dict[str, Effect] = {
     "rollout.gpusPerReplica": "all",
     # The trainer's exchange chooses.
     "rollout.bufferFilter": "trainer",
+    # Limits of the judging: the trainer sends them with each group.
+    "rollout.reward": "trainer",
     # What becomes of groups that were begun, both sides must say alike.
     "rollout.partial": "all",
     "weights": "trainer",

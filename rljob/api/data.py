@@ -36,6 +36,21 @@ class DataSpec(Part):
         description="Skip (and count) prompts longer than maxPromptTokens instead of refusing the "
         "data.",
     )
+    max_bad_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of the prompts drawn so far (of 100, while there are fewer) that may "
+        "be bad: no JSON, refused by the chat template or the engine, or with a label that the "
+        "reward can't judge by. Each is dropped with its reason; past the share the job ends. What "
+        "is read before the start has to be right.",
+    )
+    allow_changed: bool = Field(
+        False,
+        description="Resume although the content of a prompt file has changed, with as many lines "
+        "as before; it is written into the ledger.",
+    )
     source: Hook | None = Field(
         None,
         description='Class "module:Class" that gives the prompts; `prompts` is then the class\'s '

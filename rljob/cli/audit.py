@@ -46,6 +46,11 @@ def _proven(found: Audit) -> list[str]:
         f"{books.tokens:,} tokens, all of published versions up to {books.version:,}, the stalest "
         f"{books.staleness:,} versions old (allowed: {books.start.max_staleness:,})",
     ]
+    lines += [
+        f"from batch {batch:,} on, the content of {', '.join(files)} was another "
+        "(spec.data.allowChanged)"
+        for batch, files in books.changes
+    ]
     if found.torn:
         lines.append("the last line is incomplete, as one that is being written; it is left out")
     return lines

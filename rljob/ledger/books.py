@@ -51,6 +51,8 @@ class Books:
     skipped: int = 0
     tokens: int = 0
     staleness: int = 0  # the greatest that was found
+    changes: list[tuple[int, list[str]]] = field(default_factory=list)
+    """Files whose content was another from a batch on, as `data.allowChanged` lets through."""
     finished: bool = False
 
     def enter(self, event: Event) -> None:
@@ -104,6 +106,8 @@ class Books:
         if self.start is not None and event.prompts != self.start.prompts:
             now, before = _number(event.prompts), _number(self.start.prompts)
             raise ViolationError(f"the data has {now} prompts; it had {before} before")
+        if self.start is not None and (changed := _changed(self.start.files, event.files)):
+            self.changes.append((self.rollout + 1, changed))
         self.restarted = self.start is not None
         self.start = event
 
@@ -291,3 +295,9 @@ class Books:
 
 def _number(prompts: int | None) -> str:
     return "countless" if prompts is None else str(prompts)
+
+
+def _changed(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Files of other content; that a directory was moved does not count."""
+    pairs = zip(before.values(), after.items(), strict=False)
+    return [path for old, (path, checksum) in pairs if checksum != old]

@@ -18,7 +18,7 @@ class Start(_Event):
     samples, whose tokens are at most `max_staleness` versions old; a group is in `max_uses` batches
     at most. An epoch has `prompts` prompts; None: the source has no known length, and its prompts
     are counted from 0, all in epoch 0. Without a `buffer_filter` groups are first used in the order
-    of their admission.
+    of their admission. `files` has the checksum of each prompt file's content.
     """
 
     event: Literal["start"] = "start"
@@ -30,6 +30,7 @@ class Start(_Event):
     max_staleness: Count
     max_uses: Annotated[int, Field(ge=1)]
     buffer_filter: str | None
+    files: dict[str, str] = {}
 
 
 class Admit(_Event):

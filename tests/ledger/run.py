@@ -137,7 +137,11 @@ def _consume(group: int, rollout: int, use: int, version: int, made_by: int) -> 
 
 
 def _start(
-    incarnation: int, rollout: int, *, max_uses: int = 1, buffer_filter: str | None = None
+    incarnation: int,
+    rollout: int,
+    *,
+    max_uses: int = 1,
+    buffer_filter: str | None = None,
 ) -> Start:
     return Start(
         incarnation=incarnation,

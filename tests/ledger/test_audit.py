@@ -262,6 +262,20 @@ def test_ledger_that_holds_is_proven(tmp_path: Path) -> None:
     assert "24 groups were trained on, each once" in result.stdout
 
 
+def test_data_that_was_changed_on_purpose_is_told(tmp_path: Path) -> None:
+    events = list(a_run())
+    first, *_, last = places(events, Start)
+    for place in places(events, Start):
+        content = "100 bytes, crc32 00000001" if place < last else "100 bytes, crc32 00000002"
+        events[place] = events[place].model_copy(update={"files": {"/data/a.jsonl": content}})
+    assert first < last
+    result = CliRunner().invoke(app, ["audit", str(write(tmp_path, events))])
+    assert result.exit_code == 0
+    batch = events[last].rollout + 1
+    said = f"from batch {batch} on, the content of /data/a.jsonl was another (spec.data.allowCh"
+    assert said in result.output
+
+
 def test_source_without_end_is_proven(tmp_path: Path) -> None:
     events = without_end(a_run())
     drawn = sum(isinstance(event, Admit | Skip) for event in events)

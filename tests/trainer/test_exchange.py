@@ -254,9 +254,31 @@ def test_a_reward_that_always_fails_ends_the_run(bench: Bench) -> None:
         exchange.collect()
 
 
-def test_the_users_mistake_ends_the_run_at_once(bench: Bench) -> None:
-    exchange = bench.exchange(lambda _: failed("data.jsonl:7: the label is a list", usage=True))
+def test_the_users_mistake_ends_the_run_at_once_where_none_is_allowed(bench: Bench) -> None:
+    exchange = bench.exchange(
+        lambda _: failed("data.jsonl:7: the label is a list", usage=True), data__maxBadShare=0
+    )
     with pytest.raises(UsageError, match=r"data\.jsonl:7: the label is a list"):
+        exchange.collect()
+
+
+def test_bad_prompts_are_dropped_with_their_reasons_up_to_the_bound(bench: Bench) -> None:
+    """5 of 100 by default. Other groups between them: it is no failure in a row."""
+
+    def answer(group: Group) -> Completion:
+        if group.id % 3 == 1:
+            return failed(f"data.jsonl:{group.id}: the label can't be read", usage=True)
+        return rewarded(0.0, 1.0)
+
+    exchange = bench.exchange(answer)
+    batch = exchange.collect()
+    assert [entry.group.id for entry in batch] == [2, 3, 5, 6, 8, 9, 11, 12]
+    exchange.consume(batch, 1)
+    for group in (1, 4, 7, 10):
+        reason = f'"group":{group},"reason":"data.jsonl:{group}: the label can'
+        assert reason in bench.ledger_file.read_text()
+    exchange.ledger.publish(1)  # else no more may be admitted
+    with pytest.raises(UsageError, match=r"data\.jsonl:16: .* is bad prompt number 6 of"):
         exchange.collect()
 
 

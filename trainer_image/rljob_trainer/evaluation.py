@@ -45,7 +45,14 @@ class Evaluation:
         self.name = spec.name
         self._spec = spec
         self._job = job
-        source = JsonlPrompts(job.data, [spec.prompts], tokenizer, job.seed, index_directory)
+        source = JsonlPrompts(
+            job.data,
+            [spec.prompts],
+            tokenizer,
+            job.seed,
+            index_directory,
+            reward=(spec.reward or job.rollout.reward).type,
+        )
         count = min(len(source), spec.limit or len(source))
         prompts = (source.line(index) for index in range(count))
         self._prompts = [prompt for prompt in prompts if isinstance(prompt, Prompt)]

@@ -15,7 +15,7 @@ from rljob_trainer.admission import Admission
 from rljob_trainer.algorithms.buffer_filter import BufferFilter
 from rljob_trainer.algorithms.filter import GroupFilter
 from rljob_trainer.algorithms.reward import unfit_reward
-from rljob_trainer.data.source import EndedGroup, Prompt, PromptSource
+from rljob_trainer.data.source import EndedGroup, Prompt, PromptSource, Skipped
 from rljob_trainer.ledger import Ledger, OpenGroup
 from rljob_trainer.selection import Selection
 from rljob_trainer.stop import StopFlag
@@ -79,6 +79,7 @@ class Exchange:
                 max_staleness=self._spec.schedule.max_staleness,
                 max_uses=self._spec.schedule.max_uses,
                 buffer_filter=self._spec.rollout.buffer_filter,
+                files=self._source.files,
             )
         )
         self._buffer.admit(self.ledger.waiting())
@@ -116,8 +117,8 @@ class Exchange:
         groups: list[Group] = []
         while len(groups) < capacity:
             for ref, prompt in self._source.draw(capacity - len(groups)):
-                if prompt is None:
-                    ledger.skip(ref, "longer than spec.data.maxPromptTokens")
+                if isinstance(prompt, Skipped):
+                    ledger.skip(ref, prompt.reason)
                     continue
                 group = self._group(prompt)
                 ledger.admit(group, ref)
@@ -210,8 +211,6 @@ class Exchange:
         self._buffer.admit([*unfinished, *self.ledger.waiting()])
 
     def _settle(self, completion: Completion) -> None:
-        if completion.failure is not None and completion.failure_is_usage:
-            raise UsageError(completion.failure)
         failure = completion.failure or unfit_reward(
             [sample.reward for sample in completion.samples]
         )
@@ -222,6 +221,8 @@ class Exchange:
         elif failure is not None:
             self._failures_in_a_row += 1
             self._drop(entry, failure)
+            if completion.failure_is_usage:  # the prompt's own fault: the engine refuses it, say
+                self._source.bad_share.add(failure)
             if self._failures_in_a_row >= self._spec.schedule.rollout_batch_size:
                 raise UsageError(
                     f"{self._failures_in_a_row} groups in a row failed; the last: {failure}"

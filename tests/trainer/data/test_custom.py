@@ -12,7 +12,7 @@ from examples.sort_digits.prepare import write_tokenizer
 from rljob.api.data import DataSpec
 from rljob.errors import UsageError
 from rljob_trainer.data.custom import CustomSource
-from rljob_trainer.data.source import PromptRef
+from rljob_trainer.data.source import PromptRef, Skipped
 from rljob_trainer.data.tokenizer import PromptTokenizer
 
 TEN = [{"prompt": f"{n}>", "label": str(n), "more": {"n": n}} for n in range(10)]
@@ -65,7 +65,9 @@ def opened(tokenizer: PromptTokenizer, monkeypatch: pytest.MonkeyPatch) -> Opene
 
     def opened(cls: Any, seed: int = 1, **spec: Any) -> CustomSource:
         monkeypatch.setitem(globals(), "given", cls)
-        return CustomSource(DataSpec(source=f"{__name__}:given", **spec), tokenizer, seed)
+        return CustomSource(
+            DataSpec(source=f"{__name__}:given", **spec), tokenizer, seed, reward="own:reward"
+        )
 
     return opened
 
@@ -123,13 +125,13 @@ def test_resumed_source_goes_on_with_the_next_prompt(opened: Opener) -> None:
 def test_long_prompts_are_skipped_and_counted(opened: Opener) -> None:
     long = repeating({"prompt": "12345>", "label": 1}, {"prompt": "1>", "label": 1})
     source = opened(long, max_prompt_tokens=3, skip_long_prompts=True)
-    assert [(ref.index, prompt is None) for ref, prompt in source.draw(2)] == [
+    assert [(ref.index, isinstance(prompt, Skipped)) for ref, prompt in source.draw(2)] == [
         (0, True),
         (1, False),
     ]
     assert source.skipped == 1
     with pytest.raises(UsageError, match=r"given, prompt 0: the prompt has 6 tokens; allowed: 3"):
-        opened(long, max_prompt_tokens=3).draw(1)
+        opened(long, max_prompt_tokens=3, max_bad_share=0).draw(1)
 
 
 def test_only_long_prompts_is_an_error_not_a_loop(opened: Opener) -> None:
@@ -221,7 +223,7 @@ def test_wrong_class(opened: Opener, cls: Any, message: str) -> None:
     ],
 )
 def test_wrong_prompts(opened: Opener, cls: Any, message: str) -> None:
-    source = opened(cls, metadata_key="more")
+    source = opened(cls, metadata_key="more", max_bad_share=0)
     with pytest.raises(UsageError) as error:
         source.draw(2)
     assert str(error.value).startswith("spec.data.source: ")
@@ -249,7 +251,7 @@ def test_end_that_it_does_not_take(opened: Opener) -> None:
 )
 def test_class_that_is_not_there(tokenizer: PromptTokenizer, hook: str, message: str) -> None:
     with pytest.raises(UsageError) as error:
-        CustomSource(DataSpec(source=hook), tokenizer, 1)
+        CustomSource(DataSpec(source=hook), tokenizer, 1, reward="own:reward")
     assert message in str(error.value)
     assert 'allowed: "module:Class" on PYTHONPATH' in str(error.value)
 

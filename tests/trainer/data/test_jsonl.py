@@ -13,7 +13,7 @@ from rljob.api.data import DataSpec
 from rljob.errors import UsageError
 from rljob_trainer.data import jsonl
 from rljob_trainer.data.jsonl import JsonlSource
-from rljob_trainer.data.source import PromptRef
+from rljob_trainer.data.source import PromptRef, Skipped
 from rljob_trainer.data.tokenizer import PromptTokenizer
 
 
@@ -35,14 +35,18 @@ def numbered(path: Path, count: int) -> str:
 
 def source(tokenizer: PromptTokenizer, *paths: str, seed: int = 1, **spec: Any) -> JsonlSource:
     index = Path(paths[0]).parent / "index"
-    return JsonlSource(DataSpec(prompts=list(paths), **spec), paths, tokenizer, seed, index)
+    return JsonlSource(
+        DataSpec(prompts=list(paths), **spec), paths, tokenizer, seed, index, reward="exact"
+    )
 
 
 def draw(source: JsonlSource, count: int) -> list[tuple[int, str | None]]:
     """Epoch and label; None for a prompt that is skipped."""
     drawn = source.draw(count)
     assert len(drawn) == count
-    return [(ref.epoch, None if prompt is None else prompt.label) for ref, prompt in drawn]
+    return [
+        (ref.epoch, None if isinstance(prompt, Skipped) else prompt.label) for ref, prompt in drawn
+    ]
 
 
 def test_each_epoch_has_every_prompt_once_in_its_own_order(
@@ -109,7 +113,7 @@ def test_a_block_is_read_at_once(tmp_path: Path, tokenizer: PromptTokenizer) -> 
     """What is left of a block does not come from the file any more."""
     path = numbered(tmp_path / "a.jsonl", 40)
     whole = draw(source(tokenizer, path, shuffle_block=8), 40)
-    cut = source(tokenizer, path, shuffle_block=8)
+    cut = source(tokenizer, path, shuffle_block=8, max_bad_share=0)
     assert draw(cut, 1) == whole[:1]
     Path(path).write_text("")
     assert draw(cut, 7) == whole[1:8]
@@ -133,7 +137,7 @@ def test_mistake_beyond_what_is_read_before_the_run(
     monkeypatch.setattr(jsonl, "PREFLIGHT_BYTES", 31)
     path = tmp_path / "a.jsonl"
     path.write_text('{"prompt": "1", "label": "1"}\n' * 2 + "[1]\n")
-    late = source(tokenizer, str(path), shuffle=False)
+    late = source(tokenizer, str(path), shuffle=False, max_bad_share=0)
     assert draw(late, 2) == [(0, "1")] * 2
     with pytest.raises(UsageError, match=r"a\.jsonl:3: found a JSON list"):
         draw(late, 1)
@@ -191,9 +195,8 @@ def test_long_prompt_is_refused_or_skipped_and_counted(
 ) -> None:
     lines = [{"prompt": "123456", "label": "x"}, {"prompt": "12", "label": "y"}]
     path = write(tmp_path / "a.jsonl", lines)
-    strict = source(tokenizer, path, max_prompt_tokens=4, shuffle=False)
     with pytest.raises(UsageError, match=r"a\.jsonl:1: the prompt has 6 tokens; allowed: 4"):
-        strict.draw(1)
+        source(tokenizer, path, max_prompt_tokens=4, shuffle=False)
     lenient = source(tokenizer, path, max_prompt_tokens=4, skip_long_prompts=True)
     assert sorted(draw(lenient, 4), key=str) == [(0, "y"), (0, None), (1, "y"), (1, None)]
     assert lenient.skipped == 2
@@ -213,3 +216,71 @@ def test_other_data_than_in_the_checkpoint(tmp_path: Path, tokenizer: PromptToke
     other = source(tokenizer, numbered(tmp_path / "b.jsonl", 9))
     with pytest.raises(UsageError, match="found 9 prompts, but the checkpoint was made with 10"):
         other.load(saved)
+
+
+def test_a_bad_line_is_skipped_with_its_reason_and_the_run_goes_on(
+    tmp_path: Path, tokenizer: PromptTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonl, "PREFLIGHT_BYTES", 31)
+    path = tmp_path / "a.jsonl"
+    bad = ["no JSON", "[" * 100_000, '{"prompt": "1", "label": {}}', '{"prompt": null, "label": 1}']
+    good = '{"prompt": "1", "label": "1"}'
+    path.write_text("\n".join([good, good, *bad, good]) + "\n")
+    drawn = source(tokenizer, str(path), shuffle=False).draw(7)
+    reasons = [prompt.reason for _, prompt in drawn if isinstance(prompt, Skipped)]
+    assert [ref.index for ref, prompt in drawn if isinstance(prompt, Skipped)] == [2, 3, 4, 5]
+    for line, (reason, message) in enumerate(
+        zip(
+            reasons,
+            [
+                "found no JSON",
+                "found JSON nested too deeply",
+                "reward exact: the label is {}, a dict",
+                "the prompt is a NoneType",
+            ],
+            strict=True,
+        ),
+        start=3,
+    ):
+        assert reason.startswith(f"{path}:{line}: {message}")
+
+
+def test_what_is_read_before_the_start_has_to_be_right(
+    tmp_path: Path, tokenizer: PromptTokenizer
+) -> None:
+    for bad in ({"prompt": "1", "label": [None]}, {"prompt": ["1"], "label": "1"}):
+        path = write(tmp_path / "a.jsonl", [{"prompt": "1", "label": "1"}] * 50 + [bad])
+        with pytest.raises(UsageError, match=r"a\.jsonl:51: "):
+            source(tokenizer, path)
+
+
+@pytest.mark.parametrize("change", ["another line", "another order"])
+def test_a_resume_knows_its_data(tmp_path: Path, tokenizer: PromptTokenizer, change: str) -> None:
+    path = Path(numbered(tmp_path / "a.jsonl", 20))
+    begun = source(tokenizer, str(path))
+    begun.draw(7)
+    cursor = begun.save()
+    again = source(tokenizer, str(path))
+    again.load(cursor)
+    assert again.draw(13)[0][0] == begun.draw(13)[0][0]
+    lines = path.read_text().splitlines(keepends=True)
+    changed = lines[1:] + lines[:1] if change == "another order" else [*lines[:19], lines[3]]
+    path.write_text("".join(changed))
+    with pytest.raises(UsageError) as error:
+        source(tokenizer, str(path)).load(cursor)
+    assert f"{path} is not what the checkpoint was made with" in str(error.value)
+    assert "spec.data.allowChanged: true" in str(error.value)
+    on_purpose = source(tokenizer, str(path), allow_changed=True)
+    on_purpose.load(cursor)
+    assert on_purpose.save()["position"] == 7
+    assert on_purpose.files != begun.files
+
+
+def test_a_directory_that_was_moved_holds_the_same_data(
+    tmp_path: Path, tokenizer: PromptTokenizer
+) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.mkdir()
+    cursor = source(tokenizer, numbered(first / "a.jsonl", 5)).save()
+    first.rename(second)
+    source(tokenizer, str(second / "a.jsonl")).load(cursor)

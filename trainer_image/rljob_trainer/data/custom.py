@@ -10,7 +10,7 @@ import msgpack
 from rljob.api.data import DataSpec
 from rljob.errors import UsageError
 from rljob_trainer.data.encoder import PromptEncoder
-from rljob_trainer.data.source import EndedGroup, LongPrompt, Prompt, PromptRef, PromptSource
+from rljob_trainer.data.source import BadPrompt, Drawn, EndedGroup, PromptRef, PromptSource
 from rljob_trainer.data.tokenizer import PromptTokenizer
 
 _FIELD = "spec.data.source"
@@ -33,12 +33,15 @@ class CustomSource(PromptSource):
     prompts = None
     patience = _PATIENCE
 
-    def __init__(self, spec: DataSpec, tokenizer: PromptTokenizer, seed: int) -> None:
+    def __init__(
+        self, spec: DataSpec, tokenizer: PromptTokenizer, seed: int, *, reward: str
+    ) -> None:
         super().__init__(spec)
+        self.files = {}
         assert spec.source is not None
         self._hook = spec.source
         self._spec = spec
-        self._encoder = PromptEncoder(spec, tokenizer)
+        self._encoder = PromptEncoder(spec, tokenizer, reward=reward)
         self._given = 0
         made = _imported(self._hook)
         self._user = self._run("its __init__(data, seed)", made, spec, seed)
@@ -60,7 +63,12 @@ class CustomSource(PromptSource):
                 f"{_FIELD}: {self._hook}.save returned what a checkpoint can't keep: {error}; "
                 f"allowed: {_STATE}"
             ) from error
-        return {"given": self._given, "skipped": self.skipped, "state": packed}
+        return {
+            "given": self._given,
+            "skipped": self.skipped,
+            "state": packed,
+            **self.bad_share.save(),
+        }
 
     def load(self, cursor: dict[str, Any]) -> None:
         """Goes on from a cursor."""
@@ -68,6 +76,7 @@ class CustomSource(PromptSource):
         self._run("load", self._user.load, state)
         self._given = cursor["given"]
         self.skipped = cursor["skipped"]
+        self.bad_share.load(cursor)
 
     def end(self, groups: Sequence[EndedGroup]) -> None:
         """Hands ended groups to `add_samples`, if the class has it."""
@@ -75,7 +84,7 @@ class CustomSource(PromptSource):
         if add_samples is not None:
             self._run("add_samples", add_samples, list(groups))
 
-    def _take(self, count: int) -> Iterator[tuple[PromptRef, Prompt | LongPrompt]]:
+    def _take(self, count: int) -> Iterator[tuple[PromptRef, Drawn]]:
         allowed = f"allowed: a list of 1 to {count} dicts"
         given = self._run("get_samples", self._user.get_samples, count)
         if not isinstance(given, list):
@@ -90,7 +99,10 @@ class CustomSource(PromptSource):
             )
         for record in given:
             where = f"{_FIELD}: {self._hook}, prompt {self._given}"
-            encoded = self._encoder.encode(self._checked(record, where), where)
+            try:
+                encoded: Drawn = self._encoder.encode(self._checked(record, where), where)
+            except UsageError as error:
+                encoded = BadPrompt(str(error))
             ref = PromptRef(0, self._given)
             self._given += 1
             yield ref, encoded

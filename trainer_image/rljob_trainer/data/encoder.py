@@ -4,6 +4,7 @@ from typing import Any
 
 from rljob.api.data import DataSpec
 from rljob.errors import UsageError
+from rljob_trainer.data.label import check_label
 from rljob_trainer.data.source import LongPrompt, Prompt
 from rljob_trainer.data.tokenizer import PromptTokenizer
 
@@ -11,15 +12,23 @@ from rljob_trainer.data.tokenizer import PromptTokenizer
 class PromptEncoder:
     """Finds prompt, label and metadata under the job's keys, and makes the prompt tokens."""
 
-    def __init__(self, spec: DataSpec, tokenizer: PromptTokenizer) -> None:
+    def __init__(self, spec: DataSpec, tokenizer: PromptTokenizer, *, reward: str) -> None:
+        """
+        Args:
+            spec: names the keys.
+            tokenizer: of the model.
+            reward: by which responses are judged, as the manifest names it.
+        """
         self._spec = spec
         self._tokenizer = tokenizer
+        self._reward = reward
 
     def check(self, record: dict[str, Any], where: str) -> None:
         """Finds what can be wrong before the prompt is tokenized.
 
         Raises:
-            UsageError: a key is missing, or the metadata is no object; beginning with `where`.
+            UsageError: a key is missing, the prompt is neither text nor messages, the label is none
+                for the reward, or the metadata is no object; beginning with `where`.
         """
         for field, key in (
             ("inputKey", self._spec.input_key),
@@ -30,6 +39,8 @@ class PromptEncoder:
                     f"{where}: the key {key!r} (spec.data.{field}) is missing; found the "
                     f"keys {', '.join(map(repr, record)) or 'none'}"
                 )
+        self._tokenizer.check(record[self._spec.input_key], where)
+        check_label(record[self._spec.label_key], self._reward, where)
         metadata = self._metadata(record)
         if not isinstance(metadata, dict):
             raise UsageError(
@@ -41,7 +52,7 @@ class PromptEncoder:
         """The prompt of a record that was checked.
 
         Raises:
-            UsageError: it is empty, of another type, or longer than the job allows.
+            UsageError: it is empty, longer than the job allows, or refused by the chat template.
         """
         spec = self._spec
         text, tokens = self._tokenizer.encode(record[spec.input_key], where)

@@ -19,8 +19,10 @@ log = structlog.get_logger()
 
 LONGEST_LINE = 64 * 2**20  # bytes; a longer one is no prompt, and would have to fit into memory
 
-_MAGIC = b"rljobix1"
-_HEADER = struct.Struct("<8sQqQI")  # magic; the file's size and time; lines; checksum
+_MAGIC = b"rljobix2"
+# Magic; the file's size and time; lines; checksum of the content; checksum of the index.
+_HEADER = struct.Struct("<8sQqQII")
+_COUNTS = struct.Struct("<QI")
 _OFFSET = np.dtype("<i8")
 _CHUNK = 2**20  # bytes read at a time
 _PROGRESS = 2**30  # bytes from one line of log to the next
@@ -38,6 +40,7 @@ class LineIndex:
     path: Path
     file: Path  # the index: a header, then the offset of every line and that of their end
     lines: int
+    checksum: str  # of the file's content
 
     @classmethod
     def open(cls, path: Path, directory: Path) -> "LineIndex":
@@ -50,11 +53,12 @@ class LineIndex:
         name = blake2b(os.fsencode(path.absolute()), digest_size=12).hexdigest()
         file = directory / f"{name}.lines"
         stat = path.stat()
-        lines = _read_header(file, stat)
-        if lines is None:
+        found = _read_header(file, stat)
+        if found is None:
             directory.mkdir(parents=True, exist_ok=True)
-            lines = _build(path, file, stat)
-        return cls(path, file, lines)
+            found = _build(path, file, stat)
+        lines, content = found
+        return cls(path, file, lines, f"{stat.st_size} bytes, crc32 {content:08x}")
 
     def read(self, first: int, count: int) -> list[bytes]:
         """The `count` lines from number `first` on, counted from 0."""
@@ -69,50 +73,66 @@ class LineIndex:
         return [data[start - begin : end - begin] for start, end in pairwise(offsets)]
 
 
-def _read_header(file: Path, stat: os.stat_result) -> int | None:
-    """The lines in an index that is whole and of the file as it is now; otherwise None."""
+def _read_header(file: Path, stat: os.stat_result) -> tuple[int, int] | None:
+    """Lines and content's checksum of an index that is whole and of the file as it is now."""
     try:
         with file.open("rb") as opened:
             header = opened.read(_HEADER.size)
             if len(header) < _HEADER.size:
                 return None
-            magic, size, time, lines, stated = _HEADER.unpack(header)
+            magic, size, time, lines, content, stated = _HEADER.unpack(header)
             if (magic, size, time) != (_MAGIC, stat.st_size, stat.st_mtime_ns):
                 return None
-            checksum = 0
+            checksum = zlib.crc32(_COUNTS.pack(lines, content))
             while chunk := opened.read(_CHUNK):
                 checksum = zlib.crc32(chunk, checksum)
             whole = opened.tell() == _HEADER.size + (lines + 1) * _OFFSET.itemsize
     except OSError:
         return None
-    return int(lines) if whole and checksum == stated else None
+    return (int(lines), int(content)) if whole and checksum == stated else None
 
 
-def _build(path: Path, file: Path, stat: os.stat_result) -> int:
+def _build(path: Path, file: Path, stat: os.stat_result) -> tuple[int, int]:
     partial = file.with_suffix(".partial")
-    checksum, count = 0, 0
-    with partial.open("wb") as written:
+    count = 0
+    content = _Checksum()
+    with partial.open("w+b") as written:
         written.write(bytes(_HEADER.size))
-        for offsets in _offsets(path, stat.st_size):
+        for offsets in _offsets(path, stat.st_size, content):
             raw = offsets.astype(_OFFSET).tobytes()
-            checksum = zlib.crc32(raw, checksum)
             count += len(offsets)
             written.write(raw)
         lines = count - 1  # the last offset is that of the end
+        checksum = zlib.crc32(_COUNTS.pack(lines, content.value))
+        written.seek(_HEADER.size)
+        while chunk := written.read(_CHUNK):
+            checksum = zlib.crc32(chunk, checksum)
         written.seek(0)
-        written.write(_HEADER.pack(_MAGIC, stat.st_size, stat.st_mtime_ns, lines, checksum))
+        header = stat.st_size, stat.st_mtime_ns, lines, content.value, checksum
+        written.write(_HEADER.pack(_MAGIC, *header))
     partial.replace(file)
-    return lines
+    return lines, content.value
 
 
-def _offsets(path: Path, size: int) -> Iterator[npt.NDArray[np.int64]]:
+class _Checksum:
+    """Of all that it is given."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def add(self, data: bytes) -> None:
+        self.value = zlib.crc32(data, self.value)
+
+
+def _offsets(path: Path, size: int, checksum: _Checksum) -> Iterator[npt.NDArray[np.int64]]:
     """Where each line begins, and at last where the last one ends.
 
-    Empty lines at the end of the file are no lines.
+    Empty lines at the end of the file are no lines. The content goes to `checksum`, too.
     """
     blank: int | None = None  # number of the first line without a content
     end = number = 0
     for offset, data in _whole_lines(path, size):
+        checksum.add(data)
         if blank is not None:
             if data.strip():
                 raise empty_line(path, blank)

@@ -7,18 +7,32 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from rljob.api.data import DataSpec
 from rljob.errors import UsageError
 from rljob_trainer.data.ahead import ReadAhead
 from rljob_trainer.data.encoder import PromptEncoder
 from rljob_trainer.data.index import LONGEST_LINE, LineIndex, empty_line, too_long_line
 from rljob_trainer.data.order import Order, Place
-from rljob_trainer.data.source import LongPrompt, Prompt, PromptRef, PromptSource
+from rljob_trainer.data.source import (
+    BadPrompt,
+    Drawn,
+    LongPrompt,
+    Prompt,
+    PromptRef,
+    PromptSource,
+)
 from rljob_trainer.data.tokenizer import PromptTokenizer
 
 # Lines up to here are parsed before the run starts, so that a mistake in the data is reported at
 # once; what lies beyond (of a file too large to read twice) is checked when it is drawn.
 PREFLIGHT_BYTES = 64 * 2**20
+# So many of a file are tokenized, too: a chat template takes up to a millisecond.
+_PREFLIGHT_PROMPTS = 1000
+
+
+log = structlog.get_logger()
 
 
 class JsonlPrompts:
@@ -38,10 +52,12 @@ class JsonlPrompts:
         tokenizer: PromptTokenizer,
         seed: int,
         index_directory: Path,
+        *,
+        reward: str,
     ) -> None:
         self._spec = spec
         self._seed = seed
-        self._encoder = PromptEncoder(spec, tokenizer)
+        self._encoder = PromptEncoder(spec, tokenizer, reward=reward)
         self._files = [self._open(Path(path), index_directory) for path in paths]
         self._ends = list(accumulate(file.lines for file in self._files))
         self._epoch = 0
@@ -53,21 +69,37 @@ class JsonlPrompts:
         """Prompts in an epoch."""
         return self._ends[-1]
 
-    def at(self, number: int) -> tuple[PromptRef, Prompt | LongPrompt]:
+    @property
+    def checksums(self) -> dict[str, str]:
+        """Of each file's content, by its path."""
+        return {str(file.path): file.checksum for file in self._files}
+
+    def at(self, number: int) -> tuple[PromptRef, Drawn]:
         """The prompt that is drawn as number `number` of the run, from 0."""
+        ref, line = self._line_at(number)
+        try:
+            return ref, self._prompt(ref.index, line)
+        except UsageError as error:
+            return ref, BadPrompt(str(error))
+
+    def _line_at(self, number: int) -> tuple[PromptRef, bytes]:
         epoch, position = divmod(number, len(self))
         if not self._spec.shuffle:
-            return PromptRef(epoch, position), self.line(position)
+            return PromptRef(epoch, position), self._read(position, 1)[0]
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self._order_of(epoch)
         place = self._order.place(position)
         ref = PromptRef(epoch, place.line)
         if self._spec.shuffle_block is None:
-            return ref, self.line(place.line)
-        return ref, self._prompt(place.line, self._of_block(place))
+            return ref, self._read(place.line, 1)[0]
+        return ref, self._of_block(place)
 
     def line(self, index: int) -> Prompt | LongPrompt:
-        """The prompt of line `index` over all files."""
+        """The prompt of line `index` over all files.
+
+        Raises:
+            UsageError: it is bad.
+        """
         return self._prompt(index, self._read(index, 1)[0])
 
     def _order_of(self, epoch: int) -> Order:
@@ -123,13 +155,20 @@ class JsonlPrompts:
                 elif blank is not None:
                     raise empty_line(path, blank)
                 else:
-                    self._parse(line, f"{path}:{number + 1}")
+                    where = f"{path}:{number + 1}"
+                    record = self._parse(line, where)
+                    if number < _PREFLIGHT_PROMPTS:
+                        self._encoder.encode(record, where)
                 number += 1
                 offset += len(line)
 
     def _parse(self, line: bytes, where: str) -> dict[str, Any]:
         try:
             record = json.loads(line)
+        except RecursionError as error:
+            raise UsageError(
+                f"{where}: found JSON nested too deeply; allowed: one JSON object a line"
+            ) from error
         except ValueError as error:
             raise UsageError(
                 f"{where}: found no JSON ({error}); allowed: one JSON object a line"
@@ -156,11 +195,14 @@ class JsonlSource(PromptSource):
         seed: int,
         index_directory: Path,
         *,
+        reward: str,
         workers: int = 0,
     ) -> None:
         """Raises as `JsonlPrompts`; `workers` processes read ahead, which changes no prompt."""
         super().__init__(spec)
-        prompts = JsonlPrompts(spec, paths, tokenizer, seed, index_directory)
+        prompts = JsonlPrompts(spec, paths, tokenizer, seed, index_directory, reward=reward)
+        self.files = prompts.checksums
+        self._allow_changed = spec.allow_changed
         self.prompts = self.patience = self._size = len(prompts)
         self._number = 0  # of the next prompt, over all epochs
         self._ahead = ReadAhead(prompts.at, workers) if workers else None
@@ -174,28 +216,51 @@ class JsonlSource(PromptSource):
             "position": position,
             "skipped": self.skipped,
             "prompts": self._size,
+            "files": self.files,
+            **self.bad_share.save(),
         }
 
     def load(self, cursor: dict[str, Any]) -> None:
         """Goes on from a cursor.
 
         Raises:
-            UsageError: the data has another number of prompts than when the cursor was saved.
+            UsageError: the data has another number of prompts than when the cursor was saved, or
+                other content, unless that is allowed.
         """
         if cursor["prompts"] != self._size:
             raise UsageError(
                 f"spec.data.prompts: found {self._size} prompts, but the checkpoint was made with "
                 f"{cursor['prompts']}; allowed: the same data, or another run directory"
             )
+        self._check_content(cursor["files"])
         self._number = cursor["epoch"] * self._size + cursor["position"]
         self.skipped = cursor["skipped"]
+        self.bad_share.load(cursor)
+
+    def _check_content(self, before: dict[str, str]) -> None:
+        """The order of prompts is that of line numbers: other lines would pass for the old ones."""
+        # A directory that was moved holds the same prompts: only content counts.
+        changed = [
+            path
+            for (path, checksum), old in zip(self.files.items(), before.values(), strict=False)
+            if checksum != old
+        ]
+        if not changed and len(before) == len(self.files):
+            return
+        if not self._allow_changed:
+            raise UsageError(
+                f"spec.data.prompts: {', '.join(changed) or 'the list of files'} is not what the "
+                "checkpoint was made with, although the number of prompts is; allowed: the same "
+                "content, another run directory, or spec.data.allowChanged: true"
+            )
+        log.warning("data.changed", files=changed)
 
     def close(self) -> None:
         """Ends the processes that read ahead."""
         if self._ahead is not None:
             self._ahead.close()
 
-    def _take(self, count: int) -> Iterator[tuple[PromptRef, Prompt | LongPrompt]]:
+    def _take(self, count: int) -> Iterator[tuple[PromptRef, Drawn]]:
         for _ in range(count):
             taken = self._at(self._number)
             self._number += 1

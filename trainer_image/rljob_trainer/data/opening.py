@@ -21,12 +21,13 @@ def open_source(job: RLJobSpec, tokenizer: PromptTokenizer, run_dir: Path) -> Pr
         UsageError: it is not as it must be.
     """
     if job.data.source is not None:
-        return CustomSource(job.data, tokenizer, job.seed)
+        return CustomSource(job.data, tokenizer, job.seed, reward=job.rollout.reward.type)
     return JsonlSource(
         job.data,
         job.data.prompts,
         tokenizer,
         job.seed,
         index_directory(run_dir),
+        reward=job.rollout.reward.type,
         workers=job.trainer.data_workers,
     )

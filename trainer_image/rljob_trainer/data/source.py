@@ -12,6 +12,7 @@ import structlog
 from rljob.api.data import DataSpec
 from rljob.buffer.records import Completion, Group, Sample
 from rljob.errors import UsageError
+from rljob_trainer.data.bad_share import BadShare
 
 log = structlog.get_logger()
 
@@ -40,6 +41,23 @@ class LongPrompt:
 
     where: str
     tokens: int
+
+
+@dataclass(frozen=True)
+class BadPrompt:
+    """A prompt that can't be used; the reason begins with its place."""
+
+    reason: str
+
+
+Drawn = Prompt | LongPrompt | BadPrompt
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A prompt that does not become a group, and why."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -89,16 +107,20 @@ class PromptSource(ABC):
     patience: int
     """Prompts in a row that may come to nothing before that is the user's mistake."""
 
+    files: dict[str, str]
+    """The checksum of each file's content, by its path; none of a source of the user's own."""
+
     def __init__(self, spec: DataSpec) -> None:
         self._longest = spec.max_prompt_tokens
-        self.skipped = 0
+        self.bad_share = BadShare(spec.max_bad_share)
+        self.skipped = 0  # for their length
         self._skipped_in_a_row = 0
 
-    def draw(self, count: int) -> list[tuple[PromptRef, Prompt | None]]:
-        """The next prompts: `count`, or fewer but at least one. None: it is skipped.
+    def draw(self, count: int) -> list[tuple[PromptRef, Prompt | Skipped]]:
+        """The next prompts: `count`, or fewer but at least one.
 
         Raises:
-            UsageError: the next prompt is not as it must be; with its place.
+            UsageError: too many were bad, or too long; the last one with its place.
         """
         return [(ref, self._accepted(prompt)) for ref, prompt in self._take(count)]
 
@@ -121,13 +143,17 @@ class PromptSource(ABC):
         """Lets go of processes and files."""
 
     @abstractmethod
-    def _take(self, count: int) -> Iterable[tuple[PromptRef, Prompt | LongPrompt]]:
+    def _take(self, count: int) -> Iterable[tuple[PromptRef, Drawn]]:
         """The next prompts, as `draw`; what has been taken is behind the cursor."""
 
-    def _accepted(self, prompt: Prompt | LongPrompt) -> Prompt | None:
+    def _accepted(self, prompt: Drawn) -> Prompt | Skipped:
+        self.bad_share.drawn += 1
         if isinstance(prompt, Prompt):
             self._skipped_in_a_row = 0
             return prompt
+        if isinstance(prompt, BadPrompt):
+            self.bad_share.add(prompt.reason)
+            return Skipped(prompt.reason)
         log.warning("prompt.skipped", where=prompt.where, tokens=prompt.tokens)
         self.skipped += 1
         self._skipped_in_a_row += 1
@@ -137,4 +163,4 @@ class PromptSource(ABC):
                 f"spec.data.maxPromptTokens: {which} {self._skipped_in_a_row} prompts are longer "
                 f"than {self._longest} tokens"
             )
-        return None
+        return Skipped("longer than spec.data.maxPromptTokens")

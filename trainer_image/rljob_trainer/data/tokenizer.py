@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
 from rljob.errors import UsageError
+from rljob.model_config import read_config
+from rljob_trainer.data.message import checked_messages
 
 
 class PromptTokenizer:
@@ -19,17 +22,47 @@ class PromptTokenizer:
 
     def __init__(self, checkpoint: Path, *, chat: bool) -> None:
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"spec.model.checkpoint: {checkpoint} has no usable tokenizer: {error}"
             ) from error
         self._chat = chat
+        self._checkpoint = checkpoint
+        # Models have more rows than their tokenizer has tokens, for alignment; never fewer.
+        self._rows: int | None = _rows(checkpoint)
+        self._bos: int | None = self._tokenizer.bos_token_id
+        self._eos: int | None = self._tokenizer.eos_token_id
         if chat and not self._tokenizer.chat_template:
             raise UsageError(
                 "spec.data.applyChatTemplate: found true, but the tokenizer in "
                 f"{checkpoint} has no chat template; allowed: false"
             )
+
+    def check(self, prompt: Any, where: str) -> str | list[dict[str, Any]]:
+        """A text, or messages with one text each: what can be tokenized.
+
+        Args:
+            prompt: a JSON value.
+            where: file and line, for errors.
+
+        Raises:
+            UsageError: it is neither, or holds half of a surrogate pair.
+        """
+        if isinstance(prompt, str):
+            checked: str | list[dict[str, Any]] = prompt
+            texts = [prompt]
+        elif self._chat:
+            checked = checked_messages(prompt, where)
+            texts = [message["content"] or "" for message in checked]
+        else:
+            needs = " (messages need spec.data.applyChatTemplate)"
+            raise UsageError(
+                f"{where}: the prompt is a {type(prompt).__name__}; allowed: a string{needs}"
+            )
+        for text in texts:
+            _check_text(text, where)
+        return checked
 
     def encode(self, prompt: Any, where: str) -> tuple[str, npt.NDArray[np.int32]]:
         """The text that the model sees, and its tokens [prompt].
@@ -37,26 +70,70 @@ class PromptTokenizer:
         Args:
             prompt: a string, or with a chat template also a list of messages.
             where: file and line, for errors.
+
+        Raises:
+            UsageError: it is of another type, or empty; the chat template refuses it; the model
+                has no row for one of its tokens.
         """
-        if self._chat:
-            messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-            if not isinstance(messages, list):
-                raise UsageError(
-                    f"{where}: the prompt is a {type(prompt).__name__}; allowed: a string or a "
-                    "list of messages"
-                )
-            text = self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
-            )
-        elif isinstance(prompt, str):
-            text = prompt
-        else:
-            raise UsageError(
-                f"{where}: the prompt is a {type(prompt).__name__}; allowed: a string (messages "
-                "need spec.data.applyChatTemplate)"
-            )
+        checked = self.check(prompt, where)
+        text = self._rendered(checked, where) if self._chat else str(checked)
         # A chat template writes the special tokens itself.
-        tokens = self._tokenizer.encode(text, add_special_tokens=not self._chat)
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=not self._chat)
+        tokens = self._without_ends(tokens, text)
         if not tokens:
             raise UsageError(f"{where}: the prompt is empty; allowed: at least one token")
+        if self._rows is not None and max(tokens) >= self._rows:
+            raise UsageError(
+                f"{where}: the tokenizer gives token {max(tokens)}, but the model in "
+                f"{self._checkpoint} has a vocabulary of {self._rows} (vocab_size of config.json, "
+                f"against {len(self._tokenizer)} tokens of the tokenizer); allowed: a tokenizer "
+                "that belongs to the model"
+            )
         return text, np.asarray(tokens, dtype=np.int32)
+
+    def _rendered(self, prompt: str | list[dict[str, Any]], where: str) -> str:
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+        # A template is a program of the model's makers, which may fail in any way.
+        except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+            raise UsageError(
+                f"{where}: the chat template refuses the messages: {error}; allowed: what the "
+                f"template of {self._checkpoint} can render"
+            ) from error
+        return text
+
+    def _without_ends(self, tokens: list[int], text: str) -> list[int]:
+        """Without an end token that the tokenizer appends, and without a second begin token.
+
+        Some tokenizers end every text, after which a model has nothing to say. A text that says
+        `<s>` itself, as a template's does, gets a second one.
+        """
+        end = self._eos is not None and self._tokenizer.convert_ids_to_tokens(self._eos)
+        if tokens[-1:] == [self._eos] and not (end and text.rstrip().endswith(end)):
+            tokens = tokens[:-1]
+        if self._bos is not None and tokens[:2] == [self._bos, self._bos]:
+            tokens = tokens[1:]
+        return tokens
+
+
+def _rows(checkpoint: Path) -> int | None:
+    """The model's vocabulary; None where config.json does not say it."""
+    try:
+        size = read_config(checkpoint).get("vocab_size")
+    except UsageError:
+        return None  # whoever loads the model says what is wrong
+    return size if isinstance(size, int) else None
+
+
+def _check_text(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        raise UsageError(
+            f"{where}: the prompt has {half!r}, half of a surrogate pair, which is no character; "
+            "allowed: Unicode text"
+        ) from error
