@@ -96,6 +96,61 @@ def test_a_directory_without_weights_is_told(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
+def in_two_files(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkpoint of several files, with its index."""
+    one = make_checkpoint(directory / "one", "llama")
+    monkeypatch.setattr(module, "_SHARD_BYTES", 150_000)
+    save_checkpoint(directory / "many", load_file(one / "model.safetensors").items(), source=one)
+    assert len(list((directory / "many").glob("*.safetensors"))) > 1
+    return directory / "many"
+
+
+def test_an_index_beside_a_newer_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a checkpoint of one file saved over one of many: transformers reads model.safetensors."""
+    many = in_two_files(tmp_path, monkeypatch)
+    make_checkpoint(many, "llama", seed=1)
+    message = r"model\.safetensors is not named by model\.safetensors\.index\.json"
+    with pytest.raises(UsageError, match=message):
+        opened(many)
+
+
+def test_a_tensor_in_two_files_is_refused(tmp_path: Path) -> None:
+    tensors = load_file(make_checkpoint(tmp_path) / "model.safetensors")
+    save_file({"model.norm.weight": tensors["model.norm.weight"]}, tmp_path / "old.safetensors")
+    message = r"model\.norm\.weight is in model\.safetensors and in old\.safetensors"
+    with pytest.raises(UsageError, match=message):
+        opened(tmp_path)
+
+
+def test_an_index_that_misplaces_a_tensor_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = in_two_files(tmp_path, monkeypatch)
+    file = many / "model.safetensors.index.json"
+    index = json.loads(file.read_text())
+    first = index["weight_map"]["model.embed_tokens.weight"]
+    last = index["weight_map"]["model.norm.weight"]
+    index["weight_map"]["model.norm.weight"] = first
+    file.write_text(json.dumps(index))
+    message = rf"index\.json: model\.norm\.weight should be in {first}, found in {last}"
+    with pytest.raises(UsageError, match=message):
+        opened(many)
+
+
+def test_a_tied_output_that_differs_is_refused(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path, tie_word_embeddings=True)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"] + 1
+    save_file(tensors, tmp_path / "model.safetensors")
+    message = (
+        r"lm_head\.weight differs from model\.embed_tokens\.weight, but .*tie_word_embeddings: true"
+    )
+    with pytest.raises(UsageError, match=message):
+        opened(tmp_path)
+
+
 @pytest.mark.parametrize("length", [0, 4, 1000, -1])
 def test_a_cut_off_file_is_told(length: int, tmp_path: Path) -> None:
     file = make_checkpoint(tmp_path) / "model.safetensors"
@@ -109,11 +164,14 @@ def test_a_cut_off_file_is_told(length: int, tmp_path: Path) -> None:
     [
         ("{", "not a readable index"),
         ("{}", "not a readable index"),
+        ('{"weight_map": {}}', "not a readable index of safetensors: found an empty weight_map"),
+        ('{"weight_map": {"a": 5}}', "not a readable index of safetensors: found 5"),
         (json.dumps({"weight_map": {"a": "model-9.safetensors"}}), "model-9.safetensors: named"),
     ],
 )
 def test_a_broken_index_is_told(index: str, message: str, tmp_path: Path) -> None:
-    make_checkpoint(tmp_path)
+    file = make_checkpoint(tmp_path) / "model.safetensors"
+    file.rename(tmp_path / "model-1.safetensors")
     (tmp_path / "model.safetensors.index.json").write_text(index)
     with pytest.raises(UsageError, match=message):
         opened(tmp_path)

@@ -49,6 +49,15 @@ def test_rope_is_read_in_transformers_present_and_older_form() -> None:
     assert (older.rope_base, older.rope_scaling) == (5e5, scaling)
 
 
+def test_both_forms_of_rope_may_say_the_same() -> None:
+    both = {
+        "rope_theta": 5e5,
+        "rope_scaling": {"type": "llama3", **LLAMA3},
+        "rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5, **LLAMA3},
+    }
+    assert read(**both) == read(rope_parameters=both["rope_parameters"])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -65,6 +74,22 @@ def test_rope_is_read_in_transformers_present_and_older_form() -> None:
         ({"rope_scaling": {"type": "yarn"}}, "rope_type: found 'yarn', allowed: default, llama3"),
         ({"rope_scaling": {"type": "llama3"}}, "rope_scaling: factor: missing"),
         ({"rope_scaling": 8}, "rope_scaling: found 8, allowed: an object"),
+        (
+            {"rope_scaling": {"type": "llama3", **LLAMA3}, "rope_parameters": {"rope_theta": 1e4}},
+            "rope_scaling: found .*'llama3'.* allowed: what rope_parameters says",
+        ),
+        (
+            {"rope_theta": 1e4, "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}},
+            "rope_parameters: rope_theta: found 500000.0, allowed: config.json's own rope_theta",
+        ),
+        (
+            {"rope_scaling": {"rope_type": "default", "type": "llama3"}},
+            "rope_scaling: type: found 'llama3', allowed: that of rope_type, 'default'",
+        ),
+        (
+            {"model_type": "qwen3"},
+            "model_type: found 'qwen3', allowed: 'llama', as architectures has LlamaForCausalLM",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused(changes: dict[str, Any], message: str) -> None:

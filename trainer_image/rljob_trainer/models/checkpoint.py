@@ -15,8 +15,11 @@ from rljob_trainer.models.config import ModelConfig
 from rljob_trainer.models.table import Table
 
 _INDEX = "model.safetensors.index.json"
+_ONE_FILE = "model.safetensors"
 _WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
 _SHARD_BYTES = 5 * 2**30
+_EMBEDDING = "model.embed_tokens.weight"
+_OUTPUT = "lm_head.weight"
 # Tensors that some checkpoints carry although they follow from others.
 _DERIVED = ("rotary_emb.inv_freq",)
 
@@ -28,26 +31,53 @@ class Safetensors:
         """Opens every file's header.
 
         Raises:
-            UsageError: no weights, or a file that is missing or no safetensors.
+            UsageError: no weights, a file that is missing or no safetensors, or files that
+                contradict each other: other programs might read other weights from them.
         """
         self.directory = directory
         self._files: dict[str, Path] = {}  # by tensor
-        files = self._indexed() or sorted(directory.glob("*.safetensors"))
+        places = self._places()
+        files = sorted({directory / name for name in places.values()})
+        files = files or sorted(directory.glob("*.safetensors"))
         if not files:
             raise UsageError(f"model checkpoint {directory}: no *.safetensors files")
         self._opened: dict[Path, Any] = {file: _opened(file) for file in files}
         for file, handle in self._opened.items():
-            self._files |= dict.fromkeys(handle.keys(), file)
+            for name in handle.keys():  # noqa: SIM118  (a handle is no mapping)
+                other = self._files.setdefault(name, file)
+                if other != file:
+                    raise UsageError(
+                        f"model checkpoint {directory}: {name} is in {other.name} and in "
+                        f"{file.name}, allowed: in one file"
+                    )
+        for name, place in places.items():
+            found = self._files.get(name)
+            if found != directory / place:
+                raise UsageError(
+                    f"{directory / _INDEX}: {name} should be in {place}, found in "
+                    f"{found.name if found else 'no file'}"
+                )
 
-    def _indexed(self) -> list[Path]:
+    def _places(self) -> dict[str, str]:
+        """File names by names of tensors, as the index has them; empty where there is none."""
         path = self.directory / _INDEX
         if not path.is_file():
-            return []
+            return {}
         try:
-            names = json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            places = dict(json.loads(path.read_text(encoding="utf-8"))["weight_map"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{path}: not a readable index of safetensors: {error!r}") from error
-        return [self.directory / name for name in sorted(set(names))]
+        strangers = [place for place in places.values() if not isinstance(place, str)]
+        if strangers or not places:
+            found = repr(strangers[0]) if strangers else "an empty weight_map"
+            raise UsageError(f"{path}: not a readable index of safetensors: found {found}")
+        one = self.directory / _ONE_FILE
+        if one.is_file() and _ONE_FILE not in places.values():
+            raise UsageError(
+                f"model checkpoint {self.directory}: {_ONE_FILE} is not named by {_INDEX}. "
+                "transformers reads the first, engines what the second names; remove the old one"
+            )
+        return places
 
     def read(self, name: str) -> Tensor:
         """A tensor, on the CPU."""
@@ -79,9 +109,19 @@ class Safetensors:
                         f"{where}: {tensor.name} is {found.get_dtype()}, allowed: F32, BF16, F16"
                     )
         for name in sorted(missing):
-            tied = config.tied and name == "lm_head.weight"
-            if not tied and not name.endswith(_DERIVED):
+            if config.tied and name == _OUTPUT:
+                self._check_tied(where)
+            elif not name.endswith(_DERIVED):
                 raise UsageError(f"{where}: {name} is no tensor of {config.architecture}")
+
+    def _check_tied(self, where: str) -> None:
+        embedding, output = self.read(_EMBEDDING), self.read(_OUTPUT)
+        if embedding.shape != output.shape or not bool((embedding == output).all()):
+            raise UsageError(
+                f"{where}: {_OUTPUT} differs from {_EMBEDDING}, but config.json has "
+                "tie_word_embeddings: true, by which they are one; set it to false, or remove the "
+                "tensor"
+            )
 
 
 def _opened(file: Path) -> Any:

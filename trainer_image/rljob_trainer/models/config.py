@@ -105,6 +105,10 @@ def decoder_config(reader: ConfigReader, architecture: str, head_dim: int | None
         architecture: Its name.
         head_dim: The family's default size of a head; None: hidden size / heads.
     """
+    family = architecture.removesuffix("ForCausalLM").lower()
+    kind = reader.get("model_type", family)
+    if kind != family:  # transformers goes by this field
+        raise reader.error("model_type", kind, f"{family!r}, as architectures has {architecture}")
     reader.only("hidden_act", "silu", "silu")
     reader.only("attention_bias", False, False)
     reader.only("mlp_bias", False, False)
@@ -139,11 +143,39 @@ def decoder_config(reader: ConfigReader, architecture: str, head_dim: int | None
 
 
 def _rope(reader: ConfigReader) -> tuple[float, Llama3Scaling | None]:
-    """Base and scaling, in transformers' present form (rope_parameters) or its older one."""
-    rope = reader.section("rope_parameters" if reader.get("rope_parameters") else "rope_scaling")
-    base = rope.get("rope_theta", reader.get("rope_theta"))
-    base = ConfigReader({"rope_theta": base}, "config.json").positive_number("rope_theta", 10000.0)
+    """Base and scaling, in transformers' present form (rope_parameters) or its older one.
+
+    Both may be there if they say the same: programs differ in which one they read.
+    """
+    base = reader.get("rope_theta")
+    found = {
+        name: _rope_of(reader.section(name), base)
+        for name in ("rope_parameters", "rope_scaling")
+        if reader.get(name)
+    }
+    present = found.get("rope_parameters")
+    older = found.get("rope_scaling")
+    if present and older and present != older:
+        raise reader.error(
+            "rope_scaling", reader.get("rope_scaling"), "what rope_parameters says, or nothing"
+        )
+    return present or older or _rope_of(reader.section("rope_scaling"), base)
+
+
+def _rope_of(rope: ConfigReader, base: Any) -> tuple[float, Llama3Scaling | None]:
+    """What one of the two sections says.
+
+    Args:
+        rope: the section.
+        base: config.json's own rope_theta; None: it has none.
+    """
+    own = rope.get("rope_theta", base)
+    if base is not None and own != base:
+        raise rope.error("rope_theta", own, f"config.json's own rope_theta, {base!r}, or nothing")
+    base = ConfigReader({"rope_theta": own}, "config.json").positive_number("rope_theta", 10000.0)
     kind = rope.get("rope_type", rope.get("type", "default"))
+    if rope.get("type", kind) != kind:
+        raise rope.error("type", rope.get("type"), f"that of rope_type, {kind!r}, or nothing")
     if kind == "default":
         return base, None
     if kind != "llama3":
