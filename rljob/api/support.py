@@ -58,7 +58,6 @@ LIMITS = (
     ),
     _only("spec.trainer.parallelism.context", lambda job: job.spec.trainer.parallelism.context, 1),
     _only("spec.trainer.parallelism.expert", lambda job: job.spec.trainer.parallelism.expert, 1),
-    _only("spec.trainer.recompute", lambda job: job.spec.trainer.recompute, "none"),
     _only(
         "spec.rollout.autoscaling.mode",
         lambda job: job.spec.rollout.autoscaling.mode,

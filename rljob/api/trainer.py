@@ -41,7 +41,9 @@ class TrainerSpec(Part):
         None, description="Samples of a micro-batch, instead of a token budget."
     )
     recompute: Literal["none", "selective", "full"] = Field(
-        "none", description="Activations that are computed again in the backward pass."
+        "none",
+        description="Activations that are computed again in the backward pass instead of being "
+        "kept: those of the attention scores (selective), or all within a layer (full).",
     )
     data_workers: NonNegativeInt = Field(
         0,

@@ -247,7 +247,6 @@ UNSUPPORTED = {
     "spec.trainer.parallelism.pipeline": "trainer: {parallelism: {pipeline: 2}}",
     "spec.trainer.parallelism.context": "trainer: {parallelism: {context: 2}}",
     "spec.trainer.parallelism.expert": "trainer: {parallelism: {expert: 2}}",
-    "spec.trainer.recompute": "trainer: {recompute: full}",
     "spec.rollout.autoscaling.mode": "rollout: {autoscaling: {mode: Rate}}",
     "spec.rollout.generate": "rollout: {generate: 'a:b'}",
     "spec.rollout.reward.url": "rollout: {reward: {url: 'http://a'}}",

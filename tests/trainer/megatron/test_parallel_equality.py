@@ -25,6 +25,10 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "data, distributed optimizer": {"optimizer": {**OPTIMIZER, "use_distributed_optimizer": True}},
     "data, small micro-batches": {"microBatchSize": 3},
     "tensor, recompute": {"parallelism": {"tensor": 2}, "recompute": "full"},
+    "tensor and sequence, selective recompute": {
+        "parallelism": {"tensor": 2, "sequence": True},
+        "recompute": "selective",
+    },
 }
 
 
@@ -73,6 +77,11 @@ def test_micro_batches_do_not_matter(size: int, checkpoint: Path, expected: Any)
     assert_alike(
         alone(three_steps, make(checkpoint, {"microBatchSize": size}), checkpoint), expected
     )
+
+
+@pytest.mark.parametrize("kind", ["selective", "full"])
+def test_recomputed_activations_do_not_matter(kind: str, checkpoint: Path, expected: Any) -> None:
+    assert_alike(alone(three_steps, make(checkpoint, {"recompute": kind}), checkpoint), expected)
 
 
 def test_a_token_budget_does_not_matter(checkpoint: Path, expected: Any) -> None:
