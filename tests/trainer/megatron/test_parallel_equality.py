@@ -32,9 +32,9 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 }
 
 
-def three_steps(job: Any, checkpoint: Path) -> Any:
+def three_steps(job: Any, checkpoint: Path, samples: int = 16) -> Any:
     policy = Policy(job, initialize(job), checkpoint)
-    reports = [policy.step(make_trajectories(seed=seed)) for seed in range(3)]
+    reports = [policy.step(make_trajectories(samples, seed=seed)) for seed in range(3)]
     return reports, {name: tensor.clone() for name, tensor in policy.export()}
 
 
@@ -69,6 +69,15 @@ def test_two_ranks_make_the_steps_of_one(
     found, elsewhere = two_ranks.run(three_steps, job, checkpoint)
     assert_alike(found, expected)
     # Rank 1 exports nothing; had it other weights, the reports, which are of both, would differ.
+    assert elsewhere == (found[0], {})
+
+
+@pytest.mark.parametrize("layout", ["data", "data, distributed optimizer"])
+def test_a_rank_without_samples_takes_part(layout: str, checkpoint: Path, two_ranks: Any) -> None:
+    expected = alone(three_steps, make(checkpoint, {}), checkpoint, 1)
+    job = make(checkpoint, {"gpusPerReplica": 2, **LAYOUTS[layout]})
+    found, elsewhere = two_ranks.run(three_steps, job, checkpoint, 1)
+    assert_alike(found, expected)
     assert elsewhere == (found[0], {})
 
 

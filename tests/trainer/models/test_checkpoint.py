@@ -1,7 +1,7 @@
 """Hugging Face checkpoints: whole ones in one file or many, and broken ones."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +50,35 @@ def test_many_files_hold_what_one_file_holds(
         assert torch.equal(weights.read(name), tensor)
     read = AutoModelForCausalLM.from_pretrained(tmp_path / "many", dtype=torch.float32)
     assert torch.equal(read.state_dict()["lm_head.weight"], tensors["lm_head.weight"])
+
+
+def test_a_checkpoint_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    """A save that breaks off, as when the disk is full, leaves what was there."""
+    there = make_checkpoint(tmp_path / "model")
+    before = {file.name: file.read_bytes() for file in there.iterdir()}
+
+    def weights() -> Iterator[tuple[str, torch.Tensor]]:
+        yield "model.norm.weight", torch.ones(64)
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(there, weights(), source=there)
+    assert {file.name: file.read_bytes() for file in there.iterdir()} == before
+
+
+def test_a_checkpoint_takes_the_place_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file of the one before is left, such as an index."""
+    many = in_two_files(tmp_path, monkeypatch)
+    monkeypatch.undo()
+    one = make_checkpoint(tmp_path / "other", "llama", seed=1)
+    tensors = load_file(one / "model.safetensors")
+    save_checkpoint(many, tensors.items(), source=one)
+    assert sorted(file.name for file in many.iterdir()) == sorted(
+        file.name for file in one.iterdir()
+    )
+    assert torch.equal(opened(many).read("lm_head.weight"), tensors["lm_head.weight"])
 
 
 def test_a_tied_checkpoint_may_name_its_output(tmp_path: Path) -> None:

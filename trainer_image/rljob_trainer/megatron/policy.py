@@ -105,16 +105,14 @@ class Policy:
         """
         assert self._trainer is not None, "a frozen policy makes no steps"
         loss = partial(self._objective, global_batch_size=len(trajectories))
-        batches = [
-            self._padded([trajectories[n] for n in part])
-            for part in self._micro_batches(trajectories)
-        ]
+        parts = [[trajectories[n] for n in part] for part in self._micro_batches(trajectories)]
+        batches = [self._padded(part) for part in parts or [[_silent(trajectories)]]]
         self._trainer.zero_gradients()
-        parts = self._forward.backward(batches, loss)
-        report = torch.stack([torch.stack(list(part.values())) for part in parts]).sum(0)
+        reports = self._forward.backward(batches, loss)
+        report = torch.stack([torch.stack(list(each.values())) for each in reports]).sum(0)
         if self._parallel.dp_size > 1:
             dist.all_reduce(report, group=self._parallel.dp_group)
-        return dict(zip(parts[0], report.tolist(), strict=True)) | self._trainer.step()
+        return dict(zip(reports[0], report.tolist(), strict=True)) | self._trainer.step()
 
     def export(self) -> Iterator[tuple[str, Tensor]]:
         """Full weights by their Hugging Face names, in a fixed order, on rank 0. Collective.
@@ -125,7 +123,10 @@ class Policy:
         return self._conversion.export()
 
     def save_huggingface(self, directory: Path) -> None:
-        """Writes a Hugging Face checkpoint that transformers and engines read. Collective."""
+        """Writes a Hugging Face checkpoint that transformers and engines read. Collective.
+
+        It is there entirely or not at all; one that was there before is replaced.
+        """
         weights = self.export()
         if self._parallel.rank == 0:
             save_checkpoint(directory, weights, source=self._checkpoint)
@@ -165,6 +166,16 @@ class Policy:
             return micro_batches_of_size(mine, lengths, trainer.micro_batch_size)
         budget = trainer.max_tokens_per_gpu or DEFAULT_MAX_TOKENS_PER_GPU
         return micro_batches_by_tokens(mine, lengths, budget)
+
+
+def _silent(trajectories: Sequence[Trajectory]) -> Trajectory:
+    """The shortest trajectory without a token that counts: its gradient is exactly 0.
+
+    A data-parallel rank that has no sample of a batch computes with it, for the others wait for its
+    part of each sum.
+    """
+    shortest = min(trajectories, key=lambda trajectory: trajectory.length)
+    return shortest.replace(loss_mask=torch.zeros_like(shortest.loss_mask))
 
 
 def _places(ends: Tensor, lengths: Tensor) -> Tensor:

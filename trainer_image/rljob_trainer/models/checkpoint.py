@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from rljob.errors import UsageError
+from rljob_trainer.durable import sync, sync_tree
 from rljob_trainer.models.config import ModelConfig
 from rljob_trainer.models.table import Table
 
@@ -134,9 +135,23 @@ def _opened(file: Path) -> Any:
 
 
 def save_checkpoint(directory: Path, weights: Iterable[tuple[str, Tensor]], source: Path) -> None:
-    """Writes a Hugging Face checkpoint; config and tokenizer files come from `source`."""
-    directory.mkdir(parents=True, exist_ok=True)
-    copy_companions(source, directory)
+    """Writes a Hugging Face checkpoint; config and tokenizer files come from `source`.
+
+    It is written beside, as `directory`.partial, and renamed: what is there is whole. A checkpoint
+    that was there before is replaced.
+    """
+    partial = directory.with_name(directory.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    copy_companions(source, partial)
+    _save_weights(partial, weights)
+    sync_tree(partial)
+    shutil.rmtree(directory, ignore_errors=True)
+    partial.rename(directory)
+    sync(directory.parent)
+
+
+def _save_weights(directory: Path, weights: Iterable[tuple[str, Tensor]]) -> None:
     shards: list[dict[str, Tensor]] = [{}]
     size = total = 0
     for name, tensor in weights:
