@@ -56,6 +56,11 @@ class MismatchSpec(Part):
         description="Importance correction: none, tis (truncated importance sampling), icepop, "
         "mis (masked importance sampling).",
     )
+    old: Literal["trainer", "rollout"] = Field(
+        "trainer",
+        description="Log-probabilities that the importance ratio starts from: the trainer's, "
+        "computed before the steps of a batch, or those that the engine sampled with (rollout).",
+    )
     cap: float = Field(
         2.0, ge=1, allow_inf_nan=False, description="Upper bound of the importance weight."
     )

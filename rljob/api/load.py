@@ -2,6 +2,7 @@
 
 from pathlib import Path as FilePath
 
+from rljob.api.caution import cautions
 from rljob.api.document import Document, read
 from rljob.api.problem import Problem, show
 from rljob.api.review import judge
@@ -14,20 +15,32 @@ def load(file: FilePath) -> tuple[list[RLJob], list[Problem]]:
 
     Never raises for what the file is or says. A document with a problem gives no job.
     """
+    jobs, problems, _ = load_with_warnings(file)
+    return jobs, problems
+
+
+def load_with_warnings(file: FilePath) -> tuple[list[RLJob], list[Problem], list[Problem]]:
+    """As `load`, and the warnings about its jobs."""
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        return [], [Problem((), message=f"cannot be read: {error.strerror}", file=str(file))]
+        return [], [Problem((), message=f"cannot be read: {error.strerror}", file=str(file))], []
     except UnicodeDecodeError as error:
         message = f"found a byte that is not UTF-8 at offset {error.start}, allowed UTF-8 text"
-        return [], [Problem((), message=message, file=str(file))]
-    return loads(text, file)
+        return [], [Problem((), message=message, file=str(file))], []
+    return _loads(text, file)
 
 
 def loads(text: str, file: FilePath) -> tuple[list[RLJob], list[Problem]]:
     """As `load`, of a text that stands for `file`; relative paths start at its directory."""
+    jobs, problems, _ = _loads(text, file)
+    return jobs, problems
+
+
+def _loads(text: str, file: FilePath) -> tuple[list[RLJob], list[Problem], list[Problem]]:
     jobs: list[RLJob] = []
     problems: list[Problem] = []
+    warnings: list[Problem] = []
     empty = True
     for document in read(text):
         empty = False
@@ -37,13 +50,19 @@ def loads(text: str, file: FilePath) -> tuple[list[RLJob], list[Problem]]:
                 Problem(("metadata", "name"), show(job.metadata.name), "a name once per namespace")
             )
         if found:
-            placed = [document.place(problem, str(file)) for problem in found]
-            problems += sorted(placed, key=lambda problem: (problem.line, problem.column))
+            problems += _placed(document, found, file)
         elif job is not None:
             jobs.append(job)
+            warnings += _placed(document, cautions(job), file)
     if empty:
         problems.append(Problem((), message=f"is empty, allowed an {KIND}", file=str(file)))
-    return jobs, problems
+    return jobs, problems, warnings
+
+
+def _placed(document: Document, found: list[Problem], file: FilePath) -> list[Problem]:
+    """With their places in the file, in the order of the lines."""
+    placed = [document.place(problem, str(file)) for problem in found]
+    return sorted(placed, key=lambda problem: (problem.line, problem.column))
 
 
 def load_job(file: FilePath) -> RLJob:

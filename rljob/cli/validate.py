@@ -1,4 +1,4 @@
-"""`rljob validate`: every mistake of every file at once."""
+"""`rljob validate`: every mistake of every file at once, and warnings."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,15 +13,15 @@ def validate(
 ) -> None:
     """Check manifests without a cluster and without starting anything."""
     # The models take a second to import, which `rljob --help` must not.
-    from rljob.api.load import load
+    from rljob.api.load import load_with_warnings
     from rljob.api.rljob import KIND
 
     wrong = False
     for file in files:
-        jobs, problems = load(file)
+        jobs, problems, warnings = load_with_warnings(file)
         wrong = wrong or bool(problems)
-        for problem in problems:
-            typer.echo(str(problem))
+        for said in (*problems, *warnings):
+            typer.echo(str(said))
         for job in jobs:
             typer.echo(f"{file}: ok ({KIND} {job.key})")
     if wrong:

@@ -31,6 +31,14 @@ def test_good(tmp_path: Path) -> None:
     assert run(file) == (0, [f"{file}: ok (RLJob team/math)"])
 
 
+def test_a_warning_is_told_and_refuses_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(GOOD.replace("300", "300, maxStaleness: 2"))
+    code, (warning, verdict) = run(file)
+    assert (code, verdict) == (0, f"{file}: ok (RLJob team/math)")
+    assert warning.startswith(f"{file}:7:29: spec.schedule.maxStaleness: warning: found 2: ")
+
+
 def test_every_problem_of_every_file(tmp_path: Path) -> None:
     good, bad, missing = (tmp_path / name for name in ("good.yaml", "bad.yaml", "missing.yaml"))
     good.write_text(GOOD)

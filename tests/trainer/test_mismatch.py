@@ -23,7 +23,7 @@ def a_trajectory(trainer: list[float], engine: list[float], mask: list[float]) -
         prompt_length=1,
         loss_mask=torch.tensor(mask),
         rollout_log_probs=torch.tensor(engine),
-        old_log_probs=torch.tensor(trainer),
+        trainer_log_probs=torch.tensor(trainer),
     )
 
 

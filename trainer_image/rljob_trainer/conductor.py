@@ -129,7 +129,7 @@ class Conductor:
         """Log-probabilities under the current and the reference weights, and advantages."""
         trajectories = trajectories_of(batch)
         with self._watch.stage("logprob"):
-            old = self._policy.log_probs(trajectories)
+            ours = self._policy.log_probs(trajectories)
             reference = self._reference.log_probs(trajectories) if self._reference else None
         samples = samples_of(batch)
         rewards = as_float32([sample.reward for sample in samples])
@@ -139,10 +139,12 @@ class Conductor:
         advantages = grpo_advantages(
             rewards, groups, normalize_std=self._spec.algorithm.normalize_std
         )
+        starts_from_engine = self._spec.algorithm.mismatch.old == "rollout"
         scored = [
             replace(
                 trajectory,
-                old_log_probs=old[n],
+                trainer_log_probs=ours[n],
+                old_log_probs=trajectory.rollout_log_probs if starts_from_engine else ours[n],
                 reference_log_probs=reference[n] if reference else None,
                 advantages=advantages[n].expand_as(trajectory.loss_mask),
             )

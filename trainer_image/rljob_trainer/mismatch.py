@@ -85,5 +85,5 @@ def check_reference(trajectories: Sequence[Trajectory]) -> None:
 def _difference(
     trajectory: Trajectory, other: Float[Tensor, "response"]
 ) -> Float[Tensor, "trained"]:
-    assert trajectory.old_log_probs is not None
-    return (trajectory.old_log_probs - other).abs()[trajectory.loss_mask > 0]
+    assert trajectory.trainer_log_probs is not None
+    return (trajectory.trainer_log_probs - other).abs()[trajectory.loss_mask > 0]

@@ -7,6 +7,7 @@ import torch.distributed as dist
 from prometheus_client import CollectorRegistry
 
 from rljob.api import RLJob
+from rljob.api.caution import cautions
 from rljob.buffer.client import TrainerBuffer
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.outcome import is_finished
@@ -56,6 +57,8 @@ def _conductor(
             if directory is not None:
                 open_source(Path(directory), spec.model.architecture)
         desk = Desk(job, environment, device=parallel.device, stop=stop)
+        for warning in cautions(job):
+            log.warning("manifest.warning", message=str(warning))
 
     # First: what is wrong with the checkpoint or the data shows before the model is built.
     rank0(open_desk)

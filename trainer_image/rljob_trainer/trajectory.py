@@ -19,7 +19,8 @@ class Trajectory:
     prompt_length: int
     loss_mask: Float32[Tensor, " response"]  # 0: no loss, e.g. a tool's tokens
     rollout_log_probs: Float32[Tensor, " response"]  # the engine's, while it generated
-    old_log_probs: Float32[Tensor, " response"] | None = None  # the trainer's, before the steps
+    trainer_log_probs: Float32[Tensor, " response"] | None = None  # before the steps
+    old_log_probs: Float32[Tensor, " response"] | None = None  # those that the ratio starts from
     reference_log_probs: Float32[Tensor, " response"] | None = None
     advantages: Float32[Tensor, " response"] | None = None
 

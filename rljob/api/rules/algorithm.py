@@ -55,6 +55,28 @@ def kl_loss_has_a_gradient(job: RLJob) -> Iterator[Problem]:
 
 @twin(
     Cel(
+        at="spec.algorithm.mismatch",
+        rule="self.old != 'rollout' || self.correction == 'none'",
+        message='found "{self.correction}", allowed none (old is rollout: the ratio itself starts '
+        "from the engine's log-probabilities)",
+        field="correction",
+        reason="FieldValueForbidden",
+    )
+)
+def one_correction(job: RLJob) -> Iterator[Problem]:
+    """`mismatch.correction` is none where `mismatch.old` is rollout: the ratio corrects already."""
+    mismatch = job.spec.algorithm.mismatch
+    if mismatch.old == "rollout" and mismatch.correction != "none":
+        yield problem(
+            "spec.algorithm.mismatch.correction",
+            mismatch.correction,
+            "none",
+            "old is rollout: the ratio itself starts from the engine's log-probabilities",
+        )
+
+
+@twin(
+    Cel(
         at="spec.algorithm",
         rule=f"self.samplesPerPrompt > 1 || !(self.estimator in {list(GROUP_RELATIVE)})",
         message="found 1, allowed at least 2 ({self.estimator} compares the samples of a prompt "
@@ -91,4 +113,4 @@ def group_has_others(job: RLJob) -> Iterator[Problem]:
         )
 
 
-RULES = (one_kl_penalty, kl_loss_has_a_gradient, group_has_others)
+RULES = (one_kl_penalty, kl_loss_has_a_gradient, one_correction, group_has_others)
