@@ -1,7 +1,6 @@
 """The main loop: admit, collect, score, step, publish, record, evaluate, save."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,6 +8,7 @@ import structlog
 import torch
 
 from rljob.api import RLJob
+from rljob.buffer.records import Sample
 from rljob_trainer.algorithms.grpo import grpo_advantages
 from rljob_trainer.algorithms.reward import as_float32
 from rljob_trainer.batch import batch_metrics, samples_of, trajectories_of
@@ -18,6 +18,7 @@ from rljob_trainer.desk import Desk
 from rljob_trainer.ledger import OpenGroup
 from rljob_trainer.megatron.policy import Policy
 from rljob_trainer.mismatch import check_mismatch, check_reference, mismatch_metrics
+from rljob_trainer.ratio import is_scored_in_step, with_start
 from rljob_trainer.saver import Saver
 from rljob_trainer.skipped import SkippedSteps
 from rljob_trainer.stop import StoppedError
@@ -61,6 +62,7 @@ class Conductor:
         self._saver = Saver(checkpoints, policy, rank0)
         self._output = output
         self._skipped = SkippedSteps(is_first_rank=rank0.rank == 0)
+        self._in_step = is_scored_in_step(job.spec)
         self._watch = Stopwatch()
         self._memory = HostMemory()
         self._saved_at = -1
@@ -126,10 +128,13 @@ class Conductor:
             return self._at_desk(lambda desk: desk.exchange.collect())
 
     def _score(self, batch: Sequence[OpenGroup]) -> list[Trajectory]:
-        """Log-probabilities under the current and the reference weights, and advantages."""
+        """Log-probabilities under the current and the reference weights, and advantages.
+
+        Those under the current weights are left to the step where that finds the same.
+        """
         trajectories = trajectories_of(batch)
         with self._watch.stage("logprob"):
-            ours = self._policy.log_probs(trajectories)
+            ours = None if self._in_step else self._policy.log_probs(trajectories)
             reference = self._reference.log_probs(trajectories) if self._reference else None
         samples = samples_of(batch)
         rewards = as_float32([sample.reward for sample in samples])
@@ -139,17 +144,20 @@ class Conductor:
         advantages = grpo_advantages(
             rewards, groups, normalize_std=self._spec.algorithm.normalize_std
         )
-        starts_from_engine = self._spec.algorithm.mismatch.old == "rollout"
         scored = [
-            replace(
-                trajectory,
-                trainer_log_probs=ours[n],
-                old_log_probs=trajectory.rollout_log_probs if starts_from_engine else ours[n],
+            trajectory.replace(
+                trainer_log_probs=ours[n] if ours else None,
                 reference_log_probs=reference[n] if reference else None,
                 advantages=advantages[n].expand_as(trajectory.loss_mask),
             )
             for n, trajectory in enumerate(trajectories)
         ]
+        if ours:
+            self._compare(scored, samples)
+        return [with_start(trajectory, self._spec) for trajectory in scored]
+
+    def _compare(self, scored: Sequence[Trajectory], samples: Sequence[Sample]) -> None:
+        """Stops the job where trainer and engine, or trainer and reference, are not the same."""
         if self._rollout % self._spec.schedule.update_weights_interval == 0:
             # Otherwise the trainer is already ahead of the version that the engines hold.
             bound = self._spec.algorithm.mismatch.max_difference
@@ -157,7 +165,6 @@ class Conductor:
         model = self._spec.model
         if self._rollout == 0 and model.reference in (None, model.checkpoint):
             check_reference(scored)
-        return scored
 
     def _step(self, batch: list[OpenGroup], trajectories: Sequence[Trajectory]) -> None:
         """The batch's optimizer steps, over its samples in a random order."""
@@ -165,10 +172,21 @@ class Conductor:
         order = torch.randperm(len(trajectories), generator=shuffle).tolist()
         size = self._spec.schedule.global_batch_size
         with self._watch.stage("train"):
-            steps = [
-                self._policy.step([trajectories[n] for n in order[begin : begin + size]])
-                for begin in range(0, len(order), size)
-            ]
+            if self._in_step:
+                report, ours = self._policy.step_and_score([trajectories[n] for n in order])
+                steps = [report]
+                found = dict(zip(order, ours, strict=True))
+                trajectories = [
+                    trajectory.replace(trainer_log_probs=found[n])
+                    for n, trajectory in enumerate(trajectories)
+                ]
+            else:
+                steps = [
+                    self._policy.step([trajectories[n] for n in order[begin : begin + size]])
+                    for begin in range(0, len(order), size)
+                ]
+        if self._in_step:
+            self._compare(trajectories, samples_of(batch))
         for report in steps:
             self._skipped.check(report, self._rollout + 1)
         metrics = {name: sum(s[name] for s in steps) / len(steps) for name in steps[0]}

@@ -20,7 +20,7 @@ class Trajectory:
     loss_mask: Float32[Tensor, " response"]  # 0: no loss, e.g. a tool's tokens
     rollout_log_probs: Float32[Tensor, " response"]  # the engine's, while it generated
     trainer_log_probs: Float32[Tensor, " response"] | None = None  # before the steps
-    old_log_probs: Float32[Tensor, " response"] | None = None  # those that the ratio starts from
+    old_log_probs: Float32[Tensor, " response"] | None = None  # of the ratio; None: of the step
     reference_log_probs: Float32[Tensor, " response"] | None = None
     advantages: Float32[Tensor, " response"] | None = None
 

@@ -35,7 +35,10 @@ def steps(job: Any, checkpoint: Path, *batches: Any) -> Any:
 
 
 def sample_loss(model: Any, trajectory: Trajectory) -> torch.Tensor:
-    """PPO's clipped loss, k3 and entropy of one sample, written out: the mean over its tokens."""
+    """PPO's clipped loss, k3 and entropy of one sample, written out: the mean over its tokens.
+
+    k3 is at most 10, verl's bound.
+    """
     logits = model(trajectory.tokens[None]).logits[0, trajectory.prompt_length - 1 : -1]
     of_all = logits.log_softmax(-1)
     response = trajectory.tokens[trajectory.prompt_length :]
@@ -45,7 +48,7 @@ def sample_loss(model: Any, trajectory: Trajectory) -> torch.Tensor:
     assert advantage is not None
     policy = -torch.minimum(ratio * advantage, ratio.clamp(1 - LOW, 1 + HIGH) * advantage)
     difference = trajectory.reference_log_probs - log_probs
-    kl = difference.exp() - difference - 1
+    kl = (difference.exp() - difference - 1).clamp(max=10)
     entropy = -(of_all.exp() * of_all).sum(-1)
     loss = policy + KL * kl - ENTROPY * entropy
     mask = trajectory.loss_mask
@@ -95,6 +98,44 @@ def test_the_first_step_is_sane(checkpoint: Path) -> None:
     # The ratio is 1 everywhere, so the loss is minus the mean advantage.
     advantages = [t.advantages[0] for t in make_trajectories(64) if t.advantages is not None]
     assert report["loss/policy"] == pytest.approx(-torch.stack(advantages).mean().item(), abs=1e-5)
+
+
+def scored_apart(job: Any, checkpoint: Path, trajectories: Any) -> Any:
+    policy = Policy(job, initialize(job), checkpoint)
+    old = policy.log_probs(trajectories)
+    report = policy.step(
+        [t.replace(old_log_probs=o) for t, o in zip(trajectories, old, strict=True)]
+    )
+    return report, old, {name: tensor.clone() for name, tensor in policy.export()}
+
+
+def scored_in_step(job: Any, checkpoint: Path, trajectories: Any) -> Any:
+    policy = Policy(job, initialize(job), checkpoint)
+    report, old = policy.step_and_score([t.replace(old_log_probs=None) for t in trajectories])
+    return report, old, {name: tensor.clone() for name, tensor in policy.export()}
+
+
+@pytest.mark.parametrize("correction", ["none", "tis"])
+@pytest.mark.parametrize("count", [1, 16])
+def test_a_step_that_scores_itself_is_the_same(
+    count: int, correction: str, checkpoint: Path, two_ranks: Any
+) -> None:
+    """On one rank, and on two, of which one may be without samples."""
+    algorithm = {**ALGORITHM, "mismatch": {"correction": correction}}
+    optimizer = {"optimizer": {"lr": 1e-2, "weight_decay": 0.01}}
+    job = make_job(checkpoint, algorithm=algorithm, trainer=optimizer)
+    on_two = make_job(checkpoint, algorithm=algorithm, trainer={**optimizer, "gpusPerReplica": 2})
+    trajectories = make_trajectories(count)
+    report, old, weights = alone(scored_apart, job, checkpoint, trajectories)
+    for found in (
+        alone(scored_in_step, job, checkpoint, trajectories),
+        two_ranks.run(scored_in_step, on_two, checkpoint, trajectories)[0],
+    ):
+        assert found[0] == pytest.approx(report, abs=1e-5, rel=1e-4)
+        for one, other in zip(found[1], old, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+        for name, tensor in weights.items():
+            torch.testing.assert_close(found[2][name], tensor, atol=1e-4, rtol=0)
 
 
 def test_a_zero_embedding_row_shows_in_the_gradient_norm(tmp_path: Path) -> None:

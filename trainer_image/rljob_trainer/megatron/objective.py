@@ -45,13 +45,13 @@ class Objective:
         """The loss, and the parts of what a step reports."""
         spec = self._spec
         mean = partial(sample_mean, mask=batch.loss_mask, count=global_batch_size)
-        assert batch.old_log_probs is not None
         assert batch.advantages is not None
         # What stands where nothing is learned (padding, a tool's tokens) must not overflow on the
         # way to the mask: the gradient of a masked NaN is NaN.
         learned = batch.valid & (batch.loss_mask > 0)
         log_probs = log_probs.where(learned, 0)
-        old = batch.old_log_probs.where(learned, 0)
+        start = log_probs.detach() if batch.old_log_probs is None else batch.old_log_probs
+        old = start.where(learned, 0)
         policy, clipped = clipped_policy_loss(
             log_probs - old,
             batch.advantages,

@@ -85,26 +85,41 @@ class Policy:
         """
         if not trajectories:
             return []
-        lengths = torch.tensor([t.response_length for t in trajectories])
-        ends = lengths.cumsum(0)
-        flat = torch.zeros(int(ends[-1]), device=self._parallel.device)
         micro_batches = self._micro_batches(trajectories)
-        if micro_batches:
-            batches = [self._padded([trajectories[n] for n in part]) for part in micro_batches]
-            found = torch.cat(self._forward.log_probs(batches))
-            mine = torch.tensor([n for part in micro_batches for n in part])
-            flat[_places(ends[mine], lengths[mine]).to(flat.device)] = found
-        if self._parallel.dp_size > 1:
-            dist.all_reduce(flat, group=self._parallel.dp_group)
-        return list(torch.split(flat.cpu(), lengths.tolist()))
+        batches = [self._padded([trajectories[n] for n in part]) for part in micro_batches]
+        found = self._forward.log_probs(batches) if batches else []
+        return self._in_order(trajectories, micro_batches, found)
 
     def step(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """One optimizer step over exactly these trajectories, the global batch.
 
         A step whose gradient is not finite changes nothing and reports train/skipped 1.
         """
+        return self._step(trajectories, self._objective)
+
+    def step_and_score(
+        self, trajectories: Sequence[Trajectory]
+    ) -> tuple[dict[str, float], list[Float32[Tensor, " response"]]]:
+        """As `step`; and the log-probabilities from before it, as `log_probs` would give them.
+
+        Where the model has no dropout: they come from the forward pass of the step.
+        """
+        found: list[Tensor] = []
+
+        def loss(batch: PaddedBatch, log_probs: Tensor, entropy: Tensor, **count: int) -> Any:
+            found.append(log_probs.detach()[batch.valid])
+            return self._objective(batch, log_probs, entropy, **count)
+
+        report = self._step(trajectories, loss)
+        micro_batches = self._micro_batches(trajectories)
+        # A rank without samples has scored one that is none of its own.
+        return report, self._in_order(trajectories, micro_batches, found if micro_batches else [])
+
+    def _step(
+        self, trajectories: Sequence[Trajectory], objective: Callable[..., Any]
+    ) -> dict[str, float]:
         assert self._trainer is not None, "a frozen policy makes no steps"
-        loss = partial(self._objective, global_batch_size=len(trajectories))
+        loss = partial(objective, global_batch_size=len(trajectories))
         parts = [[trajectories[n] for n in part] for part in self._micro_batches(trajectories)]
         batches = [self._padded(part) for part in parts or [[_silent(trajectories)]]]
         self._trainer.zero_gradients()
@@ -151,6 +166,23 @@ class Policy:
         """Goes on from what was written. Collective."""
         assert self._trainer is not None, "a frozen policy has nothing to load"
         self._trainer.state.load(directory)
+
+    def _in_order(
+        self,
+        trajectories: Sequence[Trajectory],
+        micro_batches: Sequence[Sequence[int]],
+        found: Sequence[Float32[Tensor, " tokens"]],
+    ) -> list[Float32[Tensor, " response"]]:
+        """What was found for this rank's micro-batches and by the others, by trajectory."""
+        lengths = torch.tensor([t.response_length for t in trajectories])
+        ends = lengths.cumsum(0)
+        flat = torch.zeros(int(ends[-1]), device=self._parallel.device)
+        if found:
+            mine = torch.tensor([n for part in micro_batches for n in part])
+            flat[_places(ends[mine], lengths[mine]).to(flat.device)] = torch.cat(list(found))
+        if self._parallel.dp_size > 1:
+            dist.all_reduce(flat, group=self._parallel.dp_group)
+        return list(torch.split(flat.cpu(), lengths.tolist()))
 
     def _padded(self, trajectories: Sequence[Trajectory]) -> PaddedBatch:
         sequence = self._spec.trainer.parallelism.sequence
