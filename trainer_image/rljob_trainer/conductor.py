@@ -134,7 +134,7 @@ class Conductor:
         """
         trajectories = trajectories_of(batch)
         with self._watch.stage("logprob"):
-            ours = None if self._in_step else self._policy.log_probs(trajectories)
+            ours = None if self._is_in_step() else self._policy.log_probs(trajectories)
             reference = self._reference.log_probs(trajectories) if self._reference else None
         samples = samples_of(batch)
         rewards = as_float32([sample.reward for sample in samples])
@@ -156,6 +156,14 @@ class Conductor:
             self._compare(scored, samples)
         return [with_start(trajectory, self._spec) for trajectory in scored]
 
+    def _is_in_step(self) -> bool:
+        """Whether the next step scores its own batch.
+
+        Not the first with a reference: they are compared to rounding, which micro-batches
+        in another order would change.
+        """
+        return self._in_step and not (self._rollout == 0 and self._reference)
+
     def _compare(self, scored: Sequence[Trajectory], samples: Sequence[Sample]) -> None:
         """Stops the job where trainer and engine, or trainer and reference, are not the same."""
         if self._rollout % self._spec.schedule.update_weights_interval == 0:
@@ -171,8 +179,9 @@ class Conductor:
         shuffle = torch.Generator().manual_seed(self._spec.seed * 1_000_003 + self._rollout)
         order = torch.randperm(len(trajectories), generator=shuffle).tolist()
         size = self._spec.schedule.global_batch_size
+        in_step = self._is_in_step()
         with self._watch.stage("train"):
-            if self._in_step:
+            if in_step:
                 report, ours = self._policy.step_and_score([trajectories[n] for n in order])
                 steps = [report]
                 found = dict(zip(order, ours, strict=True))
@@ -185,7 +194,7 @@ class Conductor:
                     self._policy.step([trajectories[n] for n in order[begin : begin + size]])
                     for begin in range(0, len(order), size)
                 ]
-        if self._in_step:
+        if in_step:
             self._compare(trajectories, samples_of(batch))
         for report in steps:
             self._skipped.check(report, self._rollout + 1)
