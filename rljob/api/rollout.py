@@ -84,7 +84,7 @@ class RewardSpec(Part):
     """How a response is judged."""
 
     type: Literal["exact", "math", "f1", "random"] | Hook = Field(
-        "exact", description='Name in the reward hub, or "module:function".'
+        "exact", description='Name in the reward hub (docs/rewards.md), or "module:function".'
     )
     url: str | None = Field(
         None, pattern=HTTP_URL, max_length=2048, description="Address of a remote reward model."
@@ -110,6 +110,11 @@ class RewardSpec(Part):
         allow_inf_nan=False,
         description="Reward of a sample that no attempt could judge. Default: 0 with a reward of "
         "the hub; with your own function the group is dropped.",
+    )
+    strict: bool = Field(
+        False,
+        description="math: an answer counts only in a box or behind a final-answer form, and not "
+        "in a truncated response.",
     )
 
 

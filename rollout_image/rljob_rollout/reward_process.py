@@ -71,7 +71,8 @@ def judge(spec: RewardSpec, sample: RewardInput) -> Verdict:
     """The verdict of a plain function on a sample."""
     _limit_memory(spec)
     try:
-        return verdict(_reward(spec.type)(sample))
+        reward = _reward(spec.type)
+        return verdict(reward(sample, strict=True) if spec.strict else reward(sample))
     except BaseException as error:  # noqa: BLE001 - the user's code may raise whatever it likes
         return _failure(error)
 

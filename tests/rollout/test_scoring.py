@@ -192,6 +192,12 @@ def test_mathematics_that_nobody_can_work_out_gets_nothing(scores: Judge, respon
     assert found[0][1] == found[2][1] == {}
 
 
+def test_mathematics_is_judged_strictly_where_the_job_asks_for_it(scores: Judge) -> None:
+    samples = [sample("It is $7$.", "7"), sample(r"\boxed{7}", "7")]
+    assert scores("math", *samples) == [(1.0, {}), (1.0, {})]
+    assert scores("math", *samples, strict=True) == [(0.0, {}), (1.0, {})]
+
+
 def test_a_power_tower_takes_too_long(scores: Judge) -> None:
     """Its reason stays with the sample."""
     ((reward, metadata),) = scores(

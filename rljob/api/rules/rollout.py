@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from rljob.api.problem import Path, Problem, problem
 from rljob.api.rljob import RLJob
+from rljob.api.rollout import RewardSpec
 from rljob.api.rules.cel import Cel, twin
 
 
@@ -199,6 +201,31 @@ def partial_needs_tokens(job: RLJob) -> Iterator[Problem]:
         )
 
 
+_STRICT = Cel(
+    at="spec.rollout.reward",
+    rule="!self.strict || self.type == 'math'",
+    message="found true, allowed false (type is {self.type}; only math is judged strictly)",
+    field="strict",
+    reason="FieldValueForbidden",
+)
+
+
+@twin(_STRICT, replace(_STRICT, at="spec.evaluation[].reward"))
+def only_math_is_strict(job: RLJob) -> Iterator[Problem]:
+    """`reward.strict` needs `reward.type` math."""
+    rewards: list[tuple[Path, RewardSpec | None]] = [
+        (("spec", "rollout", "reward"), job.spec.rollout.reward),
+        *(
+            (("spec", "evaluation", index, "reward"), evaluation.reward)
+            for index, evaluation in enumerate(job.spec.evaluation)
+        ),
+    ]
+    for path, reward in rewards:
+        if reward is not None and reward.strict and reward.type != "math":
+            reason = f"type is {reward.type}; only math is judged strictly"
+            yield problem((*path, "strict"), True, "false", reason)
+
+
 RULES = (
     top_k_is_all_or_some,
     stops_differ,
@@ -208,4 +235,5 @@ RULES = (
     transport_reaches_the_engines,
     only_a_disk_has_deltas,
     partial_needs_tokens,
+    only_math_is_strict,
 )

@@ -1,19 +1,29 @@
 """Exact match."""
 
-from rljob_rollout.rewards.label import text_or_number_label
+import re
+from decimal import Decimal
+
+from rljob_rollout.rewards.label import texts_or_numbers
 from rljob_rollout.rewards.sample import RewardInput
+
+# Numbers as JSON writes them, and with a plus sign or leading zeros; not Python's 4_2, nan, inf.
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,4})?", re.ASCII)
 
 
 def exact(sample: RewardInput) -> float:
     """1 if the response is the label, blanks around both aside, else 0.
 
-    A number as label is compared by value: 42 is matched by "42", " 42.0" and "4.2e1".
+    A number as label is compared by value, a whole number of any size exactly: 42 is matched by
+    "42", " 42.0" and "4.2e1". Of a list of reference answers any will do.
     """
-    label = text_or_number_label(sample, "exact")
     response = sample.response.strip()
+    return float(any(_matches(response, label) for label in texts_or_numbers(sample, "exact")))
+
+
+def _matches(response: str, label: str | int | float) -> bool:
     if isinstance(label, str):
-        return float(response == label.strip())
-    try:
-        return float(float(response) == label)
-    except ValueError:
-        return 0.0
+        return response == label.strip()
+    if _NUMBER.fullmatch(response) is None:
+        return False
+    # Decimals hold what is written; a float of the label is the number that JSON wrote for it.
+    return Decimal(response) == (Decimal(repr(label)) if isinstance(label, float) else label)

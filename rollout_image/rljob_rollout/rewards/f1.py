@@ -4,7 +4,7 @@ import re
 import string
 from collections import Counter
 
-from rljob_rollout.rewards.label import text_label
+from rljob_rollout.rewards.label import texts
 from rljob_rollout.rewards.sample import RewardInput
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -12,13 +12,17 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def f1(sample: RewardInput) -> float:
-    """F1 of the response's words against the label's, as SQuAD 1.1 defines it.
+    """F1 of the response's words against the label's, as SQuAD 2.0 defines it.
 
-    Case, punctuation and articles do not count. Two texts without any word left match fully.
-    Source: Rajpurkar et al. 2016, evaluate-v1.1.py.
+    Case, punctuation and articles do not count. Two texts without any word left match fully. Of a
+    list of reference answers the best match counts.
+    Source: Rajpurkar et al. 2018, evaluate-v2.0.py (normalize_answer, compute_f1).
     """
-    wanted = _words(text_label(sample, "f1"))
     given = _words(sample.response)
+    return max(_f1(given, _words(text)) for text in texts(sample, "f1"))
+
+
+def _f1(given: list[str], wanted: list[str]) -> float:
     if not wanted or not given:
         return float(wanted == given)
     common = (Counter(wanted) & Counter(given)).total()

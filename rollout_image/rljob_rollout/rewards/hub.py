@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rljob.errors import UsageError
-from rljob_rollout.rewards.sample import RewardInput
 
-# Plain or async; what it may return is told in the package.
-Reward = Callable[[RewardInput], Any | Awaitable[Any]]
+# A function of a RewardInput, plain or async; what it may return is told in the package. `math` can
+# be told to be `strict`.
+Reward = Callable[..., Any | Awaitable[Any]]
 
 # Each in a module of its name: a job does not import what it does not use.
 NAMES = ("exact", "math", "f1", "random")

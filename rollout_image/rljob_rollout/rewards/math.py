@@ -1,11 +1,15 @@
 """Mathematical equality."""
 
 import logging
-from decimal import Decimal
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from math_verify import parse, verify
 
-from rljob_rollout.rewards.label import text_or_number_label, wrong_label
+from rljob_rollout.rewards.answer import boxed, stated
+from rljob_rollout.rewards.label import texts_or_numbers, wrong_label
+from rljob_rollout.rewards.numeral import last_numeral, numeral
 from rljob_rollout.rewards.sample import RewardInput
 
 # Its own limits of time work by signals, which only a main thread gets; the caller limits the
@@ -13,20 +17,107 @@ from rljob_rollout.rewards.sample import RewardInput
 for _name in ("math_verify.parser", "math_verify.grader"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
+# math-verify's own: decimal places of a decimal number that count, and those of other numbers.
+_DIGITS = 6
+_PRECISION = 15
+_EMPTY = re.compile(r"\\(?:text|mathrm|textbf)\{\s*\}")
+_NUMBER = re.compile(r"\\(?:text|mathrm|textbf)\{\s*(-?[\d.,]*\d)\s*\}")
+_EXPONENT = re.compile(r"[-+]?\d+(?:\.\d+)?[eE][-+]?\d{1,3}")
 
-def math(sample: RewardInput) -> float:
+
+def math(sample: RewardInput, *, strict: bool = False) -> float:
     r"""1 if the response's final answer equals the label, else 0, as math-verify judges.
 
-    The label is a number or LaTeX, with or without `$` or `\boxed{}`: the final answer alone.
+    The last box of a response counts. A decimal number equals the label if both round to the same
+    six decimal places, counted from the first digit that is not 0 where the label is smaller than
+    0.1. A number in a base other than ten equals only the same number in the same base.
+
+    The label is a number or LaTeX, with or without `$` or `\boxed{}`: the final answer alone; or a
+    list of these, of which any will do.
+
+    Args:
+        sample: what to judge.
+        strict: an answer counts only in a box or after "answer is", "answer:" or "####", and not
+            in a truncated response.
     """
-    label = text_or_number_label(sample, "math")
-    if not isinstance(label, str):
-        label = f"{Decimal(repr(label)):f}"  # 1e-07 would be read as Euler's number times one
-    if "$" not in label and "\\boxed" not in label:
-        label = f"${label}$"
-    gold = parse(label, parsing_timeout=None)
-    if not gold:
-        # Nothing equals it: every response would get 0, and nobody would know why.
-        raise wrong_label(sample, "math", "a mathematical expression")
-    answer = parse(sample.response, parsing_timeout=None)
-    return float(verify(gold, answer, timeout_seconds=None))
+    labels = [_Label(label, sample) for label in texts_or_numbers(sample, "math")]
+    if strict and sample.status == "truncated":
+        return 0.0
+    text, is_whole = boxed(sample.response), True
+    if text is None:
+        text, is_whole = stated(sample.response) if strict else sample.response, False
+    if text is None:
+        return 0.0
+    answer = _Answer(text, is_whole=is_whole)
+    return float(any(label.is_met_by(answer) for label in labels))
+
+
+class _Answer:
+    """An answer that was given: alone, or somewhere in a text."""
+
+    def __init__(self, text: str, *, is_whole: bool) -> None:
+        if is_whole:
+            text = _plain(text)
+            self.parsed = _parse(text)
+            self.last_numeral = numeral(text)
+        else:
+            text = text.replace("\\$", "")
+            self.parsed = parse(text, parsing_timeout=None)
+            self.last_numeral = last_numeral(text)
+        # What was read as the answer; math-verify leaves the base out.
+        read = text if is_whole else next((p for p in self.parsed if isinstance(p, str)), "")
+        self.is_based = numeral(read) is not None
+
+
+class _Label:
+    """A reference answer."""
+
+    def __init__(self, label: str | float, sample: RewardInput) -> None:
+        # 1e-07 would be read as Euler's number times one.
+        text = label if isinstance(label, str) else f"{Decimal(repr(label)):f}"
+        box = boxed(text)
+        text = _plain(text if box is None else box)
+        self._numeral = numeral(text)
+        self._parsed = parse(text, parsing_timeout=None) if "$" in text else _parse(text)
+        if not self._parsed:
+            # Nothing equals it: every response would get 0, and nobody would know why.
+            raise wrong_label(sample, "math", "a mathematical expression")
+        self._zeros = _leading_zeros(self._parsed[0])
+
+    def is_met_by(self, answer: _Answer) -> bool:
+        """Whether an answer equals it."""
+        if self._numeral is not None:
+            return self._numeral == answer.last_numeral
+        if answer.is_based:
+            return False
+        return bool(
+            verify(
+                self._parsed,
+                answer.parsed,
+                float_rounding=_DIGITS + self._zeros,
+                numeric_precision=_PRECISION + self._zeros,
+                timeout_seconds=None,
+            )
+        )
+
+
+def _plain(text: str) -> str:
+    """Without signs of currency, without \\text around numbers, without exponents after an e."""
+    text = _NUMBER.sub(r"\1", _EMPTY.sub("", text.replace("\\$", ""))).strip()
+    return f"{Decimal(text):f}" if _EXPONENT.fullmatch(text) else text
+
+
+def _parse(text: str) -> list[Any]:
+    parsed: list[Any] = parse(f"\\boxed{{{text}}}", parsing_timeout=None)
+    return parsed
+
+
+def _leading_zeros(expression: Any) -> int:
+    """How many zeros a label's smallest number has after the point: 2 of 0.005, 0 of 0.5 and 5."""
+    if not getattr(expression, "is_number", False):
+        return max(map(_leading_zeros, getattr(expression, "args", ())), default=0)
+    try:
+        number = Decimal(str(abs(expression).evalf(_PRECISION)))
+    except (InvalidOperation, TypeError, ValueError):  # infinite, or not to be worked out
+        return 0
+    return max(0, -number.adjusted() - 1) if number else 0

@@ -22,19 +22,38 @@ from tests.rollout.rewards.samples import sample
         (" 42.0", 42, 1.0),
         ("42", 42.5, 0.0),
         ("forty-two", 42, 0.0),
+        ("4.2e1", 42, 1.0),
+        ("+42", 42, 1.0),
+        ("4_2", 42, 0.0),
+        ("\u0664\u0662", 42, 0.0),  # Arabic digits, which Python reads as 42
+        ("0x2a", 42, 0.0),
+        ("nan", 42, 0.0),
+        ("inf", 42, 0.0),
+        ("0.1", 0.1, 1.0),
+        ("1e-1", 0.1, 1.0),
+        # 2^53 + 1, which no 64-bit float is.
+        ("9007199254740993", 9007199254740993, 1.0),
+        ("9007199254740992", 9007199254740993, 0.0),
+        ("9007199254740993.0", 9007199254740993, 1.0),
+        ("1" + "0" * 400, 10**400, 1.0),
+        ("1e400", 10**400, 1.0),
+        ("1" + "0" * 399 + "1", 10**400, 0.0),
+        ("b", ["a", "b"], 1.0),
+        ("42.0", ["a", 42], 1.0),
+        ("c", ["a", "b"], 0.0),
     ],
 )
 def test_values(response, label, reward):
     assert exact(sample(response, label)) == reward
 
 
-@pytest.mark.parametrize("label", [None, True, ["a"], {"a": 1}])
+@pytest.mark.parametrize("label", [None, True, [], ["a", None], {"a": 1}])
 def test_a_label_of_another_type_is_the_users_mistake(label):
     with pytest.raises(UsageError) as raised:
         exact(sample("a", label))
     assert str(raised.value) == (
         f"train.jsonl:3: reward exact: the label is {label!r}, a {type(label).__name__}; "
-        "allowed: a text or a number"
+        "allowed: a text, a number, or a list of these"
     )
 
 

@@ -20,13 +20,18 @@ from tests.rollout.rewards.samples import sample
         ("theatre", "atre", 0.0),  # an article is a word, not a beginning
         ("U.S.", "us", 1.0),
         ("well-known", "wellknown", 1.0),
+        ("Denver", ["Carolina", "Denver Broncos"], 2 / 3),  # the better of 0 and 2/3
+        ("Denver", ["Denver Broncos", "Denver"], 1.0),
     ],
 )
 def test_values(response, label, reward):
     assert f1(sample(response, label)) == pytest.approx(reward, abs=1e-12)
 
 
-@pytest.mark.parametrize("label", [None, 42, ["Denver"]])
+@pytest.mark.parametrize("label", [None, 42, [], ["Denver", 42]])
 def test_a_label_of_another_type_is_the_users_mistake(label):
-    with pytest.raises(UsageError, match=r"^train\.jsonl:3: reward f1: the label is .*: a text$"):
+    allowed = "a text, or a list of texts"
+    with pytest.raises(
+        UsageError, match=rf"^train\.jsonl:3: reward f1: the label is .*: {allowed}$"
+    ):
         f1(sample("Denver", label))

@@ -1,0 +1,34 @@
+"""The final answer in a response, where it is marked as that."""
+
+import re
+
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+# GSM8K ends its solutions with `#### 72`; Minerva's prompts end theirs with "Final Answer: The
+# final answer is $72$. I hope it is correct."
+_STATED = re.compile(r"(?:####|\banswer\s*(?:is\b:?|:))[ \t]*(\S.*)", re.IGNORECASE)
+_HOPE = re.compile(r"\.?\s*I hope\b.*$")
+
+
+def boxed(text: str) -> str | None:
+    r"""What the last `\boxed{}` or `\fbox{}` holds whose braces close; None where there is none."""
+    for box in reversed(list(_BOX.finditer(text))):
+        end = _closing(text, box.end())
+        if end is not None:
+            return text[box.end() : end].strip()
+    return None
+
+
+def stated(text: str) -> str | None:
+    """What the last "answer is", "answer:" or "####" is followed by on its line, if any is."""
+    found = _STATED.findall(text)
+    return _HOPE.sub("", found[-1]).strip() if found else None
+
+
+def _closing(text: str, start: int) -> int | None:
+    """Where the brace closes that was opened before `start`."""
+    depth = 1
+    for brace in re.finditer(r"\\.|[{}]", text[start:], re.DOTALL):
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
+        if depth == 0:
+            return start + brace.start()
+    return None
