@@ -144,6 +144,7 @@ class Partial:
 class Sample:
     """One response. The arrays have one value per response token.
 
+    `response` is its text with special tokens, except the one that has ended it.
     `loss_mask` is 0 for tokens that the model did not choose (a tool's, the environment's);
     `logprobs` are natural logarithms, as the engine gave them at the sampling temperature.
     """

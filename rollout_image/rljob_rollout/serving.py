@@ -124,22 +124,20 @@ class Serving:
             self._metrics.completed(samples, failed=failure is not None)
 
     async def _score(self, group: Group, responses: Sequence[Response]) -> tuple[Sample, ...]:
-        tokens = [response.tokens.tolist() for response in responses]
-        texts = self._tokenizer.decode(tokens)
+        texts = [self._tokenizer.decode(response) for response in responses]
         inputs = [
             RewardInput(
                 prompt=group.prompt,
-                response=text,
+                response=text.whole,
+                plain_response=text.plain,
                 label=group.label,
                 metadata=group.metadata,
-                response_tokens=ids,
+                response_tokens=response.tokens.tolist(),
                 status=_status(group, response),
                 index=index,
                 seed=group.seed,
             )
-            for index, (text, ids, response) in enumerate(
-                zip(texts, tokens, responses, strict=True)
-            )
+            for index, (text, response) in enumerate(zip(texts, responses, strict=True))
         ]
         scores = await self._scorer.score(RewardSpec.model_validate(group.reward), inputs)
         return tuple(

@@ -1,12 +1,26 @@
 """Tokens back to text."""
 
 import json
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rljob.buffer.records import Response
 from rljob.errors import UsageError
 from rljob.model_config import read_config
+
+
+@dataclass(frozen=True)
+class ResponseText:
+    """The text of a response.
+
+    Args:
+        whole: with special tokens, except the one that has ended the response.
+        plain: without any.
+    """
+
+    whole: str
+    plain: str
 
 
 class ResponseTokenizer:
@@ -28,13 +42,29 @@ class ResponseTokenizer:
                 f"spec.model.checkpoint: {checkpoint} has no usable tokenizer: {error}"
             ) from error
         self.end_tokens = _end_tokens(self._tokenizer.eos_token_id, config, checkpoint)
+        added = self._tokenizer.added_tokens_decoder.items()
+        self._special = {number for number, token in added if token.special}
+        self._special.update(self._tokenizer.all_special_ids)
 
-    def decode(self, responses: Sequence[Sequence[int]]) -> list[str]:
-        """Their texts, without special tokens and otherwise as the tokens say."""
-        texts: list[str] = self._tokenizer.batch_decode(
-            responses, skip_special_tokens=True, clean_up_tokenization_spaces=False
+    def decode(self, response: Response) -> ResponseText:
+        """The text of a response, otherwise as the tokens say."""
+        tokens: list[int] = response.tokens.tolist()
+        if response.finish == "stop" and tokens and tokens[-1] in self._special:
+            tokens.pop()
+        whole = self._text(tokens, skip_special_tokens=False)
+        if self._special.isdisjoint(tokens):
+            return ResponseText(whole, whole)
+        return ResponseText(whole, self._text(tokens, skip_special_tokens=True))
+
+    def _text(self, tokens: list[int], *, skip_special_tokens: bool) -> str:
+        text: str = self._tokenizer.decode(
+            tokens,
+            skip_special_tokens=skip_special_tokens,
+            # Nothing beside the tokens: no blank around those that are special either.
+            clean_up_tokenization_spaces=False,
+            spaces_between_special_tokens=False,
         )
-        return texts
+        return text
 
 
 def _end_tokens(tokenizer: int | None, config: dict[str, Any], checkpoint: Path) -> list[int]:
@@ -45,5 +75,6 @@ def _end_tokens(tokenizer: int | None, config: dict[str, Any], checkpoint: Path)
         generation = {}
     found: set[int] = set()
     for value in (tokenizer, config.get("eos_token_id"), generation.get("eos_token_id")):
-        found.update(each for each in (value if isinstance(value, list) else [value]) if each)
+        values = value if isinstance(value, list) else [value]
+        found.update(each for each in values if isinstance(each, int))
     return sorted(found)

@@ -19,7 +19,7 @@ from rljob_rollout.reward_pool import RewardPool
 
 async def judge(hook):
     pool = RewardPool({hook: "spec.rollout.reward.type"}, 2, replica=3)
-    sample = RewardInput("4093>", "0349", "0349", {}, [3, 6], "completed")
+    sample = RewardInput("4093>", "0349", "0349", "0349", {}, [3, 6], "completed")
     print(await pool.judge(RewardSpec(type=hook), sample), flush=True)
     pool.close()
 

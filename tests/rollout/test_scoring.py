@@ -65,6 +65,7 @@ def sample(response: str = "0349", label: Any = "0349", **metadata: Any) -> Rewa
     return RewardInput(
         prompt="4093>",
         response=response,
+        plain_response=response,
         label=label,
         metadata={"source": "train.jsonl:7", **metadata},
         response_tokens=[3, 6, 7, 12],

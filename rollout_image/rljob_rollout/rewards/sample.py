@@ -12,7 +12,8 @@ class RewardInput:
 
     Args:
         prompt: the text that the model saw.
-        response: the response's text, without special tokens.
+        response: the response's text with special tokens, except the one that has ended it.
+        plain_response: its text without any special token.
         label: the prompt's reference answer, a JSON value.
         metadata: of the prompt; `source` is the file and line it is from.
         response_tokens: the response as the engine sampled it.
@@ -23,6 +24,7 @@ class RewardInput:
 
     prompt: str
     response: str
+    plain_response: str
     label: Any
     metadata: dict[str, Any]
     response_tokens: list[int]

@@ -13,4 +13,5 @@ def sample(response: str, label: Any = None, **changes: Any) -> RewardInput:
         "response_tokens": [1, 2, 3],
         "status": "completed",
     }
-    return RewardInput(response=response, label=label, **values | changes)
+    values |= {"response": response, "plain_response": response, "label": label}
+    return RewardInput(**values | changes)

@@ -60,3 +60,8 @@ def test_a_label_of_another_type_is_the_users_mistake(label):
 def test_without_a_source_the_prompt_tells_the_place():
     with pytest.raises(UsageError, match=r"^prompt '4093>': reward exact: "):
         exact(sample("a", None, metadata={}))
+
+
+def test_special_tokens_are_characters_like_others():
+    answer = sample("1<|user|>0<|user|>", "10", plain_response="10")
+    assert exact(answer) == 0.0
