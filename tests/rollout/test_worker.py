@@ -65,12 +65,11 @@ def test_groups_are_completed_with_tokens_and_logprobs_of_the_engine(scene: Scen
             assert 0 <= sample.reward <= 1
     texts = [sample.response for c in found.values() for sample in c.samples]
     assert len(set(texts)) > len(texts) / 2  # drawn one by one
-    # A token is a character of its own here; the "^" that has ended a response is no part of it.
+    # Both are special tokens; that which has ended a response is no part of its text.
     assert all("^" not in text for text in texts)
-    for completion in found.values():
-        for sample in completion.samples:
-            length = len(sample.response_tokens) - (sample.status == "completed")
-            assert len(sample.response) == length
+    padding = [s.response_tokens.tolist().count(0) for c in found.values() for s in c.samples]
+    assert [text.count("~") for text in texts] == padding
+    assert sum(padding) > 0
 
 
 def test_a_response_that_ends_by_itself_is_completed_and_another_truncated(scene: Scene) -> None:
@@ -177,7 +176,7 @@ def test_a_failing_reward_is_tried_again_and_then_named(scene: Scene) -> None:
             [
                 trainer.group(0, PROMPTS[0], reward={"type": "odd_rewards:raises", "retries": 1}),
                 trainer.group(1, PROMPTS[0], reward={"type": "odd_rewards:nan", "retries": 0}),
-                trainer.group(2, PROMPTS[0], reward={"type": "exact"}, label=[1]),
+                trainer.group(2, PROMPTS[0], reward={"type": "exact"}, label=[None]),
                 trainer.group(3, PROMPTS[0]),
             ]
         )
@@ -187,7 +186,7 @@ def test_a_failing_reward_is_tried_again_and_then_named(scene: Scene) -> None:
     assert "reward odd_rewards:raises: raised KeyError: 'answer'" in found[0].failure
     assert "(train.jsonl:0) (attempts: 2)" in found[0].failure
     assert "reward odd_rewards:nan: returned nan" in found[1].failure
-    assert found[2].failure.startswith("train.jsonl:2: reward exact: the label is [1], a list")
+    assert found[2].failure.startswith("train.jsonl:2: reward exact: the label is [None], a list")
     assert [found[n].failure_is_usage for n in range(4)] == [False, False, True, False]
     assert found[3].failure is None
     assert not found[0].samples

@@ -12,8 +12,8 @@ from rljob_rollout.rewards.label import texts_or_numbers, wrong_label
 from rljob_rollout.rewards.numeral import last_numeral, numeral
 from rljob_rollout.rewards.sample import RewardInput
 
-# Its own limits of time work by signals, which only a main thread gets; the caller limits the
-# time of every reward. It warns of that.
+# It warns that its limits of time are off. They work by signals, which wait while C code computes;
+# the process that judges is killed instead.
 for _name in ("math_verify.parser", "math_verify.grader"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
