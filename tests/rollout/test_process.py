@@ -59,8 +59,8 @@ class WorkerProcess:
     def _engines(self) -> list[psutil.Process]:
         assert self.process.poll() is None, self.text
         children = psutil.Process(self.process.pid).children()
-        # Beside it there are those that judge, which are no modules.
-        return [child for child in children if "-m" in child.cmdline()]
+        # Beside it there are those that judge.
+        return [child for child in children if "rljob_rollout.engine_server" in child.cmdline()]
 
     def engine_said(self, text: str) -> bool:
         """Whether the engine's log has `text`; fails where the worker has ended."""

@@ -121,8 +121,8 @@ class Scene:
         for worker in self.workers:
             with contextlib.suppress(psutil.Error):
                 children = psutil.Process(worker.process.pid).children()
-                # Beside it there are those that judge, which are no modules.
-                found += [child for child in children if "-m" in child.cmdline()]
+                # Beside it there are those that judge.
+                found += [child for child in children if role.ENGINE in child.cmdline()]
         return found
 
     def close(self) -> None:
