@@ -37,22 +37,38 @@ $(READY): $(UV) requirements/cpu.txt pyproject.toml
 	$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# $(call stage,name,command): runs the command, and notes how long it took.
+# $(call stage,name,command): runs the command, and notes how long it took and whether it failed.
+# The next stage runs either way, so that one run tells everything.
 define stage
-@echo "== $(1)"; began=$$(date +%s); $(2); status=$$?; \
-	echo "$(1): $$(($$(date +%s) - began)) s" >> $(TIMES); exit $$status
+@echo "== $(1)"; failed=; began=$$(date +%s); $(2) || failed=", failed"; \
+	echo "$(1): $$(($$(date +%s) - began)) s$$failed" >> $(TIMES)
+endef
+
+# Style, format, types, and who imports whom.
+define lint
+@rm -f $(TIMES)
+$(call stage,style,$(BIN)/ruff check)
+$(call stage,format,$(BIN)/ruff format --check)
+$(call stage,types,$(BIN)/mypy)
+$(call stage,imports,$(BIN)/lint-imports)
+endef
+
+# The last line of a target with stages: the time of each, and an error if one failed.
+define verdict
+@echo "== time"; cat $(TIMES); ! grep -q ", failed$$" $(TIMES)
 endef
 
 # Small tensors: a second thread costs more than it brings. Nothing is fetched from a model hub.
 test test-faults lint: export OMP_NUM_THREADS := 1
 test test-faults lint: export HF_HUB_OFFLINE := 1
 
-test: lint ## Lint, then all tests: first those with neither a control plane nor an engine
+test: $(READY) ## Lint, then all tests: first those with neither a control plane nor an engine
+	$(lint)
 	$(call stage,tests of parts,$(BIN)/pytest -q -m "not engine and not cluster and not faults")
 	$(call stage,Kubernetes,$(BIN)/python -m tests.cluster.binaries)
 	$(call stage,tests on a control plane,$(BIN)/pytest -q -m "cluster and not faults")
 	$(call stage,tests with engines,$(BIN)/pytest -q -m "engine and not cluster and not faults")
-	@echo "== time"; cat $(TIMES)
+	$(verdict)
 
 test-faults: tools ## The long sweeps of faults, which make test leaves out
 	$(BIN)/pytest -q -m faults
@@ -61,11 +77,8 @@ tools: $(READY) ## Find or build the programs of the test cluster; minutes, once
 	$(BIN)/python -m tests.cluster.binaries
 
 lint: $(READY) ## Style, format, types, and who imports whom
-	@rm -f $(TIMES)
-	$(call stage,style,$(BIN)/ruff check)
-	$(call stage,format,$(BIN)/ruff format --check)
-	$(call stage,types,$(BIN)/mypy)
-	$(call stage,imports,$(BIN)/lint-imports)
+	$(lint)
+	$(verdict)
 
 # $(call written,file,command): a command that fails leaves the file as it was.
 define written

@@ -1,6 +1,7 @@
 """What make does before it has anything installed, and what it would run."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -78,6 +79,68 @@ def test_nothing_is_done_again_while_nothing_has_changed(ready: Path) -> None:
     later = (ready / ".venv" / "ready").stat().st_mtime + 10
     os.utime(lock, (later, later))
     assert "uv pip install" in make(ready, "setup", "-n").stdout
+
+
+PROGRAMS = ("ruff", "mypy", "lint-imports", "pytest", "python")
+STAGES = (
+    "style",
+    "format",
+    "types",
+    "imports",
+    "tests of parts",
+    "Kubernetes",
+    "tests on a control plane",
+    "tests with engines",
+)
+
+
+@pytest.fixture
+def tested(ready: Path) -> Path:
+    """A clone in which every program of `make test` succeeds."""
+    for name in PROGRAMS:
+        program(ready / ".venv" / "bin" / name, f'echo "called: {name} $*"')
+    return ready
+
+
+def stages(output: str) -> tuple[list[str], list[str]]:
+    """Names of the stages that ran, and the table at the end, without the times."""
+    began, _, table = output.partition("== time\n")
+    names = [line.removeprefix("== ") for line in began.splitlines() if line.startswith("== ")]
+    return names, [re.sub(r": \d+ s", "", line) for line in table.splitlines()]
+
+
+def test_the_table_of_times_comes_last(tested: Path) -> None:
+    found = make(tested, "test")
+    assert found.returncode == 0, found.stderr
+    names, table = stages(found.stdout)
+    assert tuple(names) == STAGES
+    assert table[: len(STAGES)] == list(STAGES)
+    assert make(tested, "lint").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("failing", "failed"),
+    [
+        ("ruff", STAGES[:2]),
+        ("mypy", STAGES[2:3]),
+        ("pytest", (STAGES[4], *STAGES[6:])),
+    ],
+)
+def test_a_stage_that_fails_keeps_no_other_from_running(
+    tested: Path, failing: str, failed: tuple[str, ...]
+) -> None:
+    program(tested / ".venv" / "bin" / failing, "exit 1")
+    found = make(tested, "test")
+    assert found.returncode != 0
+    names, table = stages(found.stdout)
+    assert tuple(names) == STAGES
+    marked = [f"{name}, failed" if name in failed else name for name in STAGES]
+    assert table[: len(STAGES)] == marked
+
+
+def test_lint_fails_with_any_of_its_stages(tested: Path) -> None:
+    program(tested / ".venv" / "bin" / "ruff", "exit 1")
+    assert make(tested, "lint").returncode != 0
 
 
 def test_every_target_is_explained(clone: Path) -> None:
