@@ -2,7 +2,9 @@
 
 import json
 import ssl
+import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,16 @@ class ApiError(Exception):
         super().__init__(f"{self.code} {self.reason}: {self.message}")
 
 
+@contextmanager
+def gone_is_done() -> Iterator[None]:
+    """For teardowns: it is no error within this that an object has gone already."""
+    try:
+        yield
+    except ApiError as error:
+        if error.code != httpx.codes.NOT_FOUND:
+            raise
+
+
 class Client:
     """Speaks as the user of a kubeconfig.
 
@@ -55,6 +67,7 @@ class Client:
             timeout=_SECONDS,
             trust_env=False,  # nothing of a test goes through a proxy
         )
+        weakref.finalize(self, self._http.close)  # tests make many clients
         self._resources: dict[tuple[str, str], tuple[str, bool]] = {}
 
     def within(self, namespace: str) -> "Client":
@@ -109,6 +122,11 @@ class Client:
     def delete(self, resource: str, name: str, **options: Any) -> Manifest:
         """With fields of the API's DeleteOptions."""
         return self.request("DELETE", self.path(resource, name), options)
+
+    def discard(self, resource: str, name: str) -> None:
+        """As `delete`; one that has gone already is no error."""
+        with gone_is_done():
+            self.delete(resource, name)
 
     def watch(self, resource: str, version: str) -> Iterator[Manifest]:
         """Events after a resource version, until the server ends the stream."""

@@ -36,7 +36,7 @@ def remove(client: Client, *files: Path) -> None:
     everywhere = client.within("")
     for file in files:
         name = _name(file)
-        everywhere.delete(_CRDS, name)
+        everywhere.discard(_CRDS, name)
         _wait(lambda name=name: everywhere.find(_CRDS, name) is None, f"{name} is still there")
 
 

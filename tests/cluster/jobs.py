@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from tests.cluster.client import Client, Manifest
+from tests.cluster.client import Client, Manifest, gone_is_done
 from tests.cluster.crd import RESOURCE
 from tests.cluster.trainer import Trainer
 from tests.support.waiting import wait_for
@@ -122,10 +122,8 @@ class Job:
     def close(self) -> None:
         """Lets what is held go, deletes the job if it is there, and answers no more."""
         self.trainer.close()
-        for each in self.client.list(PODS, self.selector):
-            self._hold_pod(each, None)
-        if self.manifest:
-            self.delete()
+        self._let_go(self.client.list(PODS, self.selector))
+        self.client.discard(RESOURCE, self.name)
 
     @property
     def selector(self) -> str:
@@ -158,17 +156,19 @@ class Job:
 
     def hold(self, role: str) -> None:
         """Its pods do not finish terminating, until they are let go."""
-        self._hold(role, "")
+        for each in self.pods(role):
+            self._hold(each, "")
 
     def let_go(self, role: str) -> None:
         """Ends `hold`."""
-        self._hold(role, None)
+        self._let_go(self.pods(role))
 
-    def _hold(self, role: str, value: str | None) -> None:
-        for each in self.pods(role):
-            self._hold_pod(each, value)
+    def _let_go(self, pods: list[Manifest]) -> None:
+        for each in pods:
+            with gone_is_done():
+                self._hold(each, None)
 
-    def _hold_pod(self, pod: Manifest, value: str | None) -> None:
+    def _hold(self, pod: Manifest, value: str | None) -> None:
         change = {"metadata": {"annotations": {"kwok.rljob.dev/hold": value}}}
         self.client.patch(PODS, pod["metadata"]["name"], change)
 

@@ -74,8 +74,7 @@ class MetricsServer:
             yield
         finally:
             # A group that is registered and not served keeps namespaces from going.
-            if everywhere.find(_API_SERVICES, _API_SERVICE) is not None:
-                everywhere.delete(_API_SERVICES, _API_SERVICE)
+            everywhere.discard(_API_SERVICES, _API_SERVICE)
             self._http.shutdown()
             thread.join()
             self._http.server_close()

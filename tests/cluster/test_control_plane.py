@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.access import service_account
-from tests.cluster.client import ApiError, Client
+from tests.cluster.client import ApiError, Client, gone_is_done
 from tests.cluster.control_plane import ControlPlane
 from tests.support.waiting import wait_for
 
@@ -17,6 +17,15 @@ from tests.support.waiting import wait_for
 def test_the_version_is_the_one_that_is_promised(cluster: Client) -> None:
     version = cluster.request("GET", "/version")
     assert (version["major"], version["minor"]) == ("1", "35")
+
+
+def test_a_teardown_takes_what_is_gone_for_done_and_nothing_else(cluster: Client) -> None:
+    cluster.discard("v1/configmaps", "gone")
+    with gone_is_done():
+        cluster.patch("v1/pods", "gone", {"metadata": {"annotations": {"held": None}}})
+    with pytest.raises(ApiError) as refused, gone_is_done():
+        cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "A B"}})
+    assert refused.value.code == 422
 
 
 def test_a_service_account_may_do_nothing_until_it_is_granted(

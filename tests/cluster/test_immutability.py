@@ -143,7 +143,7 @@ def jobs(control_plane: ControlPlane, rljobs: None) -> Iterator[dict[str, Manife
         name: client.create({**head, "metadata": {"name": name}, "spec": spec})
         for name, spec in (("embedded", SPEC), ("external", EXTERNAL))
     }
-    control_plane.client("").delete("v1/namespaces", "immutability")
+    control_plane.client("").discard("v1/namespaces", "immutability")
 
 
 @pytest.fixture(scope="module")
