@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from rljob.api.load import load_job
 from rljob.cli.change import forbidden_changes
 from rljob.cli.main import main
 from rljob.cli.run_directory import Attempt, RunDirectory
+from rljob.errors import UsageError
+from rljob.ledger.event import Admit, Event, Start
+from rljob.ledger.line import encode
 from rljob.plan.resolve import resolve
 from tests.support.run_dir import MANIFEST, job, write_run_dir
 
@@ -91,8 +95,28 @@ def test_a_finished_run_says_so(rljob, tmp_path):
     assert sorted(path.name for path in run_dir.iterdir()) == sorted([*before, "lock"])
 
 
+START = Start(
+    incarnation=1,
+    rollout=0,
+    prompts=9,
+    batch_size=16,
+    samples=8,
+    max_staleness=1,
+    max_uses=1,
+    buffer_filter=None,
+)
+ADMIT = Admit(group=1, epoch=0, index=0, version=0)
+
+
+def write_ledger(run_dir: Path, *events: Event) -> None:
+    (run_dir / "ledger.jsonl").write_text(
+        "".join(json.dumps(encode(event)) + "\n" for event in events)
+    )
+
+
 def test_another_job_in_the_same_directory_is_refused(rljob, tmp_path):
     run_dir = write_run_dir(tmp_path / "kept", finished=False)
+    write_ledger(run_dir, START, ADMIT)
     code, _, err = rljob("run", "job.yaml", "--run-dir", "kept")
     assert code == 64
     # The directory's job was not resolved against this manifest.
@@ -100,6 +124,38 @@ def test_another_job_in_the_same_directory_is_refused(rljob, tmp_path):
         f'spec.model.checkpoint: the run has "build/model", found "{tmp_path}/build/model"' in err
     )
     assert not (run_dir / "run.json").exists()
+
+
+def test_a_start_that_admitted_nothing_pins_nothing(tmp_path):
+    directory = RunDirectory(write_run_dir(tmp_path, finished=False))
+    write_ledger(tmp_path, START)
+    directory.check_job(job(rolloutBatchSize=8, globalBatchSize=64))
+
+
+def test_a_checkpoint_pins_the_job(tmp_path):
+    directory = RunDirectory(write_run_dir(tmp_path, finished=False))
+    (tmp_path / "checkpoints" / "step-000000").mkdir(parents=True)
+    with pytest.raises(UsageError, match="rolloutBatchSize: the run has 16, found 8"):
+        directory.check_job(job(rolloutBatchSize=8, globalBatchSize=64))
+
+
+def test_limits_of_a_reward_may_change_on_a_resume(rljob, tmp_path):
+    reward = "  rollout: {reward: {type: math, timeoutSeconds: 5}}\n"
+    (tmp_path / "job.yaml").write_text(MANIFEST + reward)
+    run_dir = tmp_path / "kept"
+    run_dir.mkdir()
+    before = load_job(tmp_path / "job.yaml")
+    RunDirectory(run_dir).write_job(resolve(before, tmp_path, run_dir), tmp_path / "job.yaml")
+    write_ledger(run_dir, START, ADMIT)
+    changed = reward.replace("timeoutSeconds: 5", "timeoutSeconds: 9, retries: 5, memory: 4Gi")
+    (tmp_path / "job.yaml").write_text(MANIFEST + changed)
+    after = resolve(load_job(tmp_path / "job.yaml"), tmp_path, run_dir)
+    RunDirectory(run_dir).check_job(after)
+    (tmp_path / "job.yaml").write_text(MANIFEST + changed.replace("type: math", "type: exact"))
+    code, _, err = rljob("run", "job.yaml", "--run-dir", "kept")
+    assert code == 64
+    assert 'spec.rollout.reward.type: the run has "math", found "exact"' in err
+    assert "timeoutSeconds" not in err
 
 
 def test_a_directory_in_use_is_refused_with_its_user(rljob, tmp_path):
