@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rljob.api.passthrough import refused
 from rljob.api.passthrough.owned import FIELDS
 from rljob.api.passthrough.table import PACKAGES, Section, options
 from tests.api import passthrough_tables
@@ -30,6 +31,15 @@ def test_sglang_table_has_not_drifted() -> None:
 @pytest.mark.parametrize("section", PACKAGES)
 def test_what_rljob_sets_is_an_option(section: Section) -> None:
     assert FIELDS[section].keys() - options(section).keys() == set()
+
+
+def test_what_is_refused_is_an_option_with_that_default() -> None:
+    import msgspec
+    from sglang.srt.server_args import ServerArgs
+
+    defaults = {field.name: field.default for field in msgspec.structs.fields(ServerArgs)}
+    for name, refusal in refused.SGLANG.items():
+        assert defaults[name] in (refusal.default, None), name
 
 
 def test_versions_are_the_pinned_ones() -> None:

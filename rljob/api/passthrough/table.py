@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any, Literal
 
 from rljob.api.nearest import nearest
-from rljob.api.passthrough import owned
+from rljob.api.passthrough import owned, refused
 from rljob.api.problem import Path, Problem, show
 
 WORDS = {
@@ -67,8 +67,9 @@ PACKAGES: Mapping[Section, str] = {
 
 
 def check_options(section: Section, path: Path, given: dict[str, Any]) -> Iterator[Problem]:
-    """A problem for each option that is unknown, set by rljob, or of the wrong type."""
+    """A problem for each option that is unknown, set by rljob, refused, or of the wrong type."""
     known = options(section)
+    unsupported = refused.SGLANG if section == "sglang" else {}
     reserved = owned.FIELDS[section]
     for name, value in given.items():
         here = (*path, name)
@@ -80,6 +81,8 @@ def check_options(section: Section, path: Path, given: dict[str, Any]) -> Iterat
             yield Problem(here, message="takes a Python object, which a manifest can't hold")
         elif not known[name].takes(value):
             yield Problem(here, show(value), known[name].words)
+        elif name in unsupported and (found := unsupported[name].problem(here, value)) is not None:
+            yield found
 
 
 def _owned(path: Path, instead: str) -> Problem:
