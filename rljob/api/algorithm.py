@@ -65,10 +65,11 @@ class MismatchSpec(Part):
         2.0, ge=1, allow_inf_nan=False, description="Upper bound of the importance weight."
     )
     max_difference: PositiveFloat | None = Field(
-        0.3,
+        0.1,
         description="The job stops when the mean |log-probability of the trainer - of the engine| "
-        "over tokens of the current weights exceeds this: the two then do not hold the same "
-        "model. null: only measured.",
+        "exceeds this in bfloat16, a hundredth of it in float32: the two then do not hold the "
+        "same model. Compared are samples of the current weights, and after each update a fixed "
+        "sequence. null: only measured.",
     )
 
 

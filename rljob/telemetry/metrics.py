@@ -44,10 +44,19 @@ METRICS: tuple[Metric, ...] = (
     Metric("kl/reference_mean", "Mean divergence from the reference policy per token.", "nats"),
     Metric(
         "mismatch/logprob_mean",
-        "Mean difference of the trainer's and the engine's log-probabilities, absolute.",
+        "Mean difference of the trainer's and the engine's log-probabilities, absolute, over "
+        "samples made by the present weights.",
         "nats",
     ),
     Metric("mismatch/logprob_max", "Largest of these differences.", "nats"),
+    Metric("mismatch/tokens", "Tokens that were compared for it.", "tokens"),
+    Metric("mismatch/stale_logprob_mean", "The same over older samples.", "nats"),
+    Metric(
+        "mismatch/probe_mean",
+        "The same over a fixed sequence that engines score after an update; the worst engine's.",
+        "nats",
+    ),
+    Metric("mismatch/probe_tokens", "Tokens that were compared for it.", "tokens"),
     Metric("staleness/mean", "Mean age of the trained tokens.", "versions"),
     Metric("staleness/max", "Age of the oldest trained token.", "versions"),
     Metric("weights/version", "Weight version published last."),

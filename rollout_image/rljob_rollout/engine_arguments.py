@@ -51,6 +51,9 @@ def engine_arguments(spec: RLJobSpec, *, replica: int, gpu: bool) -> dict[str, A
         "random_seed": (spec.seed + replica * 1_000_003) % 2**31,
         # Only texts that end a response need the engine to know texts.
         "skip_tokenizer_init": not spec.rollout.sampling.stop,
+        # The trainer sends all weights before the engine works. One that was never sent shows
+        # then, and would not if the checkpoint had it; and nothing is read twice.
+        "load_format": "dummy",
         # What it has loaded is no published version yet.
         "weight_version": "-1",
     }

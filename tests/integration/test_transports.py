@@ -10,9 +10,15 @@ from tests.support.job import Run
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 ROLLOUTS = 3
+# One optimizer step per batch: the step itself scores its batch.
+ONE_STEP = {"schedule__stepsPerRollout": 1, "schedule__globalBatchSize": 32}
 TRANSPORTS: dict[str, dict[str, Any]] = {
-    "disk": {"weights": {"transport": "disk"}},
-    "deltas": {"weights": {"transport": "disk", "fullInterval": 3}},
+    "disk": {"weights": {"transport": "disk"}, **ONE_STEP},
+    "deltas": {
+        "weights": {"transport": "disk", "fullInterval": 3},
+        "algorithm__mismatch": {"old": "rollout"},
+        **ONE_STEP,
+    },
     "ipc": {"weights": {"transport": "ipc"}, "device": "cpu"},
 }
 
@@ -26,6 +32,10 @@ def test_trainer_and_engine_agree_on_every_token(
     metrics = run.records("metrics")
     assert len(metrics) == ROLLOUTS
     assert all(0 < record["mismatch/logprob_max"] < 1e-4 for record in metrics)
+    assert all(record["mismatch/tokens"] == 8 * 4 * 4 for record in metrics)
+    # A fixed sequence of 12 tokens, scored after each update.
+    assert all(record["mismatch/probe_mean"] < 1e-4 for record in metrics)
+    assert {record["mismatch/probe_tokens"] for record in metrics} == {11}
     assert [event["version"] for event in run.events("publish")] == list(range(ROLLOUTS + 1))
     assert "the run has ended" in run.audit()
     sizes = [record["weights/bytes"] for record in metrics]

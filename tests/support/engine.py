@@ -79,7 +79,11 @@ class RunningEngine:
         """The weights of the checkpoint, as version 0; nothing paused, nothing cached."""
         self.control("/continue_generation")
         self.control("/abort_request", {"abort_all": True})
-        body = {"model_path": str(self.task / "model"), "weight_version": "0"}
+        body = {
+            "model_path": str(self.task / "model"),
+            "load_format": "safetensors",
+            "weight_version": "0",
+        }
         self.control("/update_weights_from_disk", body)
 
 

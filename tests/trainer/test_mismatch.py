@@ -1,19 +1,24 @@
 """The checks that stop a job whose two models are not the same."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from rljob.api.algorithm import MismatchSpec
 from rljob.buffer.records import Sample, VersionSpan
 from rljob_trainer.mismatch import (
     DivergedError,
     check_mismatch,
+    check_probe,
     check_reference,
+    mismatch_bound,
     mismatch_metrics,
 )
 from rljob_trainer.trajectory import Trajectory
+from rljob_trainer.weights.probe import ProbeAnswer
 from tests.trainer.records import a_completion
 
 
@@ -34,13 +39,50 @@ def a_sample(version: int) -> Sample:
 def test_differences_are_of_trained_tokens() -> None:
     """|-1 + 1.5| = 0.5 and |-2 + 2.1| = 0.1; the masked token's 9 does not count."""
     trajectory = a_trajectory([-1.0, -2.0, -9.0], [-1.5, -2.1, 0.0], [1, 1, 0])
-    metrics = mismatch_metrics([trajectory])
+    metrics = mismatch_metrics([trajectory], [a_sample(3)], 3)
     assert metrics["mismatch/logprob_mean"] == pytest.approx(0.3)
     assert metrics["mismatch/logprob_max"] == pytest.approx(0.5)
+    assert metrics["mismatch/tokens"] == 2
+    assert math.isnan(metrics["mismatch/stale_logprob_mean"])
 
 
-def test_no_trained_token_is_no_difference() -> None:
-    assert mismatch_metrics([a_trajectory([-1.0], [-9.0], [0])])["mismatch/logprob_mean"] == 0
+def test_older_samples_are_measured_apart() -> None:
+    fresh = a_trajectory([-1.0, -2.0], [-1.5, -2.1], [1, 1])
+    stale = a_trajectory([-1.0, -2.0], [-3.0, -6.0], [1, 1])
+    both, samples = [fresh, stale], [a_sample(3), a_sample(2)]
+    metrics = mismatch_metrics(both, samples, 3)
+    assert metrics["mismatch/logprob_mean"] == pytest.approx(0.3)
+    assert metrics["mismatch/stale_logprob_mean"] == pytest.approx(3.0)
+    ahead = mismatch_metrics(both, samples, None)  # the trainer has gone on since it published
+    assert ahead["mismatch/tokens"] == 0
+    assert ahead["mismatch/stale_logprob_mean"] == pytest.approx(1.65)
+
+
+def test_no_trained_token_is_no_number() -> None:
+    metrics = mismatch_metrics([a_trajectory([-1.0], [-9.0], [0])], [a_sample(3)], 3)
+    assert math.isnan(metrics["mismatch/logprob_mean"])
+    assert metrics["mismatch/tokens"] == 0
+
+
+def test_an_engine_that_scores_a_fixed_sequence_otherwise_stops_the_job() -> None:
+    expected = torch.tensor([-1.0, -2.0])
+    same = ProbeAnswer("rollout-0/a", 3, (-1.0, -2.001))
+    other = ProbeAnswer("rollout-1/b", 3, (-1.5, -2.5))
+    old = ProbeAnswer("rollout-2/c", 2, (-9.0, -9.0))  # it holds another version by now
+    found = check_probe([same, old], expected, 3, 0.1)
+    assert found["mismatch/probe_mean"] == pytest.approx(0.0005, rel=1e-3)
+    assert found["mismatch/probe_tokens"] == 2
+    with pytest.raises(DivergedError, match=r"0\.5000 on average over a fixed .*rollout-1/b"):
+        check_probe([same, other], expected, 3, 0.1)
+    assert check_probe([other], expected, 3, None)["mismatch/probe_mean"] == pytest.approx(0.5)
+    assert check_probe([old], expected, 3, 0.1)["mismatch/probe_tokens"] == 0
+
+
+def test_the_bound_is_that_of_the_number_format() -> None:
+    spec = MismatchSpec()
+    assert mismatch_bound(spec, torch.bfloat16) == 0.1
+    assert mismatch_bound(spec, torch.float32) == pytest.approx(0.001)
+    assert mismatch_bound(MismatchSpec(max_difference=None), torch.float32) is None
 
 
 def test_two_models_stop_the_job() -> None:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import structlog
 import torch
+from torch import Tensor
 
 from rljob.api import RLJob
 from rljob.buffer.records import Sample
@@ -17,7 +18,13 @@ from rljob_trainer.collective import Rank0
 from rljob_trainer.desk import Desk
 from rljob_trainer.ledger import OpenGroup
 from rljob_trainer.megatron.policy import Policy
-from rljob_trainer.mismatch import check_mismatch, check_reference, mismatch_metrics
+from rljob_trainer.mismatch import (
+    check_mismatch,
+    check_probe,
+    check_reference,
+    mismatch_bound,
+    mismatch_metrics,
+)
 from rljob_trainer.ratio import is_scored_in_step, with_start
 from rljob_trainer.saver import Saver
 from rljob_trainer.skipped import SkippedSteps
@@ -26,6 +33,7 @@ from rljob_trainer.stopwatch import Stopwatch
 from rljob_trainer.trajectory import Trajectory
 from rljob_trainer.weights.bucket import buckets
 from rljob_trainer.weights.host_memory import HostMemory
+from rljob_trainer.weights.probe import probe_tokens
 from rljob_trainer.weights.snapshot import Snapshot
 
 log = structlog.get_logger()
@@ -63,6 +71,10 @@ class Conductor:
         self._output = output
         self._skipped = SkippedSteps(is_first_rank=rank0.rank == 0)
         self._in_step = is_scored_in_step(job.spec)
+        self._bound = mismatch_bound(job.spec.algorithm.mismatch, policy.dtype)
+        self._probe = probe_tokens(job.spec, policy.vocabulary)
+        self._probed: tuple[int, Tensor] | None = None  # version, log-probabilities expected
+        self._probe_report: dict[str, float] = {}
         self._watch = Stopwatch()
         self._memory = HostMemory()
         self._saved_at = -1
@@ -79,6 +91,7 @@ class Conductor:
             self._evaluate()
             self._watch.read()  # waiting for the first engine is no part of a batch
             self._train()
+            self._check_probe(wait=True)
             self._policy.save_huggingface(self._output)
             self._saver.finish()
             self._finish("succeeded")
@@ -166,10 +179,8 @@ class Conductor:
 
     def _compare(self, scored: Sequence[Trajectory], samples: Sequence[Sample]) -> None:
         """Stops the job where trainer and engine, or trainer and reference, are not the same."""
-        if self._rollout % self._spec.schedule.update_weights_interval == 0:
-            # Otherwise the trainer is already ahead of the version that the engines hold.
-            bound = self._spec.algorithm.mismatch.max_difference
-            check_mismatch(scored, samples, self._version, bound)
+        if self._is_in_sync:
+            check_mismatch(scored, samples, self._version, self._bound)
         model = self._spec.model
         if self._rollout == 0 and model.reference in (None, model.checkpoint):
             check_reference(scored)
@@ -199,20 +210,59 @@ class Conductor:
         for report in steps:
             self._skipped.check(report, self._rollout + 1)
         metrics = {name: sum(s[name] for s in steps) / len(steps) for name in steps[0]}
-        metrics |= mismatch_metrics(trajectories) | batch_metrics(batch, self._version)
+        version = self._version if self._is_in_sync else None
+        metrics |= mismatch_metrics(trajectories, samples_of(batch), version)
+        metrics |= batch_metrics(batch, self._version)
         self._rollout += 1
         self._at_desk(lambda desk: desk.exchange.consume(batch, self._rollout))
         self._unrecorded = (batch, metrics)
 
     def _publish(self, version: int) -> None:
         """Sends the weights to the engines as `version`; what is gathered goes out at once."""
+        self._check_probe()
         with self._watch.stage("publish"):
             snapshot = Snapshot(version)
             self._at_desk(lambda desk: desk.publish(snapshot))
             limit = self._spec.weights.bucket_mebibytes * 2**20
             snapshot.fill(buckets(self._policy.export(), limit, self._memory))
             self._at_desk(lambda desk: desk.published())
+            self._ask_engines(version)
         self._version = version
+
+    @property
+    def _is_in_sync(self) -> bool:
+        """Whether the engines hold the weights that the next batch is scored with.
+
+        Otherwise the trainer is already ahead of the published version.
+        """
+        return self._rollout % self._spec.schedule.update_weights_interval == 0
+
+    def _ask_engines(self, version: int) -> None:
+        """Has the engines score a fixed sequence; they answer while training goes on.
+
+        After the first update they are waited for: nothing is trained with a wrong conversion.
+        """
+        tokens = self._probe
+        trajectory = Trajectory(
+            tokens=tokens,
+            prompt_length=1,
+            loss_mask=torch.ones(len(tokens) - 1),
+            rollout_log_probs=torch.zeros(len(tokens) - 1),
+        )
+        # As engines score a prompt, whatever they sample at.
+        (expected,) = self._policy.log_probs([trajectory], temperature=1.0)
+        is_first = self._version < 0
+        self._probed = version, expected
+        self._at_desk(lambda desk: desk.ask_engines(tokens))
+        if is_first:
+            self._check_probe(wait=True)
+
+    def _check_probe(self, *, wait: bool = False) -> None:
+        """Looks at what the engines have answered, if they were asked; the batch reports it."""
+        answers = self._at_desk(lambda desk: desk.engines_answers(wait=wait))
+        if self._probed is not None and answers is not None:
+            version, expected = self._probed
+            self._probe_report = check_probe(answers, expected, version, self._bound)
 
     def _evaluate(self) -> None:
         """Runs the evaluations before the first batch, at their interval, and after the last."""
@@ -231,6 +281,7 @@ class Conductor:
         batch, metrics = self._unrecorded
         self._unrecorded = None
         seconds = self._watch.read()
+        metrics = metrics | self._probe_report
         self._at_desk(lambda desk: desk.record(self._rollout, batch, metrics, seconds))
 
     def _save(self, *, when: bool) -> None:

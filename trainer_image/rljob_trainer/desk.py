@@ -1,16 +1,20 @@
 """Rank 0's desk: everything of the trainer that exists once."""
 
 from collections.abc import Mapping, Sequence
+from concurrent import futures
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import structlog
 import torch
+from jaxtyping import Int64
 from prometheus_client import CollectorRegistry
+from torch import Tensor
 
 from rljob.api import RLJob
 from rljob.buffer.client import TrainerBuffer
-from rljob.buffer.records import Phase
+from rljob.buffer.records import Engine, Phase
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.server import StatusServer
 from rljob_trainer.algorithms.buffer_filter import load_buffer_filter
@@ -25,6 +29,7 @@ from rljob_trainer.ledger import Ledger, OpenGroup
 from rljob_trainer.recorder import Recorder
 from rljob_trainer.stop import StopFlag
 from rljob_trainer.utilization import Utilization
+from rljob_trainer.weights.probe import Probe, ProbeAnswer
 from rljob_trainer.weights.publisher import Publisher
 from rljob_trainer.weights.snapshot import Snapshot
 from rljob_trainer.weights.transport import open_transport
@@ -32,6 +37,7 @@ from rljob_trainer.weights.transport import open_transport
 log = structlog.get_logger()
 
 _SHOWN_SAMPLES = 4
+_LOOK_SECONDS = 0.1
 
 
 class Desk:
@@ -81,6 +87,8 @@ class Desk:
             stop=stop,
             while_waiting=self._while_waiting,
         )
+        self._engine_api_key = environment.engine_api_key
+        self._answers: Future[list[ProbeAnswer]] | None = None
         self._server = StatusServer(
             environment.host, environment.metrics_port, registry, self._status
         )
@@ -112,6 +120,25 @@ class Desk:
         self.exchange.ledger.publish(version)
         self.recorder.phase("running")
         self._update_status()
+
+    def ask_engines(self, probe: Int64[Tensor, " length"]) -> None:
+        """Has every engine that holds the published weights score a sequence."""
+        asked = Probe(probe, self._engine_api_key).ask(self._holders())
+        self._answers = self.publisher.start(asked)
+
+    def engines_answers(self, *, wait: bool) -> list[ProbeAnswer] | None:
+        """What they have said: nothing where they have not all answered yet; None: not asked.
+
+        Raises:
+            StoppedError: a stop was asked for while the answers were waited for.
+        """
+        answers, self._answers = self._answers, None
+        if answers is None:
+            return None
+        while wait and not answers.done():
+            self._while_publishing()
+            futures.wait([answers], _LOOK_SECONDS)
+        return answers.result() if answers.done() else []
 
     def evaluate(self, rollout: int) -> None:
         """Runs every evaluation with the published weights."""
@@ -188,9 +215,13 @@ class Desk:
     def _status(self) -> dict[str, Any]:
         return {**self.recorder.status(), **self._utilization.status()}
 
-    def _update_status(self) -> None:
+    def _holders(self) -> list[Engine]:
+        """The live engines that hold the published weights."""
         holders = self.publisher.holders
-        engines = [each for each in self._buffer.engines() if each.id in holders]
+        return [each for each in self._buffer.engines() if each.id in holders]
+
+    def _update_status(self) -> None:
+        engines = self._holders()
         self._utilization.look(engines)
         self.recorder.engines(len(engines))
         occupancy = self._buffer.occupancy()

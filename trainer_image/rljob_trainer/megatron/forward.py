@@ -30,12 +30,17 @@ class Forward:
         self._schedule = get_forward_backward_func()
 
     @torch.no_grad()
-    def log_probs(self, batches: Sequence[PaddedBatch]) -> list[Float32[Tensor, " tokens"]]:
-        """Log-probabilities of the response tokens of each micro-batch, without padding."""
+    def log_probs(
+        self, batches: Sequence[PaddedBatch], *, temperature: float | None = None
+    ) -> list[Float32[Tensor, " tokens"]]:
+        """Log-probabilities of the response tokens of each micro-batch, without padding.
+
+        At the temperature of sampling, unless another is given.
+        """
         self._model.eval()
 
         def collect(batch: PaddedBatch, logits: Tensor, *, non_loss_data: bool) -> Tensor:
-            log_probs, _ = self._score(batch, logits)
+            log_probs, _ = self._score(batch, logits, temperature or self._temperature)
             return log_probs[batch.valid]
 
         return self._run(batches, collect, forward_only=True)
@@ -47,7 +52,7 @@ class Forward:
         no_count = torch.zeros((), dtype=torch.int, device=self._parallel.device)
 
         def score(batch: PaddedBatch, logits: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-            value, report = loss(batch, *self._score(batch, logits))
+            value, report = loss(batch, *self._score(batch, logits, self._temperature))
             return value, no_count, {name: part.detach() for name, part in report.items()}
 
         return self._run(batches, score, forward_only=False)
@@ -72,7 +77,7 @@ class Forward:
         return results
 
     def _score(
-        self, batch: PaddedBatch, logits: Float[Tensor, "batch position part"]
+        self, batch: PaddedBatch, logits: Float[Tensor, "batch position part"], temperature: float
     ) -> tuple[Float32[Tensor, "batch response"], Float32[Tensor, "batch response"]]:
         """Log-probabilities and entropies; only response tokens' logits are looked at."""
         at = batch.predictors[..., None].expand(-1, -1, logits.shape[-1])
@@ -80,6 +85,6 @@ class Forward:
             logits.gather(1, at),
             batch.targets,
             vocabulary=self._vocabulary,
-            temperature=self._temperature,
+            temperature=temperature,
             group=self._parallel.tp_group,
         )

@@ -61,6 +61,8 @@ class Policy:
         self._spec = spec
         self._parallel = parallel
         self._checkpoint = checkpoint
+        self.vocabulary = config.vocabulary
+        self.dtype = dtype
         self._conversion = Conversion(model, architecture.table, config, parallel)
         self._conversion.load(source.weights)
         self._objective = Objective(spec.algorithm)
@@ -78,16 +80,18 @@ class Policy:
             if size <= _TINY:
                 torch.set_num_threads(1)
 
-    def log_probs(self, trajectories: Sequence[Trajectory]) -> list[Float32[Tensor, " response"]]:
+    def log_probs(
+        self, trajectories: Sequence[Trajectory], *, temperature: float | None = None
+    ) -> list[Float32[Tensor, " response"]]:
         """Log-probabilities of each trajectory's response tokens, on the CPU, in the given order.
 
-        At the temperature of the job's sampling.
+        At the temperature of the job's sampling, unless another is given.
         """
         if not trajectories:
             return []
         micro_batches = self._micro_batches(trajectories)
         batches = [self._padded([trajectories[n] for n in part]) for part in micro_batches]
-        found = self._forward.log_probs(batches) if batches else []
+        found = self._forward.log_probs(batches, temperature=temperature) if batches else []
         return self._in_order(trajectories, micro_batches, found)
 
     def step(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:

@@ -84,9 +84,9 @@ class Publisher:
 
     def publish(self, snapshot: Snapshot) -> None:
         """Begins to send weights, which may still be being gathered, to the engines."""
-        self._update = self._start(self._updates.publish(snapshot))
+        self._update = self.start(self._updates.publish(snapshot))
         if self._attendance is None:
-            self._attendance = self._start(self._updates.attend())
+            self._attendance = self.start(self._updates.attend())
 
     def wait(self, while_waiting: Callable[[], None]) -> int:
         """Waits until what was sent last is the published version, and returns that.
@@ -104,14 +104,15 @@ class Publisher:
         if self._attendance is not None and self._attendance.done():
             self._attendance.result()
 
+    def start(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Runs requests to engines beside training; `close` ends what is not done."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
     def close(self) -> None:
         """Ends everything that goes on and dissolves the group."""
         with contextlib.suppress(TimeoutError):
-            self._start(self._end()).result(_FAREWELL_SECONDS)
+            self.start(self._end()).result(_FAREWELL_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
-
-    def _start(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _end(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
