@@ -1,5 +1,6 @@
 """Manifests from files: every mistake of every document at once, or the jobs."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
 
 from rljob.api.caution import cautions
@@ -8,6 +9,8 @@ from rljob.api.problem import Problem, show
 from rljob.api.review import judge
 from rljob.api.rljob import KIND, RLJob
 from rljob.errors import UsageError
+
+Check = Callable[[RLJob], list[Problem]]  # of a job that is valid in itself
 
 
 def load(file: FilePath) -> tuple[list[RLJob], list[Problem]]:
@@ -19,8 +22,16 @@ def load(file: FilePath) -> tuple[list[RLJob], list[Problem]]:
     return jobs, problems
 
 
-def load_with_warnings(file: FilePath) -> tuple[list[RLJob], list[Problem], list[Problem]]:
-    """As `load`, and the warnings about its jobs."""
+def load_with_warnings(
+    file: FilePath, checks: Sequence[Check] = (), cautious: Sequence[Check] = ()
+) -> tuple[list[RLJob], list[Problem], list[Problem]]:
+    """As `load`, and the warnings about its jobs.
+
+    Args:
+        file: of YAML.
+        checks: give more problems of a job.
+        cautious: give more warnings about a job without problems.
+    """
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -28,7 +39,7 @@ def load_with_warnings(file: FilePath) -> tuple[list[RLJob], list[Problem], list
     except UnicodeDecodeError as error:
         message = f"found a byte that is not UTF-8 at offset {error.start}, allowed UTF-8 text"
         return [], [Problem((), message=message, file=str(file))], []
-    return _loads(text, file)
+    return _loads(text, file, checks, (cautions, *cautious))
 
 
 def loads(text: str, file: FilePath) -> tuple[list[RLJob], list[Problem]]:
@@ -37,7 +48,9 @@ def loads(text: str, file: FilePath) -> tuple[list[RLJob], list[Problem]]:
     return jobs, problems
 
 
-def _loads(text: str, file: FilePath) -> tuple[list[RLJob], list[Problem], list[Problem]]:
+def _loads(
+    text: str, file: FilePath, checks: Sequence[Check] = (), cautious: Sequence[Check] = ()
+) -> tuple[list[RLJob], list[Problem], list[Problem]]:
     jobs: list[RLJob] = []
     problems: list[Problem] = []
     warnings: list[Problem] = []
@@ -49,11 +62,13 @@ def _loads(text: str, file: FilePath) -> tuple[list[RLJob], list[Problem], list[
             found.append(
                 Problem(("metadata", "name"), show(job.metadata.name), "a name once per namespace")
             )
+        if job is not None and not found:
+            found = [document.given(problem) for check in checks for problem in check(job)]
         if found:
             problems += _placed(document, found, file)
         elif job is not None:
             jobs.append(job)
-            warnings += _placed(document, cautions(job), file)
+            warnings += _placed(document, [each for warn in cautious for each in warn(job)], file)
     if empty:
         problems.append(Problem((), message=f"is empty, allowed an {KIND}", file=str(file)))
     return jobs, problems, warnings
@@ -65,13 +80,17 @@ def _placed(document: Document, found: list[Problem], file: FilePath) -> list[Pr
     return sorted(placed, key=lambda problem: (problem.line, problem.column))
 
 
-def load_job(file: FilePath) -> RLJob:
+def load_job(file: FilePath, checks: Sequence[Check] = ()) -> RLJob:
     """The one job of a file.
+
+    Args:
+        file: of YAML.
+        checks: give more problems of the job.
 
     Raises:
         UsageError: with all problems, one a line; or where the file holds several jobs.
     """
-    jobs, problems = load(file)
+    jobs, problems, _ = load_with_warnings(file, checks)
     if problems:
         raise UsageError("\n".join(str(problem) for problem in problems))
     if len(jobs) > 1:

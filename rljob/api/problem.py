@@ -43,14 +43,18 @@ class Problem:
         """The same problem with its place in a file."""
         return replace(self, file=file, line=line, column=column)
 
+    @property
+    def said(self) -> str:
+        """What is wrong, without the place."""
+        if not self.allowed:
+            return self.message
+        return f"found {self.found}, allowed {self.allowed}" + (
+            f" ({self.message})" if self.message else ""
+        )
+
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
-        if self.allowed:
-            said = f"found {self.found}, allowed {self.allowed}"
-            said += f" ({self.message})" if self.message else ""
-        else:
-            said = self.message
-        return ": ".join(part for part in (place, self.field, said) if part)
+        return ": ".join(part for part in (place, self.field, self.said) if part)
 
 
 def problem(field: str | Path, found: Any, allowed: str, message: str = "") -> Problem:

@@ -1,14 +1,14 @@
 """What a manifest can say and this version does not do."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rljob.api.problem import Path, Problem, problem, show
 from rljob.api.rljob import RLJob
 
-NOT_HERE = "`rljob run` of this version does nothing else"
-NOT_YET = "the roles of this version do nothing else"
+NOT_HERE = "not supported by `rljob run`"
+NOT_YET = "not supported yet"
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,8 @@ def unsupported(job: RLJob, *, local: bool) -> list[Problem]:
         job: valid.
         local: by `rljob run`; otherwise by the operator.
     """
-    reason = NOT_HERE if local else NOT_YET
     problems = [
-        problem(limit.field, limit.read(job), limit.allowed, reason)
+        problem(limit.field, limit.read(job), limit.allowed, NOT_HERE if limit.local else NOT_YET)
         for limit in LIMITS
         if (local or not limit.local) and not limit.holds(limit.read(job))
     ]
@@ -108,11 +107,28 @@ def unsupported(job: RLJob, *, local: bool) -> list[Problem]:
     if size not in (None, wanted):
         problems.append(
             problem(
-                "spec.schedule.overSamplingBatchSize", size, f"{wanted}, rolloutBatchSize", reason
+                "spec.schedule.overSamplingBatchSize", size, f"{wanted}, rolloutBatchSize", NOT_YET
             )
         )
     for index, evaluation in enumerate(job.spec.evaluation):
         if evaluation.reward is not None and evaluation.reward.url is not None:
             path: Path = ("spec", "evaluation", index, "reward", "url")
-            problems.append(problem(path, evaluation.reward.url, "null", reason))
+            problems.append(problem(path, evaluation.reward.url, "null", NOT_YET))
     return problems
+
+
+def unsupported_anywhere(job: RLJob) -> list[Problem]:
+    """What neither `rljob run` nor the operator can do."""
+    return [
+        found for found in unsupported(job, local=True) if found in unsupported(job, local=False)
+    ]
+
+
+def unsupported_somewhere(job: RLJob) -> list[Problem]:
+    """A warning for what only one of `rljob run` and the operator can do."""
+    here, there = unsupported(job, local=True), unsupported(job, local=False)
+    return [
+        replace(found, allowed="", message=f"warning: {found.said}")
+        for found in (*here, *there)
+        if (found in here) != (found in there)
+    ]

@@ -5,12 +5,14 @@ import secrets
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from rljob.api import RLJob
 from rljob.api.load import load_job
+from rljob.api.presence import missing
 from rljob.api.support import unsupported
 from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.connection import BufferUnavailable
@@ -45,7 +47,7 @@ def run(
     Raises:
         UsageError: the manifest, the machine or the run directory does not allow it.
     """
-    job, directory = _resolved(file, run_dir, seed)
+    job, directory = _resolved(file, run_dir, seed, look=not dry_run)
     gpus = visible_gpus() if job.spec.device == "auto" else []
     check_gpus(job, gpus)
     if metrics_port is not None:
@@ -103,14 +105,17 @@ def _forget_ended_run(job: RLJob, placement: LocalPlacement) -> None:
         buffer.close()
 
 
-def _resolved(file: Path, chosen: Path | None, seed: int | None) -> tuple[RLJob, RunDirectory]:
-    job = load_job(file)
+def _resolved(
+    file: Path, chosen: Path | None, seed: int | None, *, look: bool
+) -> tuple[RLJob, RunDirectory]:
+    """The job and its directory, if this machine can run it and, with `look`, has its files."""
+    checks = [partial(unsupported, local=True)]
+    if look:
+        checks.append(partial(missing, directory=file.parent))
+    job = load_job(file, checks)
     if seed is not None:
         spec = job.spec.model_copy(update={"seed": seed})
         job = job.model_copy(update={"spec": spec})
-    problems = [problem.at(str(file), 0, 0) for problem in unsupported(job, local=True)]
-    if problems:
-        raise UsageError("\n".join(str(problem) for problem in problems))
     path = run_directory(job, chosen, Path.cwd())
     return resolve(job, file.parent, path), RunDirectory(path)
 

@@ -17,15 +17,19 @@ from rljob.errors import UsageError
 from rljob.ledger.event import Admit, Event, Start
 from rljob.ledger.line import encode
 from rljob.plan.resolve import resolve
-from tests.support.run_dir import MANIFEST, job, write_run_dir
+from tests.support.run_dir import MANIFEST, job, write_inputs, write_run_dir
 
 
 @pytest.fixture
 def rljob(monkeypatch, capsys, tmp_path):
-    """Runs the command in a directory with a manifest; returns exit code, stdout and stderr."""
+    """Runs the command in a directory with a manifest and what it names.
+
+    Returns exit code, stdout and stderr.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     (tmp_path / "job.yaml").write_text(MANIFEST)
+    write_inputs(tmp_path)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["rljob", *arguments])
@@ -43,7 +47,7 @@ def test_a_dry_run_prints_the_roles_and_leaves_nothing(rljob, tmp_path):
     for said in ("role: buffer", "role: trainer", "rljob_rollout.router", "'12345'"):
         assert said in out
     assert out.count("RLJOB_ENGINE_API_KEY: (made at the start)") == 4
-    assert [path.name for path in tmp_path.iterdir()] == ["job.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["build", "job.yaml"]
 
 
 def test_a_wrong_manifest_is_refused_with_its_line(rljob, tmp_path):
@@ -61,7 +65,15 @@ def test_what_a_local_run_can_not_do_is_refused(rljob, tmp_path):
     (tmp_path / "job.yaml").write_text(MANIFEST.replace("  seed: 1", "  seed: 1\n  suspend: true"))
     code, _, err = rljob("run", "job.yaml", "--dry-run")
     assert code == 64
-    assert err.startswith("job.yaml: spec.suspend: found true, allowed false")
+    assert err.startswith("job.yaml:7:3: spec.suspend: found true, allowed false")
+
+
+def test_what_is_missing_is_told_before_anything_is_started(rljob, tmp_path):
+    (tmp_path / "build" / "train.jsonl").unlink()
+    code, _, err = rljob("run", "job.yaml")
+    assert code == 64
+    assert 'job.yaml:8:20: spec.data.prompts[0]: found "build/train.jsonl", allowed a file' in err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_metrics_port_that_is_taken_is_named(rljob):

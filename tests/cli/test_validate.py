@@ -1,5 +1,6 @@
 """`rljob validate` as a command."""
 
+import json
 from pathlib import Path
 
 import typer
@@ -18,11 +19,20 @@ spec:
 """
 
 
-def run(*files: Path) -> tuple[int, list[str]]:
+def run(*arguments: Path | str) -> tuple[int, list[str]]:
     app = typer.Typer()
     app.command()(validate)
-    result = CliRunner().invoke(app, [str(file) for file in files])
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     return result.exit_code, result.output.splitlines()
+
+
+def written(directory: Path, **changes: str) -> Path:
+    """The good manifest with fields of its spec added, or instead of its own."""
+    file = directory / "job.yaml"
+    kept = [line for line in GOOD.splitlines() if line.strip().split(":")[0] not in changes]
+    added = [f"  {name}: {value}" for name, value in changes.items()]
+    file.write_text("\n".join([*kept, *added, ""]))
+    return file
 
 
 def test_good(tmp_path: Path) -> None:
@@ -52,3 +62,83 @@ def test_every_problem_of_every_file(tmp_path: Path) -> None:
         f"{missing}: cannot be read: No such file or directory",
         f"{good}: ok (RLJob team/math)",
     ]
+
+
+def test_what_is_not_supported_is_told_with_its_place(tmp_path: Path) -> None:
+    file = written(tmp_path, algorithm="{estimator: gspo}")
+    said = f'{file}:8:15: spec.algorithm.estimator: found "gspo", allowed grpo (not supported yet)'
+    assert run(file) == (64, [said])
+
+
+def test_what_only_kubernetes_can_do_is_a_problem_of_a_local_run_alone(tmp_path: Path) -> None:
+    file = written(tmp_path, suspend="true")
+    said = "found true, allowed false (not supported by `rljob run`)"
+    ok = f"{file}: ok (RLJob team/math)"
+    assert run(file) == (0, [f"{file}:8:3: spec.suspend: warning: {said}", ok])
+    assert run(file, "--target", "local") == (64, [f"{file}:8:3: spec.suspend: {said}"])
+    assert run(file, "--target", "kubernetes") == (0, [ok])
+
+
+def test_what_only_a_local_run_can_do_is_a_problem_of_kubernetes_alone(tmp_path: Path) -> None:
+    file = written(tmp_path, device="cpu", weights="{transport: ipc}")
+    code, (said, _) = run(file)
+    assert code == 0
+    assert 'spec.weights.transport: warning: found "ipc", allowed broadcast or disk (' in said
+    assert run(file, "--target", "local")[0] == 0
+    assert run(file, "--target", "kubernetes")[0] == 64
+
+
+def test_files_and_modules_that_are_missing(tmp_path: Path) -> None:
+    file = written(
+        tmp_path,
+        model="{checkpoint: model}",
+        data="{prompts: [train.jsonl], source: 'shop.prompts:Source'}",
+        evaluation="[{name: a, prompts: held_out.jsonl, reward: {type: 'os.path:join'}}]",
+        rollout="{reward: {type: 'judge:reward'}}",
+    )
+    code, lines = run(file)
+    assert code == 64
+    assert [line.split(": ")[1] for line in lines] == [
+        "spec.model.checkpoint",
+        "spec.data.source",
+        "spec.evaluation[0].prompts",
+        "spec.rollout.reward.type",
+    ]
+    assert lines[3].startswith(
+        f'{file}:9:22: spec.rollout.reward.type: found "judge:reward", allowed a module that exists'
+    )
+    assert run(file, "--no-files")[0] == 0
+    assert run(file, "--target", "kubernetes")[0] == 0
+
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "held_out.jsonl").touch()
+    (tmp_path / "shop").mkdir()
+    for module in ("judge.py", "shop/prompts.py"):  # which are not run
+        (tmp_path / module).write_text("raise RuntimeError")
+    assert run(file) == (0, [f"{file}: ok (RLJob team/math)"])
+
+
+def test_paths_of_another_machine_are_looked_at_only_when_asked(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    assert run(file)[0] == 0
+    code, lines = run(file, "--files")
+    assert code == 64
+    assert lines[0].startswith(f"{file}:5:11: spec.model.checkpoint: model checkpoint /models/")
+    assert 'spec.data.prompts[0]: found "/data/train.jsonl", allowed a file' in lines[1]
+
+
+def test_json(tmp_path: Path) -> None:
+    file = written(tmp_path, suspend="1", algorithm="{estimator: 3}")
+    code, lines = run(file, "--output", "json")
+    assert code == 64
+    (told,) = json.loads("\n".join(lines))
+    assert told["file"] == str(file)
+    assert told["jobs"] == told["warnings"] == []
+    assert told["problems"][0] == {
+        "line": 8,
+        "column": 3,
+        "field": "spec.suspend",
+        "message": "found 1, allowed true or false",
+    }
+    assert len(told["problems"]) == 2

@@ -41,7 +41,7 @@ def missing_hook(_directory: Path) -> dict[str, Any]:
         (bad_line, "bad.jsonl:2: found no JSON"),
         (no_weights, "empty-model: no config.json"),
         (unknown_architecture, "MambaForCausalLM"),
-        (missing_hook, "the module 'no_such_module' does not import"),
+        (missing_hook, '"no_such_module:reward", allowed a module that exists'),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

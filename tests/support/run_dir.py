@@ -44,6 +44,15 @@ def job(**schedule: object) -> RLJob:
     )
 
 
+def write_inputs(directory: Path) -> None:
+    """Writes what the manifest names, as far as it is looked at before a start."""
+    model = directory / "build" / "model"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    for name in ("train", "held_out"):
+        (directory / "build" / f"{name}.jsonl").touch()
+
+
 def write_run_dir(path: Path, *, rollouts: int = 90, finished: bool = True) -> Path:
     """Writes the files of a run that has trained on so many of its 90 batches."""
     path.mkdir(parents=True, exist_ok=True)

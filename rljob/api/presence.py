@@ -1,0 +1,116 @@
+"""Whether the files and modules that a job names are on this machine."""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+
+from rljob.api.problem import Path, Problem, problem
+from rljob.api.rljob import RLJob
+from rljob.errors import UsageError
+from rljob.model_config import read_config
+
+
+def is_here(job: RLJob, directory: FilePath) -> bool:
+    """Whether the job's paths seem to be of this machine: its model, or where it would lie."""
+    return not FilePath(job.spec.model.checkpoint).expanduser().is_absolute() or (
+        _resolved(job.spec.model.checkpoint, directory).parent.is_dir()
+    )
+
+
+def missing(job: RLJob, directory: FilePath) -> list[Problem]:
+    """A problem for each file or module that the job names and that is not there.
+
+    The user's code is not run: of a hook, only the file of its module is looked for.
+
+    Args:
+        job: valid.
+        directory: where relative paths start, the manifest's own.
+    """
+    return [*_models(job, directory), *_files(job, directory), *_code(job, directory)]
+
+
+def _models(job: RLJob, directory: FilePath) -> Iterator[Problem]:
+    model = job.spec.model
+    for name, value in (("checkpoint", model.checkpoint), ("reference", model.reference)):
+        if value is None:
+            continue
+        try:
+            read_config(_resolved(value, directory))
+        except UsageError as error:
+            yield Problem(("spec", "model", name), message=str(error))
+
+
+def _files(job: RLJob, directory: FilePath) -> Iterator[Problem]:
+    files: list[tuple[Path, str]] = []
+    if job.spec.data.source is None:  # otherwise the prompts are the class's own matter
+        files += [
+            (("spec", "data", "prompts", index), name)
+            for index, name in enumerate(job.spec.data.prompts)
+        ]
+    files += [
+        (("spec", "evaluation", index, "prompts"), evaluation.prompts)
+        for index, evaluation in enumerate(job.spec.evaluation)
+    ]
+    for path, name in files:
+        if not _resolved(name, directory).is_file():
+            yield problem(path, name, "a file", f"none at {_resolved(name, directory)}")
+
+
+def _code(job: RLJob, directory: FilePath) -> Iterator[Problem]:
+    code = job.spec.code
+    if code.config_map_ref is not None:
+        return
+    own = _resolved(code.directory or ".", directory)
+    if not own.is_dir():
+        yield problem("spec.code.directory", code.directory, "a directory", f"none at {own}")
+        return
+    for path, hook in _hooks(job):
+        module = hook.partition(":")[0].split(".")
+        # Roles look in the working directory, too.
+        if not (_holds(own, module) or _holds(FilePath.cwd(), module) or _installed(module[0])):
+            reason = f"neither in {own}, which spec.code.directory names, nor installed"
+            yield problem(path, hook, "a module that exists", reason)
+
+
+def _hooks(job: RLJob) -> Iterator[tuple[Path, str]]:
+    spec = job.spec
+    rewards: list[tuple[Path, str]] = [
+        (("spec", "rollout", "reward", "type"), spec.rollout.reward.type)
+    ]
+    rewards += [
+        (("spec", "evaluation", index, "reward", "type"), evaluation.reward.type)
+        for index, evaluation in enumerate(spec.evaluation)
+        if evaluation.reward is not None
+    ]
+    others: tuple[tuple[Path, str | None], ...] = (
+        (("spec", "data", "source"), spec.data.source),
+        (("spec", "algorithm", "estimator"), spec.algorithm.estimator),
+        (("spec", "algorithm", "filter"), spec.algorithm.filter),
+        (("spec", "rollout", "generate"), spec.rollout.generate),
+        (("spec", "rollout", "bufferFilter"), spec.rollout.buffer_filter),
+    )
+    for path, name in (*others, *rewards):
+        if name is not None and ":" in name:
+            yield path, name
+
+
+def _holds(directory: FilePath, module: list[str]) -> bool:
+    *packages, name = module
+    place = directory.joinpath(*packages)
+    return (
+        (place / f"{name}.py").is_file()
+        or (place / name).is_dir()
+        or any(place.glob(f"{name}.*.so"))
+    )
+
+
+def _installed(package: str) -> bool:
+    """Of a package the outermost alone: a look inside would run its code."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _resolved(path: str, directory: FilePath) -> FilePath:
+    return (directory / FilePath(path).expanduser()).absolute()
