@@ -24,6 +24,7 @@ SAME_RUN = (
     "data.labelKey",
     "data.metadataKey",
     "data.applyChatTemplate",
+    "data.chatTemplateKwargs",
     "data.shuffle",
     "data.shuffleBlock",
     "data.maxPromptTokens",

@@ -1,5 +1,7 @@
 """Where prompts come from."""
 
+from typing import Any
+
 from pydantic import Field
 
 from rljob.api.base import FilePath, Hook, Part, PositiveInt, Text
@@ -22,6 +24,10 @@ class DataSpec(Part):
         False,
         description="Render the prompt (a string or a list of messages) with the tokenizer's chat "
         "template; otherwise the prompt is plain text.",
+    )
+    chat_template_kwargs: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Arguments of the chat template, e.g. `enable_thinking: false`.",
     )
     shuffle: bool = Field(True, description="Shuffle the prompts anew in each epoch, by the seed.")
     shuffle_block: PositiveInt | None = Field(

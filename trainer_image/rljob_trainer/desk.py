@@ -55,7 +55,11 @@ class Desk:
         run_dir = Path(environment.run_dir)
         registry = CollectorRegistry()
         checkpoint = Path(spec.model.checkpoint)
-        tokenizer = PromptTokenizer(checkpoint, chat=spec.data.apply_chat_template)
+        tokenizer = PromptTokenizer(
+            checkpoint,
+            chat=spec.data.apply_chat_template,
+            template_arguments=spec.data.chat_template_kwargs,
+        )
         self._job = job
         self._stop = stop
         self._incarnation = IncarnationFile(run_dir)

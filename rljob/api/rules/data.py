@@ -2,10 +2,26 @@
 
 from collections.abc import Iterator
 
-from rljob.api.problem import Problem, problem
+from rljob.api.problem import Problem, problem, show
 from rljob.api.rljob import RLJob
 from rljob.api.rules.cel import Cel, twin
 from rljob.api.rules.rollout import repeated
+
+# Arguments of transformers' `apply_chat_template` itself, not of the template.
+_RENDERING = (
+    "conversation",
+    "chat_template",
+    "add_generation_prompt",
+    "continue_final_message",
+    "tokenize",
+    "padding",
+    "truncation",
+    "max_length",
+    "return_tensors",
+    "return_dict",
+    "return_assistant_tokens_mask",
+    "tokenizer_kwargs",
+)
 
 
 @twin(
@@ -41,6 +57,24 @@ def blocks_are_shuffled(job: RLJob) -> Iterator[Problem]:
     data = job.spec.data
     if data.shuffle_block is not None and not data.shuffle:
         yield problem("spec.data.shuffleBlock", data.shuffle_block, "null", "shuffle is false")
+
+
+def template_arguments(job: RLJob) -> Iterator[Problem]:
+    """`data.chatTemplateKwargs` needs `data.applyChatTemplate`; how to render is not among them."""
+    data = job.spec.data
+    if data.chat_template_kwargs and not data.apply_chat_template:
+        yield Problem(
+            ("spec", "data", "chatTemplateKwargs"),
+            show(data.chat_template_kwargs),
+            "an empty mapping",
+            "applyChatTemplate is false",
+        )
+    for name in data.chat_template_kwargs:
+        if name in _RENDERING:
+            yield Problem(
+                ("spec", "data", "chatTemplateKwargs", name),
+                message="no argument of the template: rljob sets it itself; leave it out",
+            )
 
 
 @twin(
@@ -126,6 +160,7 @@ def greedy_once(job: RLJob) -> Iterator[Problem]:
 RULES = (
     prompts_come_from_somewhere,
     blocks_are_shuffled,
+    template_arguments,
     own_source_is_not_read_ahead,
     keys_differ,
     evaluations_differ,

@@ -40,6 +40,18 @@ def test_a_list_of_text_parts_is_the_text(tmp_path: Path) -> None:
     assert one[1].tolist() == other[1].tolist()
 
 
+def test_the_template_gets_its_arguments(tmp_path: Path) -> None:
+    """As `enable_thinking` of Qwen3, which is on where nothing is said of it."""
+    template = (
+        "{% for m in messages %}{{ m.content }}{% endfor %}"
+        "{% if enable_thinking is defined and enable_thinking is false %}0{% endif %}>"
+    )
+    directory = written(tmp_path, template=template)
+    for arguments, text in (({}, "12>"), ({"enable_thinking": False}, "120>")):
+        tokenizer = PromptTokenizer(directory, chat=True, template_arguments=arguments)
+        assert tokenizer.encode("12", "a.jsonl:1")[0] == text
+
+
 def test_what_the_template_refuses_is_told_with_its_place(tmp_path: Path) -> None:
     tokenizer = PromptTokenizer(written(tmp_path, template=TEMPLATE), chat=True)
     with pytest.raises(UsageError) as error:

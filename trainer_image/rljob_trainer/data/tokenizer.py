@@ -1,5 +1,6 @@
 """Prompts to tokens."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,22 @@ from rljob_trainer.data.message import checked_messages
 class PromptTokenizer:
     """The checkpoint's tokenizer, with its chat template where the job asks for it.
 
+    Args:
+        checkpoint: a Hugging Face directory.
+        chat: whether to render prompts with the chat template.
+        template_arguments: of the chat template, by name.
+
     Raises:
         UsageError: the checkpoint has no tokenizer, or no chat template although one is wanted.
     """
 
-    def __init__(self, checkpoint: Path, *, chat: bool) -> None:
+    def __init__(
+        self,
+        checkpoint: Path,
+        *,
+        chat: bool,
+        template_arguments: Mapping[str, Any] | None = None,
+    ) -> None:
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
         except (OSError, ValueError) as error:
@@ -28,6 +40,7 @@ class PromptTokenizer:
                 f"spec.model.checkpoint: {checkpoint} has no usable tokenizer: {error}"
             ) from error
         self._chat = chat
+        self._template_arguments = dict(template_arguments or {})
         self._checkpoint = checkpoint
         # Models have more rows than their tokenizer has tokens, for alignment; never fewer.
         self._rows: int | None = _rows(checkpoint)
@@ -95,7 +108,10 @@ class PromptTokenizer:
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         try:
             text: str = self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
+                messages,
+                tokenize=False,
+                add_generation_prompt=True,
+                **self._template_arguments,
             )
         # A template is a program of the model's makers, which may fail in any way.
         except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
