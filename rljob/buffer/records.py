@@ -21,6 +21,9 @@ R = TypeVar("R", bound="DataclassInstance")
 
 SCHEMA = 1
 
+# In a sample's metadata: why it could not be judged, and got `reward.failureReward`.
+REWARD_ERROR = "reward_error"
+
 Tokens = NDArray[np.int32]
 LogProbs = NDArray[np.float32]
 Mask = NDArray[np.uint8]

@@ -9,8 +9,10 @@ from rljob.report.run import Run, finite
 Figure = dict[str, Any]
 
 _COLORS = ("#2563eb", "#ea580c", "#16a34a", "#9333ea", "#dc2626", "#0891b2", "#78716c")
-_INK = "#374151"
-_GRID = "#e5e7eb"
+# Seen on white and on black alike: the page follows the reader's choice of dark or light.
+_INK = "#7b8494"
+_GRID = "rgba(128, 128, 128, 0.25)"
+_NOTHING = "rgba(0, 0, 0, 0)"
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,12 @@ _FROM_ZERO = (("rangemode", "tozero"),)
 _LOGARITHMIC = (("type", "log"), ("exponentformat", "e"))
 
 
-REWARD = "Reward"
 CHARTS = (
-    Chart(REWARD, "", (Curve("reward/mean", "training, mean"),)),
+    Chart(
+        "Reward",
+        "",
+        (Curve("reward/mean", "mean"), Curve("reward/std", "standard deviation")),
+    ),
     Chart("Loss", "", (Curve("loss/total", "total"), Curve("loss/policy", "policy"))),
     Chart(
         "KL divergence from the reference",
@@ -69,11 +74,33 @@ CHARTS = (
         (Curve("throughput/tokens_per_second", "trained"),),
         _FROM_ZERO,
     ),
+    Chart(
+        "Truncated responses",
+        "share",
+        (Curve("response/truncated_share", "cut at the longest length"),),
+        _FROM_ZERO,
+    ),
+    Chart(
+        "Clipped tokens",
+        "share",
+        (Curve("train/clip_share", "of the importance ratio"),),
+        _FROM_ZERO,
+    ),
+    Chart(
+        "Dropped groups",
+        "groups since the start",
+        (Curve("groups/dropped", "failed or filtered"),),
+        _FROM_ZERO,
+    ),
     Chart("Gradient norm", "", (Curve("train/gradient_norm", "before clipping"),), _LOGARITHMIC),
     Chart(
         "Trainer against engine",
         "|difference of log-probabilities|",
-        (Curve("mismatch/logprob_mean", "mean"), Curve("mismatch/logprob_max", "largest")),
+        (
+            Curve("mismatch/logprob_mean", "fresh samples, mean"),
+            Curve("mismatch/logprob_max", "largest"),
+            Curve("mismatch/stale_logprob_mean", "older samples, mean"),
+        ),
         _LOGARITHMIC,
     ),
 )
@@ -91,8 +118,6 @@ def figure(chart: Chart, run: Run) -> Figure | None:
         _line(run.batches, run.series(curve.metric), curve.label, _COLORS[n])
         for n, curve in enumerate(known)
     ]
-    if chart.title == REWARD:
-        traces += _evaluation_traces(run, first_color=1)
     return {"data": traces, "layout": _layout(chart.unit, **dict(chart.axis))}
 
 
@@ -119,24 +144,20 @@ def time_figure(run: Run) -> Figure | None:
 
 def evaluation_figure(run: Run) -> Figure | None:
     """Every evaluation over the rollout batches."""
-    traces = _evaluation_traces(run, first_color=0)
-    return {"data": traces, "layout": _layout("mean reward")} if traces else None
-
-
-def _evaluation_traces(run: Run, *, first_color: int) -> list[dict[str, Any]]:
-    return [
+    traces = [
         {
             **_line(
                 [record["rollout"] for record in run.evaluations_of(name)],
                 [finite(record.get("reward")) for record in run.evaluations_of(name)],
                 html.escape(name),  # plotly's texts know some tags
-                _COLORS[(first_color + n) % len(_COLORS)],
+                _COLORS[n % len(_COLORS)],
             ),
             "mode": "lines+markers",
             "marker": {"size": 7},
         }
         for n, name in enumerate(run.evaluation_names)
     ]
+    return {"data": traces, "layout": _layout("mean reward")} if traces else None
 
 
 def _line(x: list[int], y: list[Any], label: str, color: str) -> dict[str, Any]:
@@ -160,11 +181,11 @@ def _layout(unit: str, **y_axis: Any) -> dict[str, Any]:
         "height": 300,
         "margin": {"l": 56, "r": 12, "t": 30, "b": 40},
         "font": {"family": "system-ui, sans-serif", "size": 12, "color": _INK},
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
+        "paper_bgcolor": _NOTHING,
+        "plot_bgcolor": _NOTHING,
         "hovermode": "x unified",
         "showlegend": True,
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "xaxis": {**axis, "title": {"text": "rollout batch"}, "tickformat": "d"},
-        "yaxis": {**axis, "title": {"text": unit}, **y_axis},
+        "yaxis": {**axis, "title": {"text": unit, "standoff": 12}, **y_axis},
     }

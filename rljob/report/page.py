@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from rljob.report.chart import CHARTS, Figure, evaluation_figure, figure, time_figure
 from rljob.report.run import Record, Run, finite, read_run
 
 FILE_NAME = "report.html"
+_PLOTLY = Path(__file__).parent / "plotly" / "plotly-basic.min.js"
 _WINDOW = 5  # batches whose rewards make one number of the summary
 _MOMENTS = 8  # points in time of which sample texts are shown
 _RECENT = 10  # batches of which the throughput is averaged
@@ -36,7 +36,8 @@ def write_report(directory: Path) -> Path:
     """Writes report.html into a run directory and returns its path."""
     path = directory / FILE_NAME
     partial = path.with_suffix(".partial")
-    partial.write_text(render(read_run(directory)), encoding="utf-8")
+    # Half of a surrogate pair, which a model's text may have, is no character of any encoding.
+    partial.write_text(render(read_run(directory)), encoding="utf-8", errors="replace")
     partial.replace(path)
     return path
 
@@ -61,9 +62,10 @@ def render(run: Run) -> str:
         has_times=figures[-2] is not None,
         has_evaluations=figures[-1] is not None,
         moments=_moments(run),
+        incidents=[(_moment(each.time), each.message) for each in run.incidents],
         answers={name: _spread(run.evaluations_of(name), 3) for name in run.evaluation_names},
         figures=_script_data(figures),
-        plotly=Markup(get_plotlyjs()),  # noqa: S704 - the library itself, no text of the run
+        plotly=Markup(_PLOTLY.read_text("utf-8")),  # noqa: S704 - the library, no text of the run
         nonce=secrets.token_urlsafe(16),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=version("rljob"),
@@ -136,6 +138,10 @@ def _number(value: Any) -> str:
     if not 1e-3 <= abs(number) < 1e6:
         return f"{number:.3g}"
     return f"{number:,.{3 if abs(number) < 10 else 1}f}"
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _duration(seconds: float) -> str:

@@ -29,7 +29,7 @@ def read_records(path: Path) -> Records:
             continue
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             record = None
         if isinstance(record, dict):
             found.records.append(record)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rljob.report.record import read_records
+from rljob.telemetry.incident import Incident, read_incidents
 from rljob.telemetry.outcome import read_summary
 
 Record = dict[str, Any]
@@ -26,6 +27,7 @@ class Run:
         samples: training samples, in order.
         evaluations: results, in order.
         torn: lines that could not be read, of all files.
+        incidents: what went wrong, in order.
     """
 
     directory: Path
@@ -37,6 +39,7 @@ class Run:
     samples: list[Record] = field(default_factory=list)
     evaluations: list[Record] = field(default_factory=list)
     torn: int = 0
+    incidents: list[Incident] = field(default_factory=list)
 
     def series(self, name: str) -> list[float | None]:
         """A metric over the rollout batches; None where it is missing or not a finite number."""
@@ -77,6 +80,7 @@ def read_run(directory: Path) -> Run:
             for record in _numbered(files["evaluations"].records)
         ],
         torn=sum(file.torn for file in files.values()),
+        incidents=read_incidents(directory),
     )
 
 
@@ -84,7 +88,10 @@ def finite(value: Any) -> float | None:
     """A number that can be drawn."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if math.isfinite(value) else None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # an integer beyond every float
+        return None
 
 
 def _numbered(records: list[Record]) -> list[Record]:

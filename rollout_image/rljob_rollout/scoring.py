@@ -7,14 +7,13 @@ import structlog
 
 from rljob.api import RLJobSpec
 from rljob.api.rollout import RewardSpec
+from rljob.buffer.records import REWARD_ERROR
 from rljob.errors import UsageError
 from rljob_rollout.reward_pool import RewardPool
 from rljob_rollout.rewards import NAMES, RewardInput
 from rljob_rollout.verdict import Score, Verdict, short
 
 log = structlog.get_logger()
-
-REWARD_ERROR = "reward_error"  # in a sample's metadata: why it got `failureReward`
 
 
 class ScoringError(Exception):

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from rljob.buffer.records import Sample
-from rljob_rollout.scoring import REWARD_ERROR
+from rljob.buffer.records import REWARD_ERROR, Sample
 
 EngineState = Literal["starting", "ready", "stopped"]
 

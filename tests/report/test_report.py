@@ -1,13 +1,16 @@
 """The report of made-up runs: finished, half-finished, torn, hostile."""
 
+import hashlib
 import json
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from rljob.report import page as page_module
 from rljob.report.page import render, write_report
 from rljob.report.run import read_run
+from rljob.telemetry.incident import Incidents
 from tests.support.run_dir import MANIFEST, write_run_dir
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }} & "quoted"'
@@ -90,9 +93,10 @@ def test_curves_hold_the_runs_numbers(tmp_path):
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     rewards = [json.loads(line)["reward/mean"] for line in lines]
     reward = page(tmp_path).figures[0]
-    assert curve(reward, "training, mean")["x"] == list(range(1, 91))
-    assert curve(reward, "training, mean")["y"] == rewards
-    assert curve(reward, "held-out")["x"] == [0, 30, 60, 90]
+    assert curve(reward, "mean")["x"] == list(range(1, 91))
+    assert curve(reward, "mean")["y"] == rewards
+    evaluations = page(tmp_path).figures[-1]
+    assert curve(evaluations, "held-out")["x"] == [0, 30, 60, 90]
 
 
 def test_the_stages_of_the_time_split_add_up_to_the_total(tmp_path):
@@ -117,7 +121,7 @@ def test_samples_reach_from_the_first_batch_to_the_last(tmp_path):
 def test_a_half_finished_run(tmp_path):
     shown = page(write_run_dir(tmp_path, rollouts=7, finished=False))
     assert "not finished" in shown.text
-    assert curve(shown.figures[0], "training, mean")["x"] == list(range(1, 8))
+    assert curve(shown.figures[0], "mean")["x"] == list(range(1, 8))
 
 
 def test_a_run_that_goes_on_is_not_called_finished(tmp_path):
@@ -146,7 +150,7 @@ def test_torn_last_lines_and_wrong_values_are_left_out(tmp_path):
     (tmp_path / "summary.json").write_text('{"state": "succ')
     shown = page(tmp_path)
     assert "3 torn lines" in shown.text
-    assert curve(shown.figures[0], "training, mean")["x"] == [1, 2, 3, 4, 5]
+    assert curve(shown.figures[0], "mean")["x"] == [1, 2, 3, 4, 5]
 
 
 def test_numbers_that_are_none_leave_gaps(tmp_path):
@@ -155,14 +159,14 @@ def test_numbers_that_are_none_leave_gaps(tmp_path):
         file.write('{"rollout": 3, "reward/mean": NaN, "loss/total": Infinity}\n')
         file.write('{"rollout": 4, "reward/mean": "high"}\n')
     reward = page(tmp_path).figures[0]
-    assert curve(reward, "training, mean")["y"][2:] == [None, None]
+    assert curve(reward, "mean")["y"][2:] == [None, None]
 
 
 def test_a_batch_that_was_trained_again_counts_once(tmp_path):
     write_run_dir(tmp_path, rollouts=3, finished=False)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"rollout": 2, "reward/mean": 0.75}\n')
-    reward = curve(page(tmp_path).figures[0], "training, mean")
+    reward = curve(page(tmp_path).figures[0], "mean")
     assert reward["x"] == [1, 2, 3]
     assert reward["y"][1] == 0.75
 
@@ -195,6 +199,59 @@ def test_a_sample_of_another_shape_is_left_out(tmp_path):
         file.write('{"rollout": 2, "name": "other", "reward": null, "samples": [1, null, "x"]}\n')
         file.write('{"rollout": 2, "name": "third", "reward": null, "samples": 5}\n')
     assert "other" in page(tmp_path).text
+
+
+# JSON texts that a model, a label or a reward's metadata can have.
+ODD = [
+    '"\\ud83d half of a surrogate pair"',
+    '"\\u0000\\u001b[31m\\u2028"',
+    '"' + "x" * 100_000 + '"',
+    "[" * 500 + "]" * 500,
+    "1" + "0" * 400,
+    "1e999",
+    "null",
+    '{"a": [1, {"b": "\\udead"}]}',
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+def test_any_text_in_samples_is_survived(tmp_path, odd):
+    write_run_dir(tmp_path, rollouts=2)
+    sample = f'"prompt": {odd}, "response": {odd}, "label": {odd}, "reward": {odd}'
+    with (tmp_path / "samples.jsonl").open("a") as file:
+        file.write(f'{{"rollout": 3, {sample}}}\n')
+    with (tmp_path / "evaluations.jsonl").open("a") as file:
+        file.write(f'{{"rollout": 2, "name": {odd}, "reward": {odd}, "samples": [{{{sample}}}]}}\n')
+    shown = Page(write_report(tmp_path).read_text())
+    assert "Training samples over time" in shown.text
+
+
+def test_a_line_nested_too_deeply_is_torn(tmp_path):
+    write_run_dir(tmp_path, rollouts=2)
+    with (tmp_path / "samples.jsonl").open("a") as file:
+        file.write("[" * 100_000 + "\n")
+    assert "1 torn line of" in page(tmp_path).text
+
+
+def test_incidents_are_told_in_their_order(tmp_path):
+    write_run_dir(tmp_path, rollouts=2)
+    assert "incidents" not in page(tmp_path).sections
+    incidents = Incidents(tmp_path)
+    incidents.add("run.resumed", "resumed from checkpoint step-000002")
+    incidents.add("group.dropped", f"batch 3: 2 groups were dropped; the first: {HOSTILE}")
+    (tmp_path / "incidents.jsonl").open("a").write("torn")
+    shown = page(tmp_path)
+    assert "incidents" in shown.sections
+    first = shown.text.index("resumed from checkpoint step-000002")
+    assert first < shown.text.index(f"2 groups were dropped; the first: {HOSTILE}")
+
+
+def test_the_report_can_be_sent_by_mail(tmp_path):
+    """Under 1.5 MB with the library that draws, which is the one that its README names."""
+    assert write_report(write_run_dir(tmp_path)).stat().st_size < 1_500_000
+    library = Path(page_module.__file__).parent / "plotly"
+    checksum = hashlib.sha256((library / "plotly-basic.min.js").read_bytes()).hexdigest()
+    assert checksum in (library / "README.md").read_text()
 
 
 def test_the_report_replaces_the_one_before(tmp_path):

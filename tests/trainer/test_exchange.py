@@ -15,6 +15,7 @@ from rljob.buffer.client import TrainerBuffer, WorkerBuffer
 from rljob.buffer.records import Completion, Engine, Group, Lease
 from rljob.errors import UsageError
 from rljob.ledger.audit import audit
+from rljob.telemetry.incident import Incidents
 from rljob_trainer.algorithms.buffer_filter import load_buffer_filter
 from rljob_trainer.algorithms.filter import load_filter
 from rljob_trainer.batch import batch_metrics
@@ -97,6 +98,7 @@ class Bench:
             group_filter=load_filter(spec.algorithm.filter),
             buffer_filter=load_buffer_filter(spec.rollout.buffer_filter),
             stop=StopFlag(),
+            incidents=Incidents(self._directory),
             while_waiting=lambda: None,
         )
         exchange.start(0, rollout, saved)

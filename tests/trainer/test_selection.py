@@ -17,6 +17,7 @@ from rljob.api import RLJob
 from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.records import Completion, Group, VersionSpan
 from rljob.ledger.audit import audit
+from rljob.telemetry.incident import Incidents
 from rljob_trainer.admission import Admission
 from rljob_trainer.algorithms.buffer_filter import BufferFilter, ReadyGroup, prioritized, stratified
 from rljob_trainer.algorithms.filter import nonzero_std
@@ -153,6 +154,7 @@ class Run:
             group_filter=nonzero_std,
             buffer_filter=self.chooses,
             stop=StopFlag(),
+            incidents=Incidents(self.run_dir),
             while_waiting=lambda: None,
         )
         exchange.start(0, rollout, saved)

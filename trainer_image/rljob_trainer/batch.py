@@ -69,16 +69,26 @@ def batch_metrics(batch: Sequence[OpenGroup], version: int) -> dict[str, float]:
 
 
 def shown_samples(batch: Sequence[OpenGroup], count: int) -> list[dict[str, Any]]:
-    """A few samples of different prompts, for people to read."""
+    """A few samples of a batch, for people to read: of each prompt the best and the worst."""
+    shown = [
+        (entry, sample)
+        for entry in batch
+        if entry.completion is not None
+        for sample in _extremes(entry.completion.samples)
+    ]
     return [
         {
             "group": entry.group.id,
             "prompt": entry.group.prompt,
-            "response": entry.completion.samples[0].response,
+            "response": sample.response,
             "label": entry.group.label,
-            "reward": entry.completion.samples[0].reward,
-            "version": entry.completion.samples[0].versions[-1].version,
+            "reward": sample.reward,
+            "version": sample.versions[-1].version if sample.versions else None,
         }
-        for entry in batch[:count]
-        if entry.completion is not None
+        for entry, sample in shown[:count]
     ]
+
+
+def _extremes(samples: Sequence[Sample]) -> list[Sample]:
+    best, worst = (pick(samples, key=lambda sample: sample.reward) for pick in (max, min))
+    return [best] if best.reward == worst.reward else [best, worst]

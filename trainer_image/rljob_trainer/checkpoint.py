@@ -56,6 +56,7 @@ class Checkpoints:
         self._directory = directory
         self._keep_last = keep_last
         self._keep_every = keep_every
+        self.damaged: list[str] = []  # what `newest` has set aside, and why
 
     def newest(self) -> Checkpoint | None:
         """The newest that is whole; None where none was saved yet.
@@ -76,6 +77,7 @@ class Checkpoints:
             else:
                 for path in damages:
                     path.rename(_emptied(path.with_name(path.name + _DAMAGED)))
+                self.damaged = list(damages.values())
                 return checkpoint
         if damages:
             found = "; ".join(damages.values())

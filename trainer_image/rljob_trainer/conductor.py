@@ -134,7 +134,8 @@ class Conductor:
             self._rollout = self._saved_at = checkpoint.rollout
             self._evaluated_at = state["evaluated_at"]
             log.info("run.resumed", checkpoint=checkpoint.path.name)
-        self._at_desk(lambda desk: desk.start(self._rollout, state))
+        damaged = self._checkpoints.damaged
+        self._at_desk(lambda desk: desk.start(self._rollout, state, damaged))
 
     def _collect(self) -> list[OpenGroup]:
         with self._watch.stage("wait"):

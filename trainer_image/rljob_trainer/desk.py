@@ -1,6 +1,6 @@
 """Rank 0's desk: everything of the trainer that exists once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,12 +14,13 @@ from torch import Tensor
 
 from rljob.api import RLJob
 from rljob.buffer.client import TrainerBuffer
-from rljob.buffer.records import Engine, Phase
+from rljob.buffer.records import REWARD_ERROR, Engine, Phase
 from rljob.plan.environment import RoleEnvironment
+from rljob.telemetry.incident import Incidents
 from rljob.telemetry.server import StatusServer
 from rljob_trainer.algorithms.buffer_filter import load_buffer_filter
 from rljob_trainer.algorithms.filter import load_filter
-from rljob_trainer.batch import shown_samples
+from rljob_trainer.batch import samples_of, shown_samples
 from rljob_trainer.data.opening import index_directory, open_source
 from rljob_trainer.data.tokenizer import PromptTokenizer
 from rljob_trainer.evaluation import evaluations
@@ -63,6 +64,7 @@ class Desk:
         self._job = job
         self._stop = stop
         self._incarnation = IncarnationFile(run_dir)
+        self._incidents = Incidents(run_dir)
         self.recorder = Recorder(job, run_dir, registry)
         self._utilization = Utilization(registry)
         self._source = open_source(spec, tokenizer, run_dir)
@@ -89,6 +91,7 @@ class Desk:
             group_filter=load_filter(spec.algorithm.filter),
             buffer_filter=load_buffer_filter(spec.rollout.buffer_filter),
             stop=stop,
+            incidents=self._incidents,
             while_waiting=self._while_waiting,
         )
         self._engine_api_key = environment.engine_api_key
@@ -98,8 +101,20 @@ class Desk:
         )
         self._server.start()
 
-    def start(self, rollout: int, state: Mapping[str, Any] | None) -> None:
-        """Takes the run over, from the beginning or from a checkpoint's state."""
+    def start(
+        self, rollout: int, state: Mapping[str, Any] | None, damaged: Sequence[str] = ()
+    ) -> None:
+        """Takes the run over, from the beginning or from a checkpoint's state.
+
+        Args:
+            rollout: batches trained on.
+            state: what `save` gave.
+            damaged: newer checkpoints that were set aside, and why.
+        """
+        for each in damaged:
+            self._incidents.add("checkpoint.damaged", f"{each}; it is set aside as .damaged")
+        if state is not None:
+            self._incidents.add("run.resumed", f"resumed from checkpoint step-{rollout:06d}")
         self.recorder.load(state["recorder"] if state is not None else None)
         saved = state["exchange"] if state is not None else None
         self.exchange.start(self._incarnation.read(), rollout, saved)
@@ -160,6 +175,8 @@ class Desk:
         seconds: Mapping[str, float],
     ) -> None:
         """Writes down a batch that was trained on."""
+        for event, message in (*_dropped(self.exchange.take_failures()), *_unjudged(batch)):
+            self._incidents.add(event, f"batch {rollout}: {message}")
         ledger = self.exchange.ledger
         samples = sum(entry.group.samples for entry in batch)
         total = seconds["total"]
@@ -238,3 +255,23 @@ class Desk:
             leased=occupancy.leased,
             ready=self.exchange.ledger.ready,
         )
+
+
+def _dropped(reasons: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if reasons:
+        yield "group.dropped", f"{_count(reasons, 'group')} dropped; the first: {reasons[0]}"
+
+
+def _unjudged(batch: Sequence[OpenGroup]) -> Iterator[tuple[str, str]]:
+    """Samples that got the reward for those that can't be judged."""
+    errors = [
+        str(sample.metadata[REWARD_ERROR])
+        for sample in samples_of(batch)
+        if REWARD_ERROR in sample.metadata
+    ]
+    if errors:
+        yield "reward.failed", f"{_count(errors, 'sample')} not judged; the first: {errors[0]}"
+
+
+def _count(items: Sequence[str], noun: str) -> str:
+    return f"1 {noun} was" if len(items) == 1 else f"{len(items)} {noun}s were"

@@ -116,7 +116,8 @@ def evaluations(
 
 
 def _shown(groups: Sequence[Group], completions: Sequence[Completion]) -> list[dict[str, Any]]:
-    return [
+    """First answers of the data set: wrong ones beside right ones, as far as there are both."""
+    answers = [
         {
             "prompt": group.prompt,
             "response": completion.samples[0].response,
@@ -125,4 +126,9 @@ def _shown(groups: Sequence[Group], completions: Sequence[Completion]) -> list[d
         }
         for group, completion in zip(groups, completions, strict=True)
         if completion.samples
-    ][:_SHOWN]
+    ]
+    best = max((answer["reward"] for answer in answers), default=0.0)
+    right = [n for n, answer in enumerate(answers) if answer["reward"] == best]
+    wrong = [n for n, answer in enumerate(answers) if answer["reward"] != best]
+    right = right[: max(_SHOWN // 2, _SHOWN - len(wrong))]
+    return [answers[n] for n in sorted([*right, *wrong[: _SHOWN - len(right)]])]

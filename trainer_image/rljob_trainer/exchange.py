@@ -11,6 +11,7 @@ from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.records import Completion, Group
 from rljob.errors import UsageError
 from rljob.ledger.event import Start
+from rljob.telemetry.incident import Incidents
 from rljob_trainer.admission import Admission
 from rljob_trainer.algorithms.buffer_filter import BufferFilter
 from rljob_trainer.algorithms.filter import GroupFilter
@@ -38,9 +39,11 @@ class Exchange:
         group_filter: GroupFilter | None,
         buffer_filter: BufferFilter | None,
         stop: StopFlag,
+        incidents: Incidents,
         while_waiting: Callable[[], None],
     ) -> None:
         """`while_waiting` is called at every look at the buffer that brings nothing."""
+        self._incidents = incidents
         self._spec = spec
         self._buffer = buffer
         self._source = source
@@ -53,6 +56,7 @@ class Exchange:
         self._evaluated: dict[int, Completion] = {}
         self._failures_in_a_row = 0
         self._drops_in_a_row = 0
+        self._failures: list[str] = []
         self.ledger = ledger
         self.incarnation = 0
         self.wait_seconds = 0.0  # spent in `collect` without a full batch, since last asked
@@ -119,6 +123,8 @@ class Exchange:
             for ref, prompt in self._source.draw(capacity - len(groups)):
                 if isinstance(prompt, Skipped):
                     ledger.skip(ref, prompt.reason)
+                    if prompt.is_bad:
+                        self._failures.append(prompt.reason)
                     continue
                 group = self._group(prompt)
                 ledger.admit(group, ref)
@@ -145,6 +151,11 @@ class Exchange:
                 self._look()
         finally:
             self.wait_seconds += time.monotonic() - began
+
+    def take_failures(self) -> list[str]:
+        """Why groups and prompts came to nothing since this was last asked, a filter aside."""
+        failures, self._failures = self._failures, []
+        return failures
 
     def consume(self, batch: Sequence[OpenGroup], rollout: int) -> None:
         """Notes that the groups were trained on in batch `rollout`.
@@ -206,6 +217,10 @@ class Exchange:
 
     def _restore(self, offered: Sequence[Group]) -> None:
         log.warning("buffer.lost", open=len(self.ledger.open))
+        self._incidents.add(
+            "buffer.lost",
+            f"the buffer had lost its data; {len(self.ledger.open)} open groups are offered again",
+        )
         self._buffer.restore()
         unfinished = [group for group in offered if group.id not in self._evaluated]
         self._buffer.admit([*unfinished, *self.ledger.waiting()])
@@ -220,6 +235,7 @@ class Exchange:
             self._evaluated[completion.group] = completion
         elif failure is not None:
             self._failures_in_a_row += 1
+            self._failures.append(failure)
             self._drop(entry, failure)
             if completion.failure_is_usage:  # the prompt's own fault: the engine refuses it, say
                 self._source.bad_share.add(failure)

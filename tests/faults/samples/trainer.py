@@ -16,6 +16,7 @@ from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.records import Engine
 from rljob.ledger.audit import LEDGER
 from rljob.plan.environment import RoleEnvironment
+from rljob.telemetry.incident import Incidents
 from rljob_trainer.algorithms.buffer_filter import load_buffer_filter
 from rljob_trainer.algorithms.filter import load_filter
 from rljob_trainer.checkpoint import Checkpoints, pack
@@ -61,6 +62,7 @@ class Trainer:
             group_filter=load_filter(self._spec.algorithm.filter),
             buffer_filter=load_buffer_filter(self._spec.rollout.buffer_filter),
             stop=self._stop,
+            incidents=Incidents(run_dir),
             while_waiting=self._catch_up,
         )
 

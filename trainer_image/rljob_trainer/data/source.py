@@ -58,6 +58,7 @@ class Skipped:
     """A prompt that does not become a group, and why."""
 
     reason: str
+    is_bad: bool = False  # not only long
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class PromptSource(ABC):
             return prompt
         if isinstance(prompt, BadPrompt):
             self.bad_share.add(prompt.reason)
-            return Skipped(prompt.reason)
+            return Skipped(prompt.reason, is_bad=True)
         log.warning("prompt.skipped", where=prompt.where, tokens=prompt.tokens)
         self.skipped += 1
         self._skipped_in_a_row += 1
