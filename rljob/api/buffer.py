@@ -40,6 +40,15 @@ class PersistenceSpec(Part):
 class BufferSpec(Part):
     """Embedded with persistence, or external; not both."""
 
+    memory: str | None = Field(
+        None,
+        pattern=QUANTITY,
+        max_length=128,
+        description="Memory for the data of the embedded server, a Kubernetes quantity. In a full "
+        "one workers and trainer wait for room. Default: a quarter of what the machine or the "
+        "container has.",
+    )
+
     persistence: PersistenceSpec | None = Field(
         None, description="Volume of the embedded server. Default: none."
     )

@@ -1,6 +1,7 @@
 """How both clients reach the server: options, and what they do while it cannot be reached."""
 
 import random
+import re
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,12 @@ SOCKET_TIMEOUT = 5.0
 # Blocking reads are asked for at most this long at a time, well within the socket's timeout: a
 # frozen server is then told from one that has nothing to say. Seconds.
 BLOCK = 2.0
+# A reply with records holds at most so many bytes of them, or one record: it has to pass within the
+# socket's timeout.
+REPLY_BYTES = 64 * 2**20
+# A full server is waited for so many times as long as one that cannot be reached: it answers, and
+# has room again once the trainer collects.
+_FULL_FACTOR = 10
 # Back-off between attempts, in seconds: doubled from the first to the last.
 FIRST_DELAY, LAST_DELAY = 0.05, 2.0
 
@@ -29,9 +36,44 @@ _PASSING = (
     exceptions.TryAgainError,
     exceptions.NoScriptError,  # restarted between the loading of a script and its call
 )
-_PASSING_PREFIXES = ("MISCONF", "NOREPLICAS", "UNBLOCKED")  # those without a class of their own
+_PASSING_CODES = {  # those without a class of their own, and all inside a script of Redis 6.2
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+    "UNBLOCKED",
+}
+# redis-py puts the command before the error of a pipeline, and quotes the error.
+_OF_A_PIPELINE = re.compile(r"Command # \d+ .* of pipeline caused error: [('\"]*", re.DOTALL)
+# Redis up to 6.2 wraps the error of a command inside a script in one of its own:
+# "Error running script (call to f_...): @user_script:1: @user_script: 1: -OOM command not allowed".
+_WRAPPED = re.compile(r"Error running script .*?: -?([A-Z]+) ", re.DOTALL)
 
 log = structlog.get_logger()
+
+
+def code(error: exceptions.RedisError) -> str:
+    """The first word of the server's answer, as MISCONF; redis-py takes it off where it has a class
+    for it, as for OOM outside of the scripts of Redis 6.2.
+    """
+    text = _OF_A_PIPELINE.sub("", str(error), count=1)
+    wrapped = _WRAPPED.match(text)
+    return wrapped[1] if wrapped else text.partition(" ")[0]
+
+
+def is_passing(error: exceptions.RedisError) -> bool:
+    """Whether the same request may succeed later."""
+    return isinstance(error, _PASSING) or code(error) in _PASSING_CODES
+
+
+def is_full(error: exceptions.RedisError) -> bool:
+    """Whether the server has no memory left for what the request would add."""
+    return isinstance(error, exceptions.OutOfMemoryError) or code(error) == "OOM"
 
 
 class BufferUnavailable(Exception):  # noqa: N818 - a state of the world, no bug
@@ -63,15 +105,31 @@ class Patience:
         self.seconds = seconds
         self._gone_since: float | None = None
 
+    def limit(self, *, full: bool) -> float:
+        """Seconds for which the server may be full, or gone."""
+        return self.seconds * (_FULL_FACTOR if full else 1)
+
+    def unavailable(self, error: Exception, *, full: bool) -> BufferUnavailable:
+        """What is raised once patience has run out."""
+        limit = f"for {self.limit(full=full):g} s: {error}"
+        if not full:
+            return BufferUnavailable(f"buffer: {self.address} not reachable {limit}")
+        return BufferUnavailable(
+            f"buffer: {self.address} full {limit}; give it more memory (spec.buffer.memory, or "
+            "maxmemory of your own server), or have less generated ahead "
+            "(spec.schedule.maxStaleness)"
+        )
+
     def attempts(self) -> "Attempts":
         """The attempts at one request."""
         return Attempts(self)
 
-    def gone(self, error: Exception) -> None:
+    def gone(self, error: exceptions.RedisError) -> None:
         """An attempt failed."""
         if self._gone_since is None:
             self._gone_since = time.monotonic()
-            log.warning("buffer.unreachable", address=self.address, error=str(error))
+            event = "buffer.full" if is_full(error) else "buffer.unreachable"
+            log.warning(event, address=self.address, error=str(error))
 
     def back(self) -> None:
         """An attempt succeeded."""
@@ -87,6 +145,7 @@ class Attempts:
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._deadline: float | None = None
+        self._full = False
         self._delay = FIRST_DELAY
 
     def failed(self, error: exceptions.RedisError) -> float:
@@ -103,16 +162,15 @@ class Attempts:
                 f"buffer: {address} is a node of a cluster that keeps this job's keys elsewhere: "
                 f"{error}; give the address of that node, or a server that is no cluster"
             ) from error
-        if not (isinstance(error, _PASSING) or str(error).startswith(_PASSING_PREFIXES)):
+        if not is_passing(error):
             raise error
         self._patience.gone(error)
         now = time.monotonic()
-        if self._deadline is None:
-            self._deadline = now + self._patience.seconds
+        if self._deadline is None or self._full != is_full(error):
+            self._full = is_full(error)
+            self._deadline = now + self._patience.limit(full=self._full)
         if now >= self._deadline:
-            raise BufferUnavailable(
-                f"buffer: {address} not reachable for {self._patience.seconds:g} s: {error}"
-            ) from error
+            raise self._patience.unavailable(error, full=self._full) from error
         # Jitter: all workers see the server come back at the same moment.
         delay = min(self._delay * random.uniform(0.5, 1.0), self._deadline - now)  # noqa: S311
         self._delay = min(2 * self._delay, LAST_DELAY)

@@ -12,8 +12,10 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from rljob.api.quantity import bytes_of
 from rljob.buffer import connection
 from rljob.buffer.keys import Keys
+from rljob.buffer.memory import default_memory
 from rljob.buffer.server import Server
 from rljob.buffer.trainer import CLIENT_NAME
 from rljob.buffer.worker import CLIENT_NAME_PREFIX
@@ -55,9 +57,11 @@ def main(environment: RoleEnvironment) -> int:
     host, password = environment.host, environment.buffer_password
     port = urlsplit(environment.buffer_url).port or 6379
     directory = Path(environment.run_dir) / "buffer"
-    server = Server(host, port, directory, password)
+    limit = environment.job().spec.buffer.memory
+    memory = default_memory() if limit is None else bytes_of(limit)
+    server = Server(host, port, directory, password, memory)
     server.start()
-    log.info("buffer.started", host=host, port=port)
+    log.info("buffer.started", host=host, port=port, memory=memory)
     try:
         watch = Watch(host, port, password, environment.job().key)
         finished = _until_the_end(server, watch, stops, linger=environment.linger)

@@ -29,8 +29,8 @@ def binary() -> Path:
     return found[0]
 
 
-def configuration(host: str, port: int, directory: Path, password: str | None) -> str:
-    """The text of the server's configuration file."""
+def configuration(host: str, port: int, directory: Path, password: str | None, memory: int) -> str:
+    """The text of the server's configuration file; `memory` is for its data, in bytes."""
     settings: list[tuple[str, ...]] = [
         ("bind", host),
         ("port", str(port)),
@@ -40,7 +40,8 @@ def configuration(host: str, port: int, directory: Path, password: str | None) -
         ("appendonly", "yes"),
         ("appendfsync", "everysec"),
         ("save", ""),
-        # The clients bound what they put in; where that is too much they wait, nothing is evicted.
+        # Where this is too little, clients wait until there is room; nothing is evicted.
+        ("maxmemory", str(memory)),
         ("maxmemory-policy", "noeviction"),
     ]
     if password is not None:
@@ -51,10 +52,12 @@ def configuration(host: str, port: int, directory: Path, password: str | None) -
 class Server:
     """A valkey-server that listens on `host`:`port` and keeps its data in `directory`."""
 
-    def __init__(self, host: str, port: int, directory: Path, password: str | None) -> None:
+    def __init__(
+        self, host: str, port: int, directory: Path, password: str | None, memory: int
+    ) -> None:
         self._host, self._port = host, port
         self._directory = directory
-        self._configuration = configuration(host, port, directory, password)
+        self._configuration = configuration(host, port, directory, password, memory)
         self._lines: collections.deque[str] = collections.deque(maxlen=_LAST_LINES)
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None

@@ -14,23 +14,27 @@ from rljob.buffer import connection, script
 from rljob.buffer.connection import Patience
 from rljob.buffer.keys import Keys
 from rljob.buffer.records import Completion, Engine, Group, Occupancy, Phase
+from rljob.errors import UsageError
 
 T = TypeVar("T")
 
 CLIENT_NAME = "rljob-trainer"
-# Groups in a request, and completions in a reply: each has to pass within the socket's timeout
-# and must not hold up the server.
+# Groups in a request, and completions in a reply: each must not hold up the server.
 _CHUNK = 256
+# Bytes of a request's groups, where it has more than one: to the server they are memory in use.
+_REQUEST_BYTES = 2**20
 _SCRIPTS = (
     "start",
     "restore",
     "admit",
+    "ready",
     "acknowledge",
     "set_version",
     "set_engine_version",
     "set_phase",
     "occupancy",
     "engines",
+    "snapshot",
 )
 
 log = structlog.get_logger()
@@ -76,42 +80,51 @@ class TrainerBuffer:
         self._open: set[int] = set()
         # Handed out and not acknowledged yet: entry of the samples stream, group id.
         self._handed: list[tuple[bytes, int]] = []
+        # To be admitted once the server has room, in this order.
+        self._held_back: list[Group] = []
+        # Since when nothing is under way for want of room; None: it is not so.
+        self._stuck_since: float | None = None
 
     def start(self, incarnation_floor: int) -> int:
         """Begins a new incarnation, above the stored one and the floor, and returns it.
 
         Groups and samples of older ones are dropped and their workers' writes refused from now
-        on; engines stay registered. The phase is "running", no weights are published.
+        on; engines stay registered. The phase is "running", no weights are published. UsageError
+        where the server may evict keys.
         """
+        self._check_eviction()
         token = secrets.token_hex(8)
         self._incarnation = self._call("start", incarnation_floor, token)
         self._version, self._phase = -1, "running"
         self._engine_versions = {}
         self._open.clear()
         self._handed.clear()
+        self._held_back.clear()
         return self._incarnation
 
     def admit(self, groups: Iterable[Group]) -> None:
-        """Offers groups to the workers, in this order; a known group is left as it is."""
-        admitted = list(groups)
-        for begin in range(0, len(admitted), _CHUNK):
-            chunk = admitted[begin : begin + _CHUNK]
-            # Before they are sent: a lost reply must not make their completions unwelcome.
-            self._open.update(group.id for group in chunk)
-            self._write("admit", *(part for g in chunk for part in (g.id, g.kind, g.pack())))
+        """Offers groups to the workers, in this order; a known group is left as it is.
+
+        What a full server has no room for is held back, and offered again by `collect`, which
+        makes room.
+        """
+        self._held_back.extend(groups)
+        self._admit()
 
     def collect(self, block_seconds: float) -> list[Completion]:
         """Completed groups, each once; waits up to `block_seconds` for the first.
 
         What is returned counts as received at the next call: if a reply is lost on its way, the
         next one brings the same completions. RecordError where a worker wrote what this version
-        does not read.
+        does not read. BufferUnavailable where the server has long been full without a group that
+        could be completed.
         """
         deadline = time.monotonic() + block_seconds
         while True:
             if self._handed:
                 self._write("acknowledge", *(part for pair in self._handed for part in pair))
                 self._handed.clear()
+            self._admit()
             left = max(0.0, deadline - time.monotonic())
             read = [
                 (entry, Completion.unpack(data))
@@ -148,7 +161,8 @@ class TrainerBuffer:
 
     def lost(self) -> bool:
         """True where the server no longer holds all that this trainer put in it."""
-        state, versions, registered, groups = self._retry(self._snapshot)
+        state, pairs, registered, groups = self._call("snapshot")
+        versions = dict(zip(pairs[::2], pairs[1::2], strict=True))
         incarnation = int(state[0] or 0)
         self._check_fence(incarnation)
         expected = {key.encode(): version for key, version in self._engine_versions.items()}
@@ -171,6 +185,7 @@ class TrainerBuffer:
         """
         # What of these the server has kept is read again, and recognised as a repetition.
         self._handed.clear()
+        self._held_back.clear()
         pairs = (part for pair in self._engine_versions.items() for part in pair)
         self._write("restore", self._version, self._phase, *pairs)
 
@@ -182,29 +197,66 @@ class TrainerBuffer:
         """Closes the connections."""
         self._redis.close()
 
-    def _snapshot(self) -> tuple[list[bytes | None], dict[bytes, bytes], list[bytes], list[bytes]]:
-        """State, engines' versions, registered engines and groups, as of one moment."""
-        keys = self._keys
-        return tuple(
-            self._redis.pipeline()
-            .hmget(keys["state"], "incarnation", "version", "phase")
-            .hgetall(keys["versions"])
-            .hkeys(keys["engines"])
-            .hkeys(keys["groups"])
-            .execute()
-        )
-
     def _read(self, block_seconds: float) -> list[tuple[bytes, bytes]]:
         """Entry and data of completions not acknowledged yet.
 
         Always from the start of the stream: what has been acknowledged is no longer in it.
         """
+        found = self._call("ready", _CHUNK, connection.REPLY_BYTES)
         block = connection.block_milliseconds(block_seconds)
-        reply = self._retry(
-            lambda: self._redis.xread({self._keys["samples"]: "0"}, count=_CHUNK, block=block)
-        )
-        entries = reply[0][1] if reply else []
-        return [(entry, values[b"completion"]) for entry, values in entries]
+        if not found and block is not None:
+            # Of what comes only the first is waited for: a script cannot wait.
+            samples = {self._keys["samples"]: "0"}
+            if self._retry(lambda: self._redis.xread(samples, count=1, block=block)):
+                found = self._call("ready", _CHUNK, connection.REPLY_BYTES)
+        return list(zip(found[::2], found[1::2], strict=True))
+
+    def _check_eviction(self) -> None:
+        """UsageError where the server, when full, deletes keys: groups would be lost."""
+        found = self._retry(self._eviction_policy)
+        address = self._patience.address
+        if found is None:
+            log.warning("buffer.eviction_unknown", address=address, needed="noeviction")
+        elif found != "noeviction":
+            raise UsageError(
+                f"buffer: {address}: found maxmemory-policy {found}, allowed noeviction: "
+                "a full server must not delete what it holds"
+            )
+
+    def _eviction_policy(self) -> str | None:
+        try:
+            policy: str | None = self._redis.info("memory").get("maxmemory_policy")
+        except redis.exceptions.NoPermissionError:
+            return None  # this user may not ask
+        return policy
+
+    def _admit(self) -> None:
+        """Offers what is held back, as far as the server has room for it."""
+        while self._held_back:
+            chunk = _chunk(self._held_back)
+            ids = {group.id for group, _ in chunk}
+            # Before they are sent: a lost reply must not make their completions unwelcome.
+            self._open |= ids
+            try:
+                self._write("admit", *(p for g, record in chunk for p in (g.id, g.kind, record)))
+            except redis.RedisError as error:
+                if not connection.is_full(error):
+                    raise
+                self._open -= ids
+                self._full(error)
+                return
+            del self._held_back[: len(chunk)]
+            self._stuck_since = None
+
+    def _full(self, error: redis.RedisError) -> None:
+        log.info("buffer.full", address=self._patience.address, held_back=len(self._held_back))
+        now = time.monotonic()
+        if self._open or self._handed:
+            self._stuck_since = None  # these will make room
+        elif self._stuck_since is None:
+            self._stuck_since = now
+        elif now - self._stuck_since >= self._patience.limit(full=True):
+            raise self._patience.unavailable(error, full=True) from error
 
     def _accept(self, entry: bytes, completion: Completion) -> bool:
         """Notes that an entry was read; False where its group was handed out before."""
@@ -235,7 +287,22 @@ class TrainerBuffer:
             try:
                 reply = request()
             except redis.RedisError as error:
+                if connection.is_full(error):
+                    raise  # only `collect` makes room
                 time.sleep(attempts.failed(error))
             else:
                 attempts.succeeded()
                 return reply
+
+
+def _chunk(groups: Sequence[Group]) -> list[tuple[Group, bytes]]:
+    """The first groups, as many as pass in one request, with their records."""
+    chunk: list[tuple[Group, bytes]] = []
+    size = 0
+    for group in groups[:_CHUNK]:
+        record = group.pack()
+        size += len(record)
+        if chunk and size > _REQUEST_BYTES:
+            break
+        chunk.append((group, record))
+    return chunk

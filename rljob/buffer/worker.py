@@ -82,8 +82,9 @@ class WorkerBuffer:
 
         None unless the run's phase is "running" and the engine holds the published weights.
         Evaluation groups come before training groups, and those that were given back or whose
-        lease has lapsed before fresh ones. A lease of this worker's own that has lapsed may be
-        handed to it again.
+        lease has lapsed before fresh ones. Fewer come where together they would exceed
+        connection.REPLY_BYTES. A lease of this worker's own that has lapsed may be handed to it
+        again.
         """
         # One at a time: another request must not take this one's leases for lost ones.
         async with self._leasing:
@@ -94,6 +95,7 @@ class WorkerBuffer:
                 self._consumer,
                 count,
                 int(self._lease_seconds * 1000),
+                connection.REPLY_BYTES,
                 *self._owned,
             )
             found = [

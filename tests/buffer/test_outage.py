@@ -12,7 +12,7 @@ from rljob.buffer.records import Occupancy, RunState
 from rljob.buffer.trainer import TrainerBuffer
 from rljob.errors import UsageError
 from tests.buffer.conftest import JOB, KEYS, Worker, completion, group
-from tests.support.valkey import ValkeyServer, free_port
+from tests.support.valkey import PROGRAMS, ValkeyServer, free_port
 
 
 def cluster_node(directory: Path) -> ValkeyServer:
@@ -31,7 +31,7 @@ def run(fragile_server, make_trainer, make_worker):
     return trainer, worker, lease
 
 
-def while_gone(server: ValkeyServer, come_back, *requests):
+def while_gone(come_back, *requests, event="buffer.unreachable"):
     """Results of requests that are made while the server is away, in threads of their own."""
     logs_seen = threading.Event()
     results = [None] * len(requests)
@@ -44,7 +44,7 @@ def while_gone(server: ValkeyServer, come_back, *requests):
         for thread in threads:
             thread.start()
         # The server comes back once every client has noticed that it is gone.
-        while sum(entry["event"] == "buffer.unreachable" for entry in logs) < len(requests):
+        while sum(entry["event"] == event for entry in logs) < len(requests):
             assert any(thread.is_alive() for thread in threads)
             logs_seen.wait(0.01)
         come_back()
@@ -58,7 +58,6 @@ def test_a_server_that_restarts_with_its_data_loses_nothing(fragile_server, run)
     trainer, worker, lease = run
     fragile_server.stop()
     first, admitted = while_gone(
-        fragile_server,
         fragile_server.start,
         lambda: worker.complete(lease, completion(lease)),
         lambda: trainer.admit([group(3, 1)]),
@@ -73,7 +72,6 @@ def test_a_frozen_server_is_waited_for_and_nothing_happens_twice(fragile_server,
     trainer, worker, lease = run
     fragile_server.pause()
     first, _, collected = while_gone(
-        fragile_server,
         fragile_server.resume,
         lambda: worker.complete(lease, completion(lease)),
         lambda: trainer.admit([group(3, 1)]),
@@ -169,7 +167,7 @@ def test_a_waiting_worker_survives_a_restart(fragile_server, run):
         fragile_server.restart(empty=True)
         trainer.restore()
 
-    (woken,) = while_gone(fragile_server, come_back, lambda: worker.wait(60))
+    (woken,) = while_gone(come_back, lambda: worker.wait(60))
     assert woken is True
 
 
@@ -218,12 +216,30 @@ def test_a_full_server_is_waited_for(fragile_server, run):
     with fragile_server.client() as client:
         client.config_set("maxmemory", "1mb")
         (first,) = while_gone(
-            fragile_server,
             lambda: client.config_set("maxmemory", "0"),
             lambda: worker.complete(lease, completion(lease)),
+            event="buffer.full",
         )
     assert first is True
     assert [entry.group for entry in trainer.collect(5)] == [1]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_server_that_fails_over_is_waited_for(tmp_path, make_trainer, make_worker, program):
+    with ValkeyServer(tmp_path, program=program) as server, server.client() as client:
+        trainer, worker = make_trainer(server), make_worker(server, "a")
+        trainer.start(0)
+        trainer.set_version(0, ["a/e"])
+        trainer.admit([group(1, 1)])
+        (lease,) = worker.take()
+        client.replicaof("127.0.0.1", free_port())  # which refuses writes
+        first, _ = while_gone(
+            lambda: client.replicaof("NO", "ONE"),
+            lambda: worker.complete(lease, completion(lease)),
+            lambda: trainer.admit([group(2, 1)]),
+        )
+        assert first is True
+        assert [entry.group for entry in trainer.collect(5)] == [1]
 
 
 def test_every_script_stays_within_one_cluster_slot(tmp_path, runner):

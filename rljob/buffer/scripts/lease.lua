@@ -1,9 +1,11 @@
 -- A worker takes groups for an engine. ARGV: engine id, consumer, count, milliseconds of a
--- lease, then the places that the consumer knows it owns.
+-- lease, the most bytes of the reply (the first group comes however large it is), then the places
+-- that the consumer knows it owns.
 -- Returns the id of the last wake-up, from which the worker may wait, and the leases: place, record,
 -- count and partial record of each. The count is of the workers that were given the group and lost
 -- it, and this one; the partial record is empty where there is none.
 local engine, consumer, count, lease = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local room = tonumber(ARGV[5])
 local last = redis.call('XREVRANGE', WAKE, '+', '-', 'COUNT', 1)[1]
 local leases = {}
 local reply = {last and last[1] or '0-0', leases}
@@ -14,7 +16,7 @@ if redis.call('HGET', STATE, 'phase') ~= 'running' or not admitted(engine) then
 end
 
 local known = {}
-for i = 5, #ARGV do
+for i = 6, #ARGV do
   known[ARGV[i]] = true
 end
 
@@ -23,7 +25,13 @@ local function hand_out(kind, entries)
     local pending = redis.call('XPENDING', STREAMS[kind], WORKERS, entry[1], entry[1], 1)
     local place = kind .. ' ' .. entry[1]
     local partial = redis.call('HGET', PARTIALS, place) or ''
-    leases[#leases + 1] = {place, entry[2][2], pending[1][4], partial}
+    room = room - #entry[2][2] - #partial
+    if room < 0 and #leases > 0 then
+      room = 0  -- what is smaller must not overtake it
+      give_back(STREAMS[kind], entry[1], pending[1][4] - 1)
+    else
+      leases[#leases + 1] = {place, entry[2][2], pending[1][4], partial}
+    end
   end
 end
 

@@ -50,6 +50,18 @@ local function owns(consumer, stream, entry)
     and redis.call('XPENDING', stream, WORKERS, entry, entry, 1, consumer)[1] ~= nil
 end
 
+-- A consumer's lease becomes one that anyone may claim; `count` are the attempts that it keeps.
+local function give_back(stream, entry, count)
+  redis.call('XCLAIM', stream, WORKERS, RELEASED, 0, entry, 'TIME', 0, 'RETRYCOUNT', count, 'JUSTID')
+end
+
+-- For scripts that must run in a server whose memory is full, and that add a few bytes at most.
+-- A full server refuses a command that needs memory unless the script has written before; this
+-- writes nothing. Flags of a script say the same since Redis 7; 6.2 has none.
+local function although_full()
+  redis.call('HDEL', STATE, '')
+end
+
 -- Empties the exchange. The engines' registry stays: they outlive a trainer.
 local function reset()
   redis.call('DEL', GROUPS, TRAIN, EVALUATION, SAMPLES, VERSIONS, PARTIALS)

@@ -5,8 +5,7 @@ local stream, entry = at(ARGV[2])
 if owns(ARGV[1], stream, entry) then
   local count = redis.call('XPENDING', stream, WORKERS, entry, entry, 1)[1][4]
   local lost = tonumber(ARGV[4])
-  redis.call('XCLAIM', stream, WORKERS, RELEASED, 0, entry, 'TIME', 0, 'RETRYCOUNT',
-    count - 1 + lost, 'JUSTID')
+  give_back(stream, entry, count - 1 + lost)
   if ARGV[3] ~= '' then
     redis.call('HSET', PARTIALS, ARGV[2], ARGV[3])
   end

@@ -8,6 +8,7 @@ end
 if stored < mine then
   reset()
 end
+although_full()
 redis.call('HSET', STATE, 'incarnation', mine, 'version', ARGV[2], 'phase', ARGV[3])
 redis.call('DEL', VERSIONS)
 for i = 4, #ARGV, 2 do

@@ -4,6 +4,7 @@ local stored = incarnation()
 if stored ~= tonumber(ARGV[1]) then
   return stored
 end
+although_full()
 -- Only upwards, as in set_version.
 if tonumber(ARGV[3]) > tonumber(redis.call('HGET', VERSIONS, ARGV[2]) or -1) then
   redis.call('HSET', VERSIONS, ARGV[2], ARGV[3])

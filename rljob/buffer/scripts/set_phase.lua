@@ -4,6 +4,7 @@ local stored = incarnation()
 if stored ~= tonumber(ARGV[1]) then
   return stored
 end
+although_full()
 redis.call('HSET', STATE, 'phase', ARGV[2])
 wake()
 return stored
