@@ -1,5 +1,6 @@
 """The part of `rljob run` from the start of the roles to the report."""
 
+import os
 import shlex
 import signal
 import sys
@@ -8,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from rljob.api import RLJob
-from rljob.cli import words
+from rljob.cli import full_disk, words
+from rljob.cli.failure import Failure, write_failure
 from rljob.cli.interruption import Interruption
 from rljob.cli.local_app import LocalApp, Replica
 from rljob.cli.log_file import last_lines
@@ -18,11 +20,13 @@ from rljob.cli.run_directory import Attempt, RunDirectory
 from rljob.cli.supervisor import Ending, Supervisor
 from rljob.errors import EXIT_USAGE
 from rljob.report.page import write_report
+from rljob.report.record import read_records
 from rljob.telemetry.incident import Incidents
 from rljob.telemetry.outcome import is_finished, read_summary
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _LAST_LINES = 20
+_RESULTS = ("metrics", "evaluations")
 
 
 class Execution:
@@ -60,7 +64,7 @@ class Execution:
             self._app.stop()
             progress.close()
         code = self._conclude(ending)
-        self._display.say(f"report: {write_report(self._directory.path)}")
+        self._report()
         return code
 
     def delay(self, replica: Replica, code: int) -> float | None:
@@ -84,21 +88,50 @@ class Execution:
         self._reason_file(replica).unlink(missing_ok=True)
         return self._app.restart(replica)
 
+    def _report(self) -> None:
+        """Writes the report, of a run that has results."""
+        path = self._directory.path
+        if not any(read_records(path / f"{name}.jsonl").records for name in _RESULTS):
+            return
+        try:
+            self._display.say(f"report: {write_report(path)}")
+        except OSError as error:
+            if not full_disk.is_full(error):
+                raise
+            self._display.say(f"no report: {full_disk.advice(path)}")
+
     def _tell(self, ending: Ending) -> None:
         """What is known before the roles are stopped, which takes a while."""
         if ending.kind == "interrupted":
             self._display.say("stopping every role; once more to kill them ...")
-        if ending.replica is None:
+        replica = ending.replica
+        if replica is None:
             return
-        if ending.code == EXIT_USAGE and (reason := self._reason(ending.replica)):
+        reason = self._reason(replica)
+        if ending.code == EXIT_USAGE and reason:
+            self._fail(reason, EXIT_USAGE)
             self._display.say(reason)
             return
-        self._display.say(f"{ending.replica} {_way(ending.code)}. Its last lines:")
-        replica = ending.replica
         logs = Path(self._attempt.logs)
-        for line in last_lines(logs, replica.role, replica.number, _LAST_LINES):
+        lines = last_lines(logs, replica.role, replica.number, _LAST_LINES)
+        told = f"{replica} {_way(ending.code)}"
+        if full_disk.tells_of_full_disk([*lines, reason]) or self._disk_is_full():
+            told += f": {full_disk.advice(self._directory.path)}"
+            self._fail(told, 1)
+            self._display.say(told)
+            return
+        self._fail(f"{told}{': ' if reason else ''}{reason}", 1)
+        self._display.say(f"{told}. Its last lines:")
+        for line in lines:
             self._display.say(f"    {line}")
         self._display.say(f"More: rljob logs {self._directory.path} {replica.role}")
+
+    def _fail(self, message: str, code: int) -> None:
+        write_failure(self._directory.path, Failure(message, code))
+
+    def _disk_is_full(self) -> bool:
+        """A role that could not write may not have been able to say so either."""
+        return os.statvfs(self._directory.path).f_bavail == 0
 
     def _conclude(self, ending: Ending) -> int:
         if ending.kind == "failed":
@@ -107,7 +140,9 @@ class Execution:
             self._display.say(f"stopped; the same command goes on: {_command()}")
             return EXIT_INTERRUPTED
         if not is_finished(self._directory.path, self._job.spec.schedule):
-            self._display.say("trainer ended before the run was finished; `rljob logs` tells more")
+            said = "trainer ended before the run was finished; `rljob logs` tells more"
+            self._fail(said, 1)
+            self._display.say(said)
             return 1
         self._display.say(_outcome(read_summary(self._directory.path)))
         return 0

@@ -13,6 +13,7 @@ from torchx.schedulers.local_scheduler import create_scheduler
 from torchx.specs import AppDef
 
 from rljob.cli.device import CUDA_VISIBLE_DEVICES
+from rljob.cli.full_disk import is_full
 from rljob.cli.orphan import kill_children
 from rljob.telemetry.lifeline import adopt_orphans
 
@@ -59,6 +60,10 @@ class LocalApp:
         adopt_orphans()
         self._request = self._runner.dryrun(app, _SCHEDULER, {"log_dir": str(logs.parent)})
         self._assign_gpus(app, list(gpus))
+        for replicas in self._request.request.role_params.values():
+            for parameters in replicas:
+                # A copy of both streams, by a thread that a full disk would end with a traceback.
+                parameters.combined = None
         self._handle: str | None = None
         self.replicas: list[Replica] = []
 
@@ -102,6 +107,10 @@ class LocalApp:
         try:
             if handle is not None:
                 self._runner.cancel(handle)
+        except OSError as error:
+            # torchx writes a file once all have ended.
+            if not is_full(error):
+                raise
         finally:
             self.kill()
             kill_children()

@@ -1,53 +1,117 @@
-"""`rljob logs`: what the roles have said, in the order of time."""
+"""`rljob logs`: what the roles, the engines and the router have said, in the order of time."""
 
+import re
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from rljob.cli.level import Level, reaches
 from rljob.cli.log_file import Tail, log_files
 from rljob.cli.run_directory import existing
 from rljob.errors import UsageError
 from rljob.plan.environment import ROLES
 
+ENGINE = "engine"
 _LOOK_SECONDS = 0.3
-_TIME_LENGTH = len("2026-11-23T06:00:01Z")
+# A role's: "2026-11-23T06:00:01Z trainer[0] info name"; SGLang's: "[2026-11-23 06:00:01] text".
+_TIME = re.compile(r"\[?(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?Z?\b")
+_LEVEL = re.compile(r"\S+ \S+\s+(trace|debug|info|warn|warning|error|critical)\b", re.IGNORECASE)
 
 
-def logs(run_dir: Path, role: str | None, *, follow: bool) -> Iterator[str]:
-    """Lines of all roles, or of one, of the last start.
+@dataclass(frozen=True)
+class Line:
+    """A line of a log.
+
+    Args:
+        source: `trainer[0]`, `engine[1]`.
+        time: as in the log; of a line without one, that of the line before.
+        level: likewise; empty where the log has none.
+        text: the whole line.
+    """
+
+    source: str
+    time: str
+    level: str
+    text: str
+
+    @property
+    def shown(self) -> str:
+        """As a person reads it: an engine's line does not say itself whose it is."""
+        return f"{self.source} {self.text}" if self.source.startswith(ENGINE) else self.text
+
+
+def logs(
+    run_dir: Path, role: str | None, *, follow: bool, tail: int | None, level: Level | None
+) -> Iterator[Line]:
+    """Lines of all roles, or of one, of the last start; or those of the engines, of all starts.
+
+    Args:
+        run_dir: of the run.
+        role: also `engine`: what SGLang has printed.
+        follow: until the run ends.
+        tail: so many of the last lines at first; None: all.
+        level: without lines below it.
 
     Raises:
-        UsageError: there is no run in the directory, or no such role.
+        UsageError: there is no run in the directory, no such role, or no levels.
     """
     directory = existing(run_dir)
-    if role is not None and role not in ROLES:
-        raise UsageError(f"role: found {role!r}, allowed {', '.join(ROLES)}")
+    allowed = (*ROLES, ENGINE)
+    if role is not None and role not in allowed:
+        raise UsageError(f"role: found {role!r}, allowed {', '.join(allowed)}")
+    if role == ENGINE and level is not None:
+        raise UsageError("--level: the lines of SGLang have no level; leave it out")
     attempt = directory.attempt()
     if attempt is None:
         raise UsageError(f"{run_dir}: found no start of this run (no run.json)")
-    tails: dict[Path, Tail] = {}
+    readers: dict[Path, _Reader] = {}
+    first = True
     while True:
         running = follow and directory.in_use()
-        for file in log_files(Path(attempt.logs)):
-            if role in (None, file.role):
-                tails.setdefault(file.path, Tail(file.path))
-        yield from _in_time([list(tail.lines()) for tail in tails.values()])
+        for source, path in _files(directory.path, Path(attempt.logs), role):
+            readers.setdefault(path, _Reader(source, path))
+        new = sorted(
+            chain.from_iterable(reader.lines() for reader in readers.values()),
+            key=lambda line: line.time,
+        )
+        if level is not None:
+            new = [line for line in new if reaches(line.level, level)]
+        yield from new[-tail:] if first and tail else new
         if not running:
             return
+        first = False
         time.sleep(_LOOK_SECONDS)
 
 
-def _in_time(files: list[list[str]]) -> list[str]:
-    """Lines of several files by their time; one without a time stays behind the one before it."""
+def _files(run_dir: Path, logs: Path, role: str | None) -> Iterator[tuple[str, Path]]:
+    """What wrote each file, and the file."""
+    if role == ENGINE:
+        for path in sorted((run_dir / "logs").glob("engine-*.log")):
+            yield f"engine[{path.stem.removeprefix('engine-')}]", path
+        return
+    for file in log_files(logs):
+        if role in (None, file.role):
+            yield f"{file.role}[{file.replica}]", file.path
+    if role == "router":
+        # What sglang-router itself has printed.
+        yield "router", run_dir / "logs" / "router.log"
 
-    def timed(lines: list[str]) -> Iterator[tuple[str, str]]:
-        last = ""
-        for line in lines:
-            if line[_TIME_LENGTH - 1 : _TIME_LENGTH + 1] == "Z " and line[4:5] == "-":
-                last = line[:_TIME_LENGTH]
-            yield last, line
 
-    return [
-        line for _, line in sorted(chain.from_iterable(map(timed, files)), key=lambda pair: pair[0])
-    ]
+class _Reader:
+    """The lines of one file; one without a time or level has those of the line before."""
+
+    def __init__(self, source: str, path: Path) -> None:
+        self._source = source
+        self._tail = Tail(path)
+        self._time = ""
+        self._level = ""
+
+    def lines(self) -> Iterator[Line]:
+        for text in self._tail.lines():
+            if stamp := _TIME.match(text):
+                self._time = f"{stamp[1]}T{stamp[2]}Z"
+                level = _LEVEL.match(text)
+                self._level = level[1].lower() if level else ""
+            yield Line(self._source, self._time, self._level, text)

@@ -3,12 +3,17 @@
 Commands import what they need when they run: help comes at once.
 """
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rljob import __version__
+from rljob.cli.full_disk import is_full
+from rljob.cli.level import Level
+from rljob.cli.output import Output, OutputOption, echo_json, echo_lines
 from rljob.cli.validate import validate
 from rljob.errors import EXIT_USAGE, UsageError
 
@@ -16,7 +21,6 @@ app = typer.Typer(
     name="rljob",
     help="RL post-training of language models from one manifest.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command()(validate)
@@ -27,6 +31,7 @@ RunDir = Annotated[Path, typer.Argument(help="Run directory.", show_default=Fals
 @app.command()
 def run(
     file: Annotated[Path, typer.Argument(help="Manifest (YAML).", show_default=False)],
+    *,
     run_dir: Annotated[
         Path | None,
         typer.Option(help="Run directory, instead of the manifest's or runs/<name>."),
@@ -39,37 +44,60 @@ def run(
         typer.Option(min=1, max=65535, help="Port of the trainer's /metrics and /status."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the manifest's seed.")] = None,
+    output: Annotated[Output, typer.Option("--output", "-o", help="Form of the dry run.")] = (
+        Output.TEXT
+    ),
 ) -> None:
     """Run a job on this machine; the same command goes on with a run that was stopped."""
     from rljob.cli.run import run as run_job
 
-    raise typer.Exit(run_job(file, run_dir, dry_run=dry_run, metrics_port=metrics_port, seed=seed))
+    dry = output if dry_run else None
+    raise typer.Exit(run_job(file, run_dir, dry_run=dry, metrics_port=metrics_port, seed=seed))
 
 
 @app.command()
-def status(run_dir: RunDir) -> None:
-    """Tell how far a run is."""
-    from rljob.cli.status import status as tell
+def status(run_dir: RunDir, output: OutputOption = Output.TEXT) -> None:
+    """Tell how far a run is; ends with 1 where its last start has failed."""
+    from rljob.cli.status import status as look
 
-    for line in tell(run_dir):
-        typer.echo(line)
+    found = look(run_dir)
+    if output is Output.JSON:
+        echo_json(found.record)
+    else:
+        echo_lines(found.lines)
+    raise typer.Exit(1 if found.failed else 0)
 
 
 @app.command()
 def logs(
     run_dir: RunDir,
     role: Annotated[
-        str | None, typer.Argument(help="Only this role, e.g. trainer.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="Only this role, e.g. trainer; engine: what SGLang prints.", show_default=False
+        ),
     ] = None,
+    *,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the run ends.")
     ] = False,
+    tail: Annotated[
+        int | None, typer.Option(min=1, help="Only so many of the last lines.", show_default=False)
+    ] = None,
+    level: Annotated[
+        Level | None,
+        typer.Option(help="Only lines of this level or above.", show_default=False),
+    ] = None,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Print the logs of the roles, of the last start."""
     from rljob.cli.logs import logs as read
 
-    for line in read(run_dir, role, follow=follow):
-        typer.echo(line)
+    lines = read(run_dir, role, follow=follow, tail=tail, level=level)
+    if output is Output.JSON:
+        echo_lines(json.dumps(asdict(line), ensure_ascii=False) for line in lines)
+    else:
+        echo_lines(line.shown for line in lines)
 
 
 @app.command()
@@ -82,13 +110,16 @@ def report(run_dir: RunDir) -> None:
 
 
 @app.command()
-def audit(run_dir: RunDir) -> None:
+def audit(run_dir: RunDir, output: OutputOption = Output.TEXT) -> None:
     """Prove from its ledger that a run used every prompt once, and no stale samples."""
     from rljob.cli.audit import audit as prove
 
     lines, proven = prove(run_dir)
-    for line in lines:
-        typer.echo(line, err=not proven)
+    if output is Output.JSON:
+        echo_json({"proven": proven, "lines": lines})
+    else:
+        for line in lines:
+            typer.echo(line, err=not proven)
     raise typer.Exit(0 if proven else 1)
 
 
@@ -114,9 +145,11 @@ def main() -> None:
     except UsageError as error:
         typer.echo(str(error), err=True)
         raise SystemExit(EXIT_USAGE) from None
-    except BrokenPipeError:
-        # The reader has gone (`rljob logs DIR | head`), and nothing more can be said to it.
-        raise SystemExit(1) from None
+    except OSError as error:
+        if not is_full(error):
+            raise
+        typer.echo(f"{error.filename or 'output'}: {error.strerror}; free some", err=True)
+        raise SystemExit(EXIT_USAGE) from None
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """What a command prints: text for a person, or JSON for a program."""
 
 import json
+import os
+import sys
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -22,3 +25,13 @@ OutputOption = Annotated[
 def echo_json(value: Any) -> None:
     """Prints a value as JSON, indented."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def echo_lines(lines: Iterable[str]) -> None:
+    """Prints lines until there are no more, or their reader has gone (`rljob logs DIR | head`)."""
+    try:
+        for line in lines:
+            typer.echo(line)
+    except BrokenPipeError:
+        # Python would write what it has buffered when it ends, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,7 +4,6 @@ import os
 import secrets
 import sys
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,13 +15,16 @@ from rljob.api.presence import missing
 from rljob.api.support import unsupported
 from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.connection import BufferUnavailable
-from rljob.cli.description import describe
+from rljob.cli import full_disk
+from rljob.cli.description import describe, description
 from rljob.cli.device import check_gpus, threads, visible_gpus
 from rljob.cli.execution import Execution
+from rljob.cli.failure import Failure, forget_failure, write_failure
 from rljob.cli.local_app import LocalApp
+from rljob.cli.output import Output, echo_json
 from rljob.cli.port import check_free, free_ports
 from rljob.cli.run_directory import Attempt, RunDirectory
-from rljob.errors import UsageError
+from rljob.errors import EXIT_USAGE, UsageError
 from rljob.plan.placement import LocalPlacement, Secrets
 from rljob.plan.plan import plan
 from rljob.plan.resolve import resolve, run_directory
@@ -38,16 +40,18 @@ def run(
     file: Path,
     run_dir: Path | None,
     *,
-    dry_run: bool,
+    dry_run: Output | None,
     metrics_port: int | None,
     seed: int | None,
 ) -> int:
-    """Runs a job to its end; returns the exit code.
+    """Runs a job to its end, or with `dry_run` only tells in that form what it would start.
+
+    Returns the exit code.
 
     Raises:
         UsageError: the manifest, the machine or the run directory does not allow it.
     """
-    job, directory = _resolved(file, run_dir, seed, look=not dry_run)
+    job, directory = _resolved(file, run_dir, seed, look=dry_run is None)
     gpus = visible_gpus() if job.spec.device == "auto" else []
     check_gpus(job, gpus)
     if metrics_port is not None:
@@ -56,31 +60,38 @@ def run(
     name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(began))}-{os.getpid()}"
     logs = directory.path / "logs" / name
     placement = _placement(job, directory, logs, metrics_port, gpus=bool(gpus))
-    if dry_run:
-        hidden = "(made at the start)"
-        sys.stdout.write(
-            describe(plan(job, replace(placement, secrets=Secrets(hidden, hidden, hidden))))
-        )
+    if dry_run is not None:
+        app = plan(job, placement)
+        if dry_run is Output.JSON:
+            echo_json(description(app))
+        else:
+            sys.stdout.write(describe(app))
         return 0
     directory.lock()
-    directory.check_job(job)
-    if is_finished(directory.path, job.spec.schedule):
-        sys.stdout.write(
-            f"{directory.path} holds a finished run: nothing to do. Raise spec.schedule.rollouts "
-            f"to go on, or choose another directory with --run-dir.\n"
+    with full_disk.told(directory.path):
+        directory.check_job(job)
+        if is_finished(directory.path, job.spec.schedule):
+            sys.stdout.write(
+                f"{directory.path} holds a finished run: nothing to do. Raise "
+                "spec.schedule.rollouts to go on, or choose another directory with --run-dir.\n"
+            )
+            return 0
+        forget_failure(directory.path)
+        logs.mkdir(parents=True)
+        directory.write_job(job, file)
+        attempt = Attempt(
+            os.getpid(), began, str(logs), f"http://{_HOST}:{placement.metrics_port}/status"
         )
-        return 0
-    logs.mkdir(parents=True)
-    directory.write_job(job, file)
-    attempt = Attempt(
-        os.getpid(), began, str(logs), f"http://{_HOST}:{placement.metrics_port}/status"
-    )
-    directory.write_attempt(attempt)
-    directory.share()
-    if job.spec.buffer.external is not None:
-        _forget_ended_run(job, placement)
-    app = LocalApp(plan(job, placement), logs=logs, gpus=gpus)
-    return Execution(app, job, directory, attempt, Console()).run()
+        directory.write_attempt(attempt)
+        directory.share()
+        if job.spec.buffer.external is not None:
+            try:
+                _forget_ended_run(job, placement)
+            except UsageError as error:
+                write_failure(directory.path, Failure(str(error), EXIT_USAGE))
+                raise
+        app = LocalApp(plan(job, placement), logs=logs, gpus=gpus)
+        return Execution(app, job, directory, attempt, Console()).run()
 
 
 def _forget_ended_run(job: RLJob, placement: LocalPlacement) -> None:

@@ -1,19 +1,39 @@
 """`rljob status`: how far a run is, from the trainer itself or from what it has left."""
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rljob.api import RLJob
 from rljob.cli import words
+from rljob.cli.failure import read_failure
 from rljob.cli.run_directory import RunDirectory, existing
 from rljob.cli.trainer_status import ask
 from rljob.report.record import read_records
+from rljob.telemetry.incident import read_incidents
 from rljob.telemetry.outcome import is_finished, read_summary
 
+_INCIDENTS = 5  # the last ones are told
+_COUNTS = ("engines", "waiting", "leased", "ready")
 
-def status(run_dir: Path) -> Iterator[str]:
-    """Lines for a person.
+
+@dataclass(frozen=True)
+class Status:
+    """What is known of a run.
+
+    Args:
+        lines: for a person.
+        record: the same for a program.
+        failed: the last start has failed.
+    """
+
+    lines: list[str]
+    record: dict[str, Any]
+    failed: bool
+
+
+def status(run_dir: Path) -> Status:
+    """Of a run in any state.
 
     Raises:
         UsageError: there is no run in the directory.
@@ -21,29 +41,55 @@ def status(run_dir: Path) -> Iterator[str]:
     directory = existing(run_dir)
     job = RLJob.model_validate_json(directory.job_file.read_bytes())
     rollouts = job.spec.schedule.rollouts
-    known = _status(directory) if directory.in_use() else None
-    yield f"{job.key}: {_state(directory, job, known)}"
-    records = read_records(directory.path / "metrics.jsonl").records
-    if records:
-        yield words.batch(records[-1], rollouts, known)
-    if known is not None:
-        counts = ("engines", "waiting", "leased", "ready")
-        yield "  ".join(f"{name}={words.number(known.get(name), 0)}" for name in counts)
+    known = _ask(directory) if directory.in_use() else None
+    state, said, reason = _state(directory, job, known)
+    batches = read_records(directory.path / "metrics.jsonl").records
     last: dict[Any, dict[str, Any]] = {}
     for record in read_records(directory.path / "evaluations.jsonl").records:
         last[record.get("name")] = record
+    incidents = read_incidents(directory.path)[-_INCIDENTS:]
+    lines = [f"{job.key}: {said}"]
+    if batches:
+        lines.append(words.batch(batches[-1], rollouts, known))
+    if known is not None:
+        lines.append("  ".join(f"{name}={words.number(known.get(name), 0)}" for name in _COUNTS))
     for record in last.values():
-        yield from words.evaluation(record, 0)
+        lines += words.evaluation(record, 0)
+    lines += [incident.message for incident in incidents]
+    return Status(
+        lines,
+        {
+            "job": str(job.key),
+            "state": state,
+            "reason": reason,
+            "rollouts": rollouts,
+            "trainer": known,
+            "batch": batches[-1] if batches else None,
+            "evaluations": [
+                {name: value for name, value in record.items() if name != "samples"}
+                for record in last.values()
+            ],
+            "incidents": [incident.message for incident in incidents],
+        },
+        failed=state == "failed",
+    )
 
 
-def _status(directory: RunDirectory) -> dict[str, Any] | None:
+def _ask(directory: RunDirectory) -> dict[str, Any] | None:
     attempt = directory.attempt()
     return ask(attempt.status_url) if attempt is not None else None
 
 
-def _state(directory: RunDirectory, job: RLJob, known: dict[str, Any] | None) -> str:
+def _state(
+    directory: RunDirectory, job: RLJob, known: dict[str, Any] | None
+) -> tuple[str, str, str | None]:
+    """In one word, in a sentence, and why it failed."""
     if directory.in_use():
-        return words.phase(known)
+        return "running", words.phase(known), None
     if is_finished(directory.path, job.spec.schedule):
-        return f"finished in {words.duration(read_summary(directory.path).get('seconds'))}"
-    return "stopped; `rljob run` goes on with it"
+        seconds = read_summary(directory.path).get("seconds")
+        return "finished", f"finished in {words.duration(seconds)}", None
+    failure = read_failure(directory.path)
+    if failure is not None:
+        return "failed", f"failed: {failure.message}", failure.message
+    return "stopped", "stopped; `rljob run` goes on with it", None

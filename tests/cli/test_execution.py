@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rljob.cli.failure import Failure, read_failure
 from rljob.cli.run_directory import RunDirectory
 from rljob.telemetry.incident import read_incidents
 from tests.support.run_dir import write_run_dir
@@ -94,7 +95,14 @@ sys.exit(3)
     shown = [line.strip() for line in output.splitlines() if line.startswith("    ")]
     assert shown == [f"line {n}" for n in range(11, 31)]
     assert gone(rollout[0])
-    assert (tmp_path / "report.html").exists()
+    assert read_failure(tmp_path).message == "trainer[0] failed with exit code 3"
+    assert not (tmp_path / "report.html").exists()  # there is nothing to report
+
+
+def test_a_failed_run_with_results_has_a_report(start, tmp_path):
+    write_run_dir(tmp_path, rollouts=2, finished=False)
+    run = start(trainer="import sys; sys.exit(3)")
+    assert f"report: {tmp_path}/report.html" in run.communicate()[0]
 
 
 def test_a_role_that_does_not_even_start_is_told_of(start):
@@ -168,7 +176,7 @@ run_role("rollout", main)
     assert read_incidents(tmp_path) == []
 
 
-def test_a_usage_error_is_passed_through_with_its_message_alone(start):
+def test_a_usage_error_is_passed_through_with_its_message_alone(start, tmp_path):
     program = (
         ROLE
         + """
@@ -184,6 +192,9 @@ run_role("trainer", main)
     assert run.returncode == 64
     said = output.splitlines()
     assert "spec.data.prompts: x.jsonl: line 3: no JSON" in said
+    assert read_failure(tmp_path) == Failure(
+        "spec.data.prompts: x.jsonl: line 3: no JSON", 64, read_failure(tmp_path).time
+    )
     assert not [line for line in said if "role.failed" in line]
 
 

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -41,13 +42,50 @@ def rljob(monkeypatch, capsys, tmp_path):
     return call
 
 
+DISK_BYTES = 64 * 1024
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own with 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = f"size={DISK_BYTES}"
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("only root can mount a file system")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
 def test_a_dry_run_prints_the_roles_and_leaves_nothing(rljob, tmp_path):
     code, out, _ = rljob("run", "job.yaml", "--dry-run", "--metrics-port", "12345")
     assert code == 0
     for said in ("role: buffer", "role: trainer", "rljob_rollout.router", "'12345'"):
         assert said in out
-    assert out.count("RLJOB_ENGINE_API_KEY: (made at the start)") == 4
+    assert out.count("secrets: [buffer_password, engine_api_key, engine_admin_key]") == 4
+    assert len(out.splitlines()) < 50
     assert sorted(path.name for path in tmp_path.iterdir()) == ["build", "job.yaml"]
+
+
+def test_a_dry_run_for_programs(rljob, tmp_path):
+    code, out, _ = rljob("run", "job.yaml", "--dry-run", "--metrics-port", "12345", "-o", "json")
+    assert code == 0
+    told = json.loads(out)
+    assert [role["role"] for role in told["roles"]] == ["buffer", "trainer", "rollout", "router"]
+    assert told["environment"]["RLJOB_RUN_DIR"] == str(tmp_path / "runs" / "sort-digits")
+    assert told["roles"][1]["environment"]["RLJOB_METRICS_PORT"] == "12345"
+    assert told["roles"][1]["command"] == f"{sys.executable} -m rljob_trainer"
+
+
+def test_a_full_disk_is_told_in_one_line(rljob, tmp_path, small_disk):
+    (small_disk / "fill").write_bytes(bytes(DISK_BYTES - 8192))
+    code, _, err = rljob("run", "job.yaml", "--run-dir", str(small_disk / "run"))
+    assert code == 64
+    (line,) = err.splitlines()
+    assert line.startswith(f"{small_disk}/run: no space left on its disk; free some")
 
 
 def test_a_wrong_manifest_is_refused_with_its_line(rljob, tmp_path):

@@ -1,0 +1,38 @@
+"""A disk without space: told in one line, with what to free."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rljob.errors import UsageError
+
+_CODES = (errno.ENOSPC, errno.EDQUOT)
+_SIGN = "No space left on device"
+_WHAT = "free some, e.g. old checkpoints, logs and runs, and run the same command again"
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a disk, or the user's share of it, is the reason of an error."""
+    return error.errno in _CODES
+
+
+def tells_of_full_disk(lines: list[str]) -> bool:
+    """Whether a role's last lines are about a full disk."""
+    return any(_SIGN in line for line in lines)
+
+
+def advice(run_dir: Path) -> str:
+    """What a person should do."""
+    return f"{run_dir}: no space left on its disk; {_WHAT}"
+
+
+@contextmanager
+def told(run_dir: Path) -> Iterator[None]:
+    """Turns the error of a full disk into the user's mistake, which has a message of one line."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise UsageError(advice(run_dir)) from error
