@@ -1,6 +1,5 @@
 """The part of `rljob run` from the start of the roles to the report."""
 
-import os
 import shlex
 import signal
 import sys
@@ -115,7 +114,9 @@ class Execution:
         logs = Path(self._attempt.logs)
         lines = last_lines(logs, replica.role, replica.number, _LAST_LINES)
         told = f"{replica} {_way(ending.code)}"
-        if full_disk.tells_of_full_disk([*lines, reason]) or self._disk_is_full():
+        if full_disk.tells_of_full_disk([*lines, reason]) or full_disk.has_no_space(
+            self._directory.path
+        ):
             told += f": {full_disk.advice(self._directory.path)}"
             self._fail(told, 1)
             self._display.say(told)
@@ -128,10 +129,6 @@ class Execution:
 
     def _fail(self, message: str, code: int) -> None:
         write_failure(self._directory.path, Failure(message, code))
-
-    def _disk_is_full(self) -> bool:
-        """A role that could not write may not have been able to say so either."""
-        return os.statvfs(self._directory.path).f_bavail == 0
 
     def _conclude(self, ending: Ending) -> int:
         if ending.kind == "failed":

@@ -1,6 +1,7 @@
 """A disk without space: told in one line, with what to free."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,11 @@ def is_full(error: OSError) -> bool:
 def tells_of_full_disk(lines: list[str]) -> bool:
     """Whether a role's last lines are about a full disk."""
     return any(_SIGN in line for line in lines)
+
+
+def has_no_space(run_dir: Path) -> bool:
+    """Whether its disk is full now: a role that could not write could not say so either."""
+    return os.statvfs(run_dir).f_bavail == 0
 
 
 def advice(run_dir: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from rljob import __version__
-from rljob.cli.full_disk import is_full
+from rljob.cli import full_disk
 from rljob.cli.level import Level
 from rljob.cli.output import Output, OutputOption, echo_json, echo_lines
 from rljob.cli.validate import validate
@@ -106,7 +106,8 @@ def report(run_dir: RunDir) -> None:
     from rljob.cli.run_directory import existing
     from rljob.report.page import write_report
 
-    typer.echo(str(write_report(existing(run_dir).path)))
+    with full_disk.told(run_dir):
+        typer.echo(str(write_report(existing(run_dir).path)))
 
 
 @app.command()
@@ -144,11 +145,6 @@ def main() -> None:
         app()
     except UsageError as error:
         typer.echo(str(error), err=True)
-        raise SystemExit(EXIT_USAGE) from None
-    except OSError as error:
-        if not is_full(error):
-            raise
-        typer.echo(f"{error.filename or 'output'}: {error.strerror}; free some", err=True)
         raise SystemExit(EXIT_USAGE) from None
 
 

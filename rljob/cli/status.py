@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rljob.api import RLJob
-from rljob.cli import words
+from rljob.cli import full_disk, words
 from rljob.cli.failure import read_failure
 from rljob.cli.run_directory import RunDirectory, existing
 from rljob.cli.trainer_status import ask
@@ -92,4 +92,7 @@ def _state(
     failure = read_failure(directory.path)
     if failure is not None:
         return "failed", f"failed: {failure.message}", failure.message
+    if full_disk.has_no_space(directory.path):  # nor for the reason of a failure
+        reason = full_disk.advice(directory.path)
+        return "failed", f"failed: {reason}", reason
     return "stopped", "stopped; `rljob run` goes on with it", None

@@ -13,6 +13,7 @@ import pytest
 
 from rljob.cli.failure import Failure, read_failure
 from rljob.cli.run_directory import RunDirectory
+from rljob.cli.status import status
 from rljob.telemetry.incident import read_incidents
 from tests.support.run_dir import write_run_dir
 
@@ -36,10 +37,10 @@ def start(tmp_path: Path):
     """Starts roles under the command line's own supervisor."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(**programs: str) -> subprocess.Popen[str]:
+    def start(run_dir: Path = tmp_path, **programs: str) -> subprocess.Popen[str]:
         started.append(
             subprocess.Popen(
-                [sys.executable, "-m", "tests.cli.driver", str(tmp_path), json.dumps(programs)],
+                [sys.executable, "-m", "tests.cli.driver", str(run_dir), json.dumps(programs)],
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -97,6 +98,41 @@ sys.exit(3)
     assert gone(rollout[0])
     assert read_failure(tmp_path).message == "trainer[0] failed with exit code 3"
     assert not (tmp_path / "report.html").exists()  # there is nothing to report
+
+
+FILLING = (
+    ROLE
+    + """
+def main(environment):
+    with open(environment.run_dir + "/checkpoint", "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+run_role("trainer", main)
+"""
+)
+
+
+def test_a_disk_that_runs_full_is_told_in_one_line(start, small_disk):
+    run = start(small_disk, trainer=FILLING, rollout=WAITING.format(role="rollout"))
+    output = run.communicate()[0]
+    assert run.returncode == 1
+    assert output.splitlines() == [
+        f"run directory: {small_disk}",
+        "starting",
+        f"trainer[0] failed with exit code 1: {small_disk}: no space left on its disk; free some, "
+        "e.g. old checkpoints, logs and runs, and run the same command again",
+    ]
+    found = status(small_disk)
+    assert found.failed
+    assert "no space left on its disk" in found.lines[0]
+
+
+def test_a_report_that_has_no_space_is_told_in_one_line(start, small_disk):
+    write_run_dir(small_disk, rollouts=2, finished=False)
+    run = start(small_disk, trainer=FILLING)
+    output = run.communicate()[0]
+    assert run.returncode == 1
+    assert output.splitlines()[-1].startswith(f"no report: {small_disk}: no space left")
 
 
 def test_a_failed_run_with_results_has_a_report(start, tmp_path):

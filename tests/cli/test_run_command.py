@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ from rljob.errors import UsageError
 from rljob.ledger.event import Admit, Event, Start
 from rljob.ledger.line import encode
 from rljob.plan.resolve import resolve
+from tests.cli.conftest import DISK_BYTES
 from tests.support.run_dir import MANIFEST, job, write_inputs, write_run_dir
 
 
@@ -40,24 +40,6 @@ def rljob(monkeypatch, capsys, tmp_path):
         return int(ended.value.code or 0), told.out, told.err
 
     return call
-
-
-DISK_BYTES = 64 * 1024
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own with 64 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    options = f"size={DISK_BYTES}"
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)], check=False
-    )
-    if mounted.returncode:
-        pytest.skip("only root can mount a file system")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_a_dry_run_prints_the_roles_and_leaves_nothing(rljob, tmp_path):
