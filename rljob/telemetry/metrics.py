@@ -11,17 +11,29 @@ class Metric:
         name: as in TensorBoard and metrics.jsonl, e.g. "reward/mean".
         help: what it is, in a sentence.
         unit: of the value; empty where it is a plain number.
+        plain: what the metric is of, for Prometheus, where `name` would mislead there.
     """
 
     name: str
     help: str
     unit: str = ""
+    plain: str = ""
 
     @property
     def prometheus_name(self) -> str:
-        """`reward/mean` is `rljob_reward_mean`."""
-        return "rljob_" + self.name.replace("/", "_")
+        """`reward/mean` is `rljob_reward_mean`; the unit comes last, as Prometheus has it."""
+        name = "rljob_" + (self.plain or self.name).replace("/", "_").removesuffix("_share")
+        suffix = _PROMETHEUS_UNITS.get(self.unit, "")
+        return name if name.endswith(suffix) else name + suffix
 
+
+_PROMETHEUS_UNITS = {
+    "tokens": "_tokens",
+    "share": "_ratio",
+    "s": "_seconds",
+    "seconds": "_seconds",
+    "bytes": "_bytes",
+}
 
 METRICS: tuple[Metric, ...] = (
     Metric("reward/mean", "Mean reward of the samples trained on."),
@@ -29,7 +41,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("response/length_mean", "Mean length of a response.", "tokens"),
     Metric("response/length_max", "Longest response.", "tokens"),
     Metric("response/truncated_share", "Share of responses cut at their longest length.", "share"),
-    Metric("loss/total", "Loss that was minimized."),
+    Metric("loss/total", "Loss that was minimized.", plain="loss"),
     Metric("loss/policy", "Its policy-gradient part."),
     Metric("loss/kl", "Divergence from the reference, as the loss takes it, unweighted.", "nats"),
     Metric("loss/entropy", "Mean entropy of the policy over response tokens.", "nats"),
@@ -66,7 +78,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("throughput/tokens_per_second", "Response tokens trained on per second.", "tokens/s"),
     Metric("groups/dropped", "Groups dropped since the start of the run.", "groups"),
     Metric("groups/uses_mean", "Mean number of batches that its groups have been in.", "uses"),
-    Metric("time/total", "Wall time of the rollout batch.", "s"),
+    Metric("time/total", "Wall time of the rollout batch.", "s", plain="time/batch"),
     Metric("time/wait", "Time in which the trainer waited for samples.", "s"),
     Metric("time/generate", "Time in which the batch's groups were generated.", "s"),
     Metric("time/logprob", "Time for log-probabilities before the update.", "s"),

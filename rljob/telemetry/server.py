@@ -8,10 +8,19 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from rljob import __version__
 from rljob.errors import UsageError
+
+# A second series for each counter and histogram, of which nobody asks when it began.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class StatusServer:
@@ -40,6 +49,8 @@ class StatusServer:
         Raises:
             UsageError: the port can't be had.
         """
+        build = Gauge("rljob_build_info", "Version of rljob.", ["version"], registry=registry)
+        build.labels(__version__).set(1)
         handler = type(
             "Handler",
             (_Handler,),

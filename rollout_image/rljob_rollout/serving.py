@@ -122,6 +122,7 @@ class Serving:
         self._hand.drop(lease)
         if first:
             self._metrics.completed(samples, failed=failure is not None)
+            self._metrics.held(completion.finished - leased)
 
     async def _score(self, group: Group, responses: Sequence[Response]) -> tuple[Sample, ...]:
         texts = [self._tokenizer.decode(response) for response in responses]

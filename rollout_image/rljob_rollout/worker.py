@@ -209,6 +209,7 @@ class Worker:
         Raises:
             EngineSilentError: one request after the other has failed.
         """
+        began = time.monotonic()
         try:
             responses = await serving.generate(leases)
         except EngineSilentError as error:
@@ -224,6 +225,7 @@ class Worker:
                     await self._buffer.release(lease, is_lost=True)
             return
         self._failed_requests = 0
+        self._metrics.generated(time.monotonic() - began)
         async with asyncio.TaskGroup() as tasks:
             for lease, made in zip(leases, responses, strict=True):
                 tasks.create_task(serving.finish(lease, made, leased))

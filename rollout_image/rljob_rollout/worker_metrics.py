@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from rljob.buffer.records import REWARD_ERROR, Sample
 
 EngineState = Literal["starting", "ready", "stopped"]
 
+_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 _WINDOW_SECONDS = 60.0
 
 
@@ -42,6 +43,18 @@ class WorkerMetrics:
             "Samples that could not be judged and got the reward for that.",
             registry=self.registry,
         )
+        self._generation = Histogram(
+            "rljob_rollout_generation_seconds",
+            "Time of a request to the engine, until all of its responses were there.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._lease = Histogram(
+            "rljob_rollout_lease_seconds",
+            "Time from the lease of a group to its completion.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         self._held_back = Counter(
             "rljob_rollout_held_back_seconds",
             "Time in which the engine was ready and there was no group to generate.",
@@ -64,7 +77,7 @@ class WorkerMetrics:
         for name, text, read in (
             ("groups_in_flight", "Groups leased.", lambda: self._status["in_flight"]),
             ("tokens_per_second", "Response tokens a second, last minute.", self._lately.rate),
-            ("held_back_share", "Share of the last minute without groups.", self._held_back_share),
+            ("held_back_ratio", "Share of the last minute without groups.", self._held_back_share),
             ("weights_version", "Weight version of the last sample.", lambda: self._generated),
             ("published_version", "Weight version published last.", lambda: self._published),
             ("engine_ready", "1: the engine generates.", self._is_ready),
@@ -108,8 +121,16 @@ class WorkerMetrics:
         self._status["groups"] += 1
         self._status["failed"] += failed
         self._status["samples"] += len(samples)
-        for sample in samples:
-            self._generated = max(self._generated, sample.versions[-1].version)
+        versions = [span.version for sample in samples for span in sample.versions]
+        self._generated = max([self._generated, *versions])
+
+    def generated(self, seconds: float) -> None:
+        """A request was answered."""
+        self._generation.observe(seconds)
+
+    def held(self, seconds: float) -> None:
+        """A group was completed so long after it was leased."""
+        self._lease.observe(seconds)
 
     @contextmanager
     def waiting(self, *, idle: bool) -> Iterator[None]:

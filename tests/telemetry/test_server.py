@@ -47,7 +47,8 @@ def test_metrics_are_prometheus(server):
     assert kind.startswith("text/plain; version=0.0.4")
     values = {s.name: s.value for f in text_string_to_metric_families(body) for s in f.samples}
     assert values["rljob_reward_mean"] == 0.5
-    assert values.keys() == {metric.prometheus_name for metric in METRICS}
+    names = {metric.prometheus_name for metric in METRICS}
+    assert values.keys() == names | {"rljob_build_info"}
 
 
 def test_healthz_and_the_unknown(server):

@@ -45,8 +45,8 @@ def test_shares_over_whole_batches(story: Story) -> None:
     story.batch(60, wait=15, tokens=600, a=140.0, b=60.0)  # busy 70 of 120
     story.now += 5
     assert story.shares() == [0.25, 0.5, 105.0, 10.0]
-    assert story.registry.get_sample_value("rljob_wait_share") == 0.25
-    assert story.registry.get_sample_value("rljob_held_share") == 0.5
+    assert story.registry.get_sample_value("rljob_wait_ratio") == 0.25
+    assert story.registry.get_sample_value("rljob_held_ratio") == 0.5
 
 
 def test_a_window_of_a_minute_and_of_two_batches(story: Story) -> None:
@@ -78,7 +78,7 @@ def test_what_is_older_than_the_window_is_long_is_not_told(story: Story) -> None
     assert story.shares()[:2] == [0.0, 0.0]
     story.now += 0.1
     assert story.shares() == [None] * 4
-    assert math.isnan(story.registry.get_sample_value("rljob_wait_share") or 0)
+    assert math.isnan(story.registry.get_sample_value("rljob_wait_ratio") or 0)
 
 
 def test_engines_that_come_and_go(story: Story) -> None:

@@ -193,6 +193,8 @@ class Desk:
                 **{f"time/{stage}": value for stage, value in seconds.items()},
             },
             shown_samples(batch, _SHOWN_SAMPLES),
+            rewards=[sample.reward for sample in samples_of(batch)],
+            tokens=sum(len(sample.response_tokens) for sample in samples_of(batch)),
         )
         self._update_status()
         self._utilization.batch(

@@ -11,16 +11,18 @@ from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
-from torch.utils.tensorboard import SummaryWriter
 
 from rljob.api import RLJob
 from rljob.telemetry.metrics import METRICS
 from rljob.telemetry.outcome import read_summary
+from rljob_trainer.counters import Counters
 from rljob_trainer.evaluation import EvaluationResult
 from rljob_trainer.journal import Journal
+from rljob_trainer.tensorboard import TensorBoard
 
 log = structlog.get_logger()
 
+_DROPPED = "groups/dropped"  # a counter in Prometheus
 _WINDOW = 5  # batches over which the reward is averaged for the summary and the target
 
 
@@ -52,7 +54,9 @@ class Recorder:
         self._gauges = {
             metric.name: Gauge(metric.prometheus_name, metric.help, registry=registry)
             for metric in METRICS
+            if metric.name != _DROPPED
         }
+        self._counters = Counters(registry)
         self._evaluation = Gauge(
             "rljob_evaluation_reward",
             "Mean reward of a held-out data set.",
@@ -64,7 +68,7 @@ class Recorder:
             "Engines that live and hold the published weights.",
             registry=registry,
         )
-        self._tensorboard: SummaryWriter | None = None
+        self._tensorboard = TensorBoard(run_dir / "tensorboard", job)
         self._rewards: list[float] = []
         self._evaluations: dict[str, list[float]] = {}
         self._seconds = 0.0  # of earlier processes of this run
@@ -126,9 +130,23 @@ class Recorder:
         self._status.update(values)
 
     def batch(
-        self, rollout: int, metrics: Mapping[str, float], samples: Sequence[dict[str, Any]]
+        self,
+        rollout: int,
+        metrics: Mapping[str, float],
+        samples: Sequence[dict[str, Any]],
+        *,
+        rewards: Sequence[float],
+        tokens: int,
     ) -> None:
-        """A batch was trained on; `rollout` counts from 1."""
+        """A batch was trained on.
+
+        Args:
+            rollout: its number, from 1.
+            metrics: by their names in METRICS.
+            samples: a few, for people to read.
+            rewards: of all its samples.
+            tokens: of all its responses.
+        """
         self._rewards.append(metrics["reward/mean"])
         self._batch_seconds.append(metrics["time/total"])
         # JSON knows no NaN; a step that was skipped for its gradient has no norm to tell.
@@ -136,9 +154,12 @@ class Recorder:
         self.journals["metrics"].append({"rollout": rollout, "time": time.time(), **finite})
         for sample in samples:
             self.journals["samples"].append({"rollout": rollout, **sample})
+        self._counters.batch(rewards, tokens=tokens, dropped=int(metrics[_DROPPED]))
         for name, value in metrics.items():
-            self._gauges[name].set(value)
-            self._scalar(name, value, rollout)
+            if name != _DROPPED:
+                self._gauges[name].set(value)
+        if self._job.spec.tracking.tensorboard:
+            self._tensorboard.batch(rollout, metrics, samples)
         remaining = self._job.spec.schedule.rollouts - rollout
         self._status.update(
             rollout=rollout,
@@ -174,7 +195,8 @@ class Recorder:
         }
         self.journals["evaluations"].append(record)
         self._evaluation.labels(result.name).set(result.reward)
-        self._scalar(f"eval/{result.name}/reward", result.reward, rollout)
+        if self._job.spec.tracking.tensorboard:
+            self._tensorboard.evaluation(rollout, result)
         others = [e for e in self._status["evaluations"] if e["name"] != result.name]
         self._status["evaluations"] = [*others, record]
         log.info(
@@ -207,18 +229,7 @@ class Recorder:
 
     def close(self) -> None:
         """Flushes TensorBoard."""
-        if self._tensorboard is not None:
-            self._tensorboard.close()
-
-    def _scalar(self, name: str, value: float, rollout: int) -> None:
-        if not self._job.spec.tracking.tensorboard:
-            return
-        if self._tensorboard is None:
-            # Points of a time that was rewound are hidden by purge_step.
-            self._tensorboard = SummaryWriter(
-                str(self._run_dir / "tensorboard"), purge_step=rollout, flush_secs=10
-            )
-        self._tensorboard.add_scalar(name, value, rollout)
+        self._tensorboard.close()
 
 
 def _mean(values: Sequence[float]) -> float:

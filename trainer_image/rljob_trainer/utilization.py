@@ -50,7 +50,8 @@ class Utilization:
             ("wait_share", "Share of the last batches' time in which the trainer waited."),
             ("held_share", "Share of the engines' time in which they had no group."),
         ):
-            gauge = Gauge(f"rljob_{name}", text, registry=registry)
+            series = f"rljob_{name.removesuffix('_share')}_ratio"
+            gauge = Gauge(series, text, registry=registry)
             gauge.set_function(lambda name=name: self._share(name))  # type: ignore[misc]
 
     def look(self, engines: Sequence[Engine]) -> None:

@@ -1,0 +1,66 @@
+"""Names of metrics are as Prometheus' conventions want them, and promtool finds nothing.
+
+https://prometheus.io/docs/practices/naming/; the rules are those of promlint, promtool's checker.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from rljob.api import RLJob
+from rljob.telemetry.server import StatusServer
+from rljob_operator.metrics import Metrics
+from rljob_rollout.worker_metrics import WorkerMetrics
+from rljob_trainer.recorder import Recorder
+from rljob_trainer.utilization import Utilization
+from tests.support.job import manifest
+
+# Units that are no base units, and abbreviations, as promlint has them.
+NOT_BASE = r"(milli|micro|nano)?seconds?|minutes?|hours?|days?|bits?|(kilo|mega|giga)bytes?|percent"
+ABBREVIATED = ("s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "pct")
+
+
+def trainer(directory: Path) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    Recorder(RLJob.model_validate(manifest(directory)), directory, registry)
+    Utilization(registry)
+    StatusServer("127.0.0.1", 0, registry, dict).close()
+    return registry
+
+
+def worker(_directory: Path) -> CollectorRegistry:
+    return WorkerMetrics().registry
+
+
+def operator(_directory: Path) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    return registry
+
+
+@pytest.mark.parametrize("role", [trainer, worker, operator])
+def test_names_follow_the_conventions(role, tmp_path: Path) -> None:
+    families = list(text_string_to_metric_families(generate_latest(role(tmp_path)).decode()))
+    assert families
+    for family in families:
+        name, words = family.name, family.name.split("_")
+        assert re.fullmatch(r"rljob(_[a-z0-9]+)+", name), name
+        assert family.documentation.endswith("."), name
+        assert not set(words) & {"gauge", "counter", "histogram", "summary"}, name
+        assert not set(words) & set(ABBREVIATED), name
+        for word in words:
+            assert word in ("seconds", "second") or not re.fullmatch(NOT_BASE, word), name
+        if family.type != "counter":  # the parser takes the suffix from a counter's name
+            assert words[-1] not in ("total", "created"), name
+        if family.type not in ("histogram", "summary"):
+            assert words[-1] not in ("count", "sum", "bucket"), name
+        assert "share" not in words, name  # promlint's word is ratio
+
+
+def test_the_build_is_told(tmp_path: Path) -> None:
+    text = generate_latest(trainer(tmp_path)).decode()
+    assert 'rljob_build_info{version="' in text
+    assert "_created" not in text

@@ -1,0 +1,41 @@
+"""What the trainer counts for Prometheus, beside the numbers of the last batch."""
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+# Most rewards are shares; some are points, and some punish.
+_REWARDS = (-10, -5, -2, -1, -0.5, 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 2, 5, 10)
+
+
+class Counters:
+    """Batches, samples and tokens that were trained on, groups that were dropped, rewards."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Registers all series."""
+        self._batches = Counter("rljob_batches", "Batches trained on.", registry=registry)
+        self._samples = Counter("rljob_samples", "Samples trained on.", registry=registry)
+        self._tokens = Counter("rljob_tokens", "Response tokens trained on.", registry=registry)
+        self._dropped = Counter(
+            "rljob_groups_dropped", "Groups dropped since the start of the run.", registry=registry
+        )
+        self._reward = Histogram(
+            "rljob_reward", "Rewards of the samples.", buckets=_REWARDS, registry=registry
+        )
+        self._dropped_before = 0
+
+    def batch(self, rewards: Sequence[float], *, tokens: int, dropped: int) -> None:
+        """A batch was trained on.
+
+        Args:
+            rewards: of its samples.
+            tokens: of their responses.
+            dropped: groups dropped so far, earlier processes of the run included.
+        """
+        self._batches.inc()
+        self._samples.inc(len(rewards))
+        self._tokens.inc(tokens)
+        self._dropped.inc(max(0, dropped - self._dropped_before))
+        self._dropped_before = dropped
+        for reward in rewards:
+            self._reward.observe(reward)
