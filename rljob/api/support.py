@@ -69,11 +69,8 @@ LIMITS = (
     _only("spec.tracking.wandb", lambda job: job.spec.tracking.wandb, None),
     Limit(
         "spec.buffer.external.urlSecretRef",
-        lambda job: (
-            job.spec.buffer.external is not None
-            and job.spec.buffer.external.url_secret_ref is not None
-        ),
-        lambda given: not given,
+        lambda job: job.spec.buffer.external and job.spec.buffer.external.url_secret_ref,
+        lambda given: given is None,
         "null; give spec.buffer.external.url",
         local=True,
     ),

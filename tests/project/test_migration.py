@@ -8,7 +8,9 @@ import pytest
 from rljob.api.vocabulary import schema_at
 
 TEXT = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
-CELLS = [line.strip("|").split("|")[2] for line in TEXT.splitlines() if line.startswith("| `")]
+CELLS = [
+    line.strip("|").split("|")[2] for line in TEXT.splitlines() if line.startswith(("| `", "| - "))
+]
 FIELDS = sorted({field for cell in CELLS for field in re.findall(r"`([\w.\[\]]+)`", cell)})
 
 
