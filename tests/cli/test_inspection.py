@@ -46,7 +46,6 @@ def run_dir(tmp_path):
         directory.mkdir(parents=True)
         (directory / "stdout.log").write_text(text)
         (directory / "stderr.log").write_text("")
-        (directory / "combined.log").write_text(text)
     return path
 
 

@@ -42,7 +42,7 @@ def test_two_engines_one_version_ahead_one_hangs_and_the_buffer_is_gone_twice(
     """
 
     def logged(event: str) -> int:
-        files = run.directory.rglob("combined.log")
+        files = run.directory.rglob("stdout.log")
         return sum(path.read_text().count(event) for path in files)
 
     run = new_run(
