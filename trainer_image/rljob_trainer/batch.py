@@ -1,11 +1,11 @@
 """From completed groups to trajectories, and what can be said of them before training."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 
-from rljob.buffer.records import Sample
+from rljob.buffer.records import REWARD_ERROR, Sample
 from rljob_trainer.algorithms.reward import as_float32
 from rljob_trainer.ledger import OpenGroup
 from rljob_trainer.trajectory import Trajectory
@@ -19,6 +19,11 @@ def samples_of(batch: Sequence[OpenGroup]) -> list[Sample]:
         if entry.completion is not None
         for sample in entry.completion.samples
     ]
+
+
+def unjudged(samples: Iterable[Sample]) -> list[str]:
+    """Why some of these samples could not be judged, and got `rollout.reward.failureReward`."""
+    return [str(s.metadata[REWARD_ERROR]) for s in samples if REWARD_ERROR in s.metadata]
 
 
 def trajectories_of(batch: Sequence[OpenGroup]) -> list[Trajectory]:

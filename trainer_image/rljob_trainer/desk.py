@@ -1,6 +1,6 @@
 """Rank 0's desk: everything of the trainer that exists once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,13 +14,13 @@ from torch import Tensor
 
 from rljob.api import RLJob
 from rljob.buffer.client import TrainerBuffer
-from rljob.buffer.records import REWARD_ERROR, Engine, Phase
+from rljob.buffer.records import Engine, Phase
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.incident import Incidents
 from rljob.telemetry.server import StatusServer
 from rljob_trainer.algorithms.buffer_filter import load_buffer_filter
 from rljob_trainer.algorithms.filter import load_filter
-from rljob_trainer.batch import samples_of, shown_samples
+from rljob_trainer.batch import samples_of, shown_samples, unjudged
 from rljob_trainer.data.opening import index_directory, open_source
 from rljob_trainer.data.tokenizer import PromptTokenizer
 from rljob_trainer.evaluation import evaluations
@@ -163,7 +163,9 @@ class Desk:
         """Runs every evaluation with the published weights."""
         for evaluation in self._evaluations:
             self.recorder.phase("evaluating", evaluation.name)
-            self.recorder.evaluation(rollout, evaluation.run(self.exchange))
+            result = evaluation.run(self.exchange)
+            self._tell(f"evaluation {result.name}", "prompt", result.failed, result.unjudged)
+            self.recorder.evaluation(rollout, result)
         self.recorder.phase("running")
         self._utilization.skip()
 
@@ -175,8 +177,8 @@ class Desk:
         seconds: Mapping[str, float],
     ) -> None:
         """Writes down a batch that was trained on."""
-        for event, message in (*_dropped(self.exchange.take_failures()), *_unjudged(batch)):
-            self._incidents.add(event, f"batch {rollout}: {message}")
+        failures = self.exchange.take_failures()
+        self._tell(f"batch {rollout}", "group", failures, unjudged(samples_of(batch)))
         ledger = self.exchange.ledger
         samples = sum(entry.group.samples for entry in batch)
         total = seconds["total"]
@@ -227,6 +229,15 @@ class Desk:
         self._buffer.close()
         log.info("run.finished", state=state, rollouts=rollout)
 
+    def _tell(self, where: str, noun: str, dropped: Sequence[str], unjudged: Sequence[str]) -> None:
+        """What came to nothing, and what could not be judged: how many, and the first reason."""
+        if dropped:
+            message = f"{where}: {_count(dropped, noun)} dropped; the first: {dropped[0]}"
+            self._incidents.add("group.dropped", message)
+        if unjudged:
+            message = f"{where}: {_count(unjudged, 'sample')} not judged; the first: {unjudged[0]}"
+            self._incidents.add("reward.failed", message)
+
     def _while_publishing(self) -> None:
         self._stop.check()
         self._update_status()
@@ -257,22 +268,6 @@ class Desk:
             leased=occupancy.leased,
             ready=self.exchange.ledger.ready,
         )
-
-
-def _dropped(reasons: Sequence[str]) -> Iterator[tuple[str, str]]:
-    if reasons:
-        yield "group.dropped", f"{_count(reasons, 'group')} dropped; the first: {reasons[0]}"
-
-
-def _unjudged(batch: Sequence[OpenGroup]) -> Iterator[tuple[str, str]]:
-    """Samples that got the reward for those that can't be judged."""
-    errors = [
-        str(sample.metadata[REWARD_ERROR])
-        for sample in samples_of(batch)
-        if REWARD_ERROR in sample.metadata
-    ]
-    if errors:
-        yield "reward.failed", f"{_count(errors, 'sample')} not judged; the first: {errors[0]}"
 
 
 def _count(items: Sequence[str], noun: str) -> str:

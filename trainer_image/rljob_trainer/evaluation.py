@@ -11,6 +11,7 @@ from rljob.api import RLJobSpec
 from rljob.api.evaluation import EvaluationSpec
 from rljob.buffer.records import Completion, Group
 from rljob.errors import UsageError
+from rljob_trainer.batch import unjudged
 from rljob_trainer.data.jsonl import JsonlPrompts
 from rljob_trainer.data.source import Prompt
 from rljob_trainer.data.tokenizer import PromptTokenizer
@@ -28,7 +29,8 @@ class EvaluationResult:
     name: str
     reward: float  # mean over all responses
     count: int  # responses
-    failed: int  # prompts without an outcome
+    failed: tuple[str, ...]  # why prompts have no outcome
+    unjudged: tuple[str, ...]  # why samples could not be judged, and got the reward for that
     samples: list[dict[str, Any]]  # the first few, for people to read
 
 
@@ -79,7 +81,10 @@ class Evaluation:
             name=self.name,
             reward=sum(rewards) / len(rewards),
             count=len(rewards),
-            failed=len(failed),
+            failed=tuple(str(completion.failure) for completion in failed),
+            unjudged=tuple(
+                unjudged(sample for completion in completions for sample in completion.samples)
+            ),
             samples=_shown(groups, completions),
         )
 

@@ -190,7 +190,7 @@ class Recorder:
             "name": result.name,
             "reward": result.reward,
             "count": result.count,
-            "failed": result.failed,
+            "failed": len(result.failed),
             "samples": result.samples,
         }
         self.journals["evaluations"].append(record)
