@@ -3,6 +3,7 @@
 import random
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,6 +55,8 @@ _OF_A_PIPELINE = re.compile(r"Command # \d+ .* of pipeline caused error: [('\"]*
 # "Error running script (call to f_...): @user_script:1: @user_script: 1: -OOM command not allowed".
 _WRAPPED = re.compile(r"Error running script .*?: -?([A-Z]+) ", re.DOTALL)
 
+Tell = Callable[[str, str], None]
+
 log = structlog.get_logger()
 
 
@@ -99,8 +102,10 @@ def block_milliseconds(seconds: float) -> int | None:
 class Patience:
     """Retries of one client: how long, and one log line when the server goes and comes back."""
 
-    def __init__(self, url: str, seconds: float) -> None:
+    def __init__(self, url: str, seconds: float, tell: Tell | None = None) -> None:
+        """`tell` hears what the log says: an event and a sentence for a person."""
         parts = urlsplit(url)
+        self._tell = tell or (lambda _event, _message: None)
         self.address = f"{parts.hostname}:{parts.port or 6379}"  # the URL may hold a password
         self.seconds = seconds
         self._gone_since: float | None = None
@@ -128,8 +133,11 @@ class Patience:
         """An attempt failed."""
         if self._gone_since is None:
             self._gone_since = time.monotonic()
-            event = "buffer.full" if is_full(error) else "buffer.unreachable"
+            full = is_full(error)
+            event, state = ("buffer.full", "full") if full else ("buffer.unreachable", "away")
             log.warning(event, address=self.address, error=str(error))
+            limit = self.limit(full=full)
+            self._tell(event, f"the buffer {self.address} is {state}: {error}; waits {limit:g} s")
 
     def back(self) -> None:
         """An attempt succeeded."""
@@ -137,6 +145,7 @@ class Patience:
             seconds = round(time.monotonic() - self._gone_since, 1)
             self._gone_since = None
             log.info("buffer.back", address=self.address, after_seconds=seconds)
+            self._tell("buffer.back", f"the buffer {self.address} is back after {seconds:g} s")
 
 
 class Attempts:

@@ -62,9 +62,10 @@ class TrainerBuffer:
         password: str | None = None,
         *,
         patience_seconds: float = 60,
+        tell: connection.Tell | None = None,
     ) -> None:
         self._keys = Keys(job_key)
-        self._patience = Patience(url, patience_seconds)
+        self._patience = Patience(url, patience_seconds, tell)
         self._redis: Any = redis.Redis.from_url(
             url, retry=Retry(NoBackoff(), 0), **connection.options(CLIENT_NAME, password)
         )

@@ -54,8 +54,27 @@ def while_gone(come_back, *requests, event="buffer.unreachable"):
     return results
 
 
+def test_that_it_was_away_is_told_once_and_so_is_that_it_is_back(fragile_server):
+    told = []
+    trainer = TrainerBuffer(
+        fragile_server.url, JOB, tell=lambda event, message: told.append((event, message))
+    )
+    trainer.start(0)
+    fragile_server.stop()
+    while_gone(fragile_server.start, trainer.engines)
+    trainer.close()
+    address = fragile_server.url.removeprefix("redis://").partition("/")[0]
+    assert [event for event, _ in told] == ["buffer.unreachable", "buffer.back"]
+    assert told[0][1].startswith(f"the buffer {address} is away: ")
+    assert told[0][1].endswith("; waits 60 s")
+    assert told[1][1].startswith(f"the buffer {address} is back after ")
+
+
 def test_a_server_that_restarts_with_its_data_loses_nothing(fragile_server, run):
     trainer, worker, lease = run
+    # While the disk is slow the server holds writes back for up to 2 s; those would be lost.
+    with fragile_server.client() as client:
+        client.execute_command("WAITAOF", 1, 0, 0)
     fragile_server.stop()
     first, admitted = while_gone(
         fragile_server.start,

@@ -73,6 +73,7 @@ class Desk:
             environment.buffer_url,
             job.key,
             environment.buffer_password,
+            tell=self._incidents.add,
         )
         self._transport = open_transport(
             spec, host=environment.host, device=device, run_dir=run_dir
