@@ -111,6 +111,29 @@ def report(run_dir: RunDir) -> None:
 
 
 @app.command()
+def export(
+    run_dir: RunDir,
+    *,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="E.g. step-000020; default: the newest.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory to write; default: exports/<checkpoint> of the run.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write a checkpoint of a run, finished or not, as a Hugging Face model."""
+    from rljob.cli.export import export as export_model
+
+    with full_disk.told(run_dir):
+        typer.echo(export_model(run_dir, checkpoint, out))
+
+
+@app.command()
 def audit(run_dir: RunDir, output: OutputOption = Output.TEXT) -> None:
     """Prove from its ledger that a run used every prompt once, and no stale samples."""
     from rljob.cli.audit import audit as prove

@@ -68,7 +68,7 @@ class Checkpoints:
             UsageError: there are some, and none is whole.
         """
         damages: dict[Path, str] = {}
-        for checkpoint in reversed(self._all()):
+        for checkpoint in reversed(self.all()):
             try:
                 verify_checksums(checkpoint.path)
             except DamageError as error:
@@ -87,6 +87,17 @@ class Checkpoints:
             )
         return None
 
+    def all(self) -> list[Checkpoint]:
+        """All that were committed, whole or damaged since, from the oldest to the newest."""
+        if not self._directory.exists():
+            return []
+        complete = [
+            path
+            for path in self._directory.glob("step-*")
+            if path.is_dir() and path.name.removeprefix("step-").isdecimal()
+        ]
+        return [Checkpoint(path) for path in sorted(complete)]
+
     def begin(self, rollout: int) -> Path:
         """An empty directory for the checkpoint of `rollout`, not yet one of them."""
         partial = _emptied(self._directory / f"step-{rollout:06d}{_PARTIAL}")
@@ -101,7 +112,7 @@ class Checkpoints:
         final = partial.with_name(partial.name.removesuffix(_PARTIAL))
         partial.rename(_emptied(final))  # one may be there of a run that was rewound
         sync(self._directory)
-        for old in self._all()[: -self._keep_last]:
+        for old in self.all()[: -self._keep_last]:
             if self._keep_every is None or old.rollout % self._keep_every:
                 shutil.rmtree(old.path)
 
@@ -112,16 +123,6 @@ class Checkpoints:
     def model_path(self, partial: Path) -> Path:
         """Where the model's part of an unfinished checkpoint goes."""
         return partial / _MODEL
-
-    def _all(self) -> list[Checkpoint]:
-        if not self._directory.exists():
-            return []
-        complete = [
-            path
-            for path in self._directory.glob("step-*")
-            if path.is_dir() and path.name.removeprefix("step-").isdecimal()
-        ]
-        return [Checkpoint(path) for path in sorted(complete)]
 
 
 def _emptied(path: Path) -> Path:

@@ -1,0 +1,111 @@
+"""`python -m rljob_trainer.export`: a checkpoint of a run becomes a Hugging Face directory.
+
+One process on the CPU, whatever the run's parallel sizes: a run that goes on keeps its GPUs. It
+prints where the model is, or with exit code 64 what was found and what is allowed.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from rljob.api import RLJob
+from rljob.api.trainer import ParallelismSpec, TrainerSpec
+from rljob.cli.port import free_ports
+from rljob.errors import EXIT_USAGE, UsageError
+from rljob_trainer.checkpoint import Checkpoint, Checkpoints
+from rljob_trainer.checksums import DamageError, verify_checksums
+
+_HOST = "127.0.0.1"
+
+
+def main() -> int:
+    """Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="rljob_trainer.export")
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--checkpoint")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    try:
+        output = export(arguments.run_dir, arguments.checkpoint, arguments.out)
+    except UsageError as error:
+        print(error)
+        return EXIT_USAGE
+    print(output)
+    return 0
+
+
+def export(run_dir: Path, name: str | None, out: Path | None) -> Path:
+    """Writes the model of the checkpoint `name`, or of the newest whole one; returns where.
+
+    Args:
+        run_dir: of a run that was started.
+        name: such as step-000020.
+        out: a directory that is empty or not there; None: exports/<checkpoint> of the run.
+
+    Raises:
+        UsageError: there is no such checkpoint, it is damaged, or the output has files in it.
+    """
+    job = RLJob.model_validate_json((run_dir / "job.json").read_bytes())
+    checkpoint = _chosen(run_dir, name)
+    output = out or run_dir / "exports" / checkpoint.path.name
+    _check_empty(output)
+    try:
+        _write(job, checkpoint, output)
+    except FileNotFoundError as error:
+        if checkpoint.path.exists():
+            raise
+        raise UsageError(
+            f"{checkpoint.path}: the run, which goes on, has removed it meanwhile "
+            "(spec.schedule.keepLast); export a newer one"
+        ) from error
+    return output
+
+
+def _chosen(run_dir: Path, name: str | None) -> Checkpoint:
+    directory = run_dir / "checkpoints"
+    found = Checkpoints(directory, keep_last=1).all()
+    if not found:
+        raise UsageError(f"{directory}: found no checkpoint, allowed a run that has saved one")
+    wanted = [each for each in reversed(found) if name in (None, each.path.name)]
+    if not wanted:
+        names = ", ".join(each.path.name for each in found)
+        raise UsageError(f"--checkpoint: found {name}, allowed {names}")
+    damages = []
+    for each in wanted:
+        try:
+            verify_checksums(each.path)
+        except DamageError as error:
+            damages.append(f"{each.path.name}: {error}")
+        else:
+            return each
+    raise UsageError(f"{directory}: found no whole checkpoint: {'; '.join(damages)}")
+
+
+def _check_empty(output: Path) -> None:
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise UsageError(f"--out: {output} is there already, allowed an empty or a new directory")
+
+
+def _write(job: RLJob, checkpoint: Checkpoint, output: Path) -> None:
+    (port,) = free_ports(_HOST, 1)
+    os.environ |= {
+        "CUDA_VISIBLE_DEVICES": "",
+        "RANK": "0",
+        "WORLD_SIZE": "1",
+        "MASTER_ADDR": _HOST,
+        "MASTER_PORT": str(port),
+    }
+    # Once CUDA is out of sight: megatron-core is made to run without it when it is imported.
+    import torch.distributed as dist
+
+    from rljob_trainer.megatron.export import export as write
+    from rljob_trainer.megatron.parallel import initialize
+
+    alone = TrainerSpec(parallelism=ParallelismSpec(), optimizer=job.spec.trainer.optimizer)
+    job = job.model_copy(update={"spec": job.spec.model_copy(update={"trainer": alone})})
+    write(job, initialize(job), checkpoint.model, output)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
