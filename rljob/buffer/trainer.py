@@ -13,6 +13,7 @@ from redis.retry import Retry
 from rljob.buffer import connection, script
 from rljob.buffer.connection import Patience
 from rljob.buffer.keys import Keys
+from rljob.buffer.owner import UNNAMED, Owner
 from rljob.buffer.records import Completion, Engine, Group, Occupancy, Phase
 from rljob.errors import UsageError
 
@@ -25,6 +26,7 @@ _CHUNK = 256
 _REQUEST_BYTES = 2**20
 _SCRIPTS = (
     "start",
+    "destroy",
     "restore",
     "admit",
     "ready",
@@ -61,9 +63,12 @@ class TrainerBuffer:
         job_key: str,
         password: str | None = None,
         *,
+        owner: Owner = UNNAMED,
         patience_seconds: float = 60,
         tell: connection.Tell | None = None,
     ) -> None:
+        self._job_key = job_key
+        self._owner = owner
         self._keys = Keys(job_key)
         self._patience = Patience(url, patience_seconds, tell)
         self._redis: Any = redis.Redis.from_url(
@@ -91,11 +96,14 @@ class TrainerBuffer:
 
         Groups and samples of older ones are dropped and their workers' writes refused from now
         on; engines stay registered. The phase is "running", no weights are published. UsageError
-        where the server may evict keys.
+        where the server may evict keys, or another run of this name is at work there.
         """
         self._check_eviction()
         token = secrets.token_hex(8)
-        self._incarnation = self._call("start", incarnation_floor, token)
+        owner = self._owner
+        reply = self._call("start", incarnation_floor, token, owner.id, owner.place)
+        self._check_rival(reply)
+        self._incarnation = reply
         self._version, self._phase = -1, "running"
         self._engine_versions = {}
         self._open.clear()
@@ -188,11 +196,15 @@ class TrainerBuffer:
         self._handed.clear()
         self._held_back.clear()
         pairs = (part for pair in self._engine_versions.items() for part in pair)
-        self._write("restore", self._version, self._phase, *pairs)
+        owner = self._owner
+        self._write("restore", self._version, self._phase, owner.id, owner.place, *pairs)
 
     def destroy(self) -> None:
-        """Deletes everything of this job from the server."""
-        self._retry(lambda: self._redis.unlink(*self._keys.all))
+        """Deletes everything of this job from the server.
+
+        UsageError where another run of this name is at work there, whose keys they are.
+        """
+        self._check_rival(self._call("destroy", self._owner.id))
 
     def close(self) -> None:
         """Closes the connections."""
@@ -276,7 +288,27 @@ class TrainerBuffer:
         if incarnation > self._incarnation:
             raise FencedError(
                 f"a newer trainer has started: incarnation {incarnation}, this one's is "
-                f"{self._incarnation}"
+                f"{self._incarnation}; {self._newer()}"
+            )
+
+    def _newer(self) -> str:
+        """Whose the newer trainer is."""
+        run, place = self._retry(lambda: self._redis.hmget(self._keys["state"], "run", "place"))
+        if run is None or run.decode() == self._owner.id:
+            return "it is of the same run"
+        return (
+            f"it is of another run of the job {self._job_key} on {self._patience.address}: "
+            f"{place.decode()}; give one of them another name"
+        )
+
+    def _check_rival(self, reply: int | bytes) -> None:
+        """UsageError where a script has answered with another run's place."""
+        if isinstance(reply, bytes):
+            raise UsageError(
+                f"buffer: {self._patience.address}: the job {self._job_key} is that of another "
+                f"run, which is at work: {reply.decode()}; give one of them another name or "
+                "database, or stop the other (one that was killed counts until its engines have "
+                "been silent for 15 s)"
             )
 
     def _call(self, name: str, *arguments: Any) -> Any:

@@ -15,6 +15,7 @@ from rljob.api.presence import missing
 from rljob.api.support import unsupported
 from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.connection import BufferUnavailable
+from rljob.buffer.owner import owner_of
 from rljob.cli import full_disk
 from rljob.cli.description import describe, description
 from rljob.cli.device import check_gpus, threads, visible_gpus
@@ -86,7 +87,7 @@ def run(
         directory.share()
         if job.spec.buffer.external is not None:
             try:
-                _forget_ended_run(job, placement)
+                _forget_ended_run(job, placement, directory.path)
             except UsageError as error:
                 write_failure(directory.path, Failure(str(error), EXIT_USAGE))
                 raise
@@ -94,11 +95,14 @@ def run(
         return Execution(app, job, directory, attempt, Console()).run()
 
 
-def _forget_ended_run(job: RLJob, placement: LocalPlacement) -> None:
-    """Empties the job's keys in the user's own server, of which an ended run left some.
+def _forget_ended_run(job: RLJob, placement: LocalPlacement, run_dir: Path) -> None:
+    """Empties the job's keys in the user's own server, of which a run that was killed left some.
 
     Its workers would read there that all is finished before the trainer has begun. What the run
     needs to go on is in its directory.
+
+    Raises:
+        UsageError: another run of this name is at work there, or the server does not answer.
     """
     assert job.spec.buffer.external is not None
     assert job.spec.buffer.external.url is not None
@@ -106,6 +110,7 @@ def _forget_ended_run(job: RLJob, placement: LocalPlacement) -> None:
         job.spec.buffer.external.url,
         job.key,
         placement.secrets.buffer_password,
+        owner=owner_of(run_dir),
         patience_seconds=_PATIENCE_SECONDS,
     )
     try:

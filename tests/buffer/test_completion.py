@@ -160,9 +160,9 @@ def test_incarnations_grow_above_the_stored_one_and_the_floor(server, make_train
 
 
 def test_a_repeated_request_to_start_is_the_same_start(server, trainer):
-    trainer._call("start", 0, "token")
-    trainer._call("start", 0, "token")
-    assert trainer._call("start", 0, "other") == 3
+    trainer._call("start", 0, "token", "", "")
+    trainer._call("start", 0, "token", "", "")
+    assert trainer._call("start", 0, "other", "", "") == 3
 
 
 def test_a_record_of_another_schema_stops_the_trainer_and_is_not_lost(server, trainer, a):

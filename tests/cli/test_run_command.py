@@ -1,5 +1,6 @@
 """`rljob run` before anything is started: what it refuses, and what needs no start."""
 
+import asyncio
 import fcntl
 import json
 import os
@@ -10,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from rljob.api.load import load_job
+from rljob.buffer.client import TrainerBuffer, WorkerBuffer
+from rljob.buffer.owner import Owner
+from rljob.buffer.records import Engine
 from rljob.cli.change import forbidden_changes
+from rljob.cli.failure import read_failure
 from rljob.cli.main import main
 from rljob.cli.run_directory import Attempt, RunDirectory
 from rljob.errors import UsageError
@@ -19,6 +24,7 @@ from rljob.ledger.line import encode
 from rljob.plan.resolve import resolve
 from tests.cli.conftest import DISK_BYTES
 from tests.support.run_dir import MANIFEST, job, write_inputs, write_run_dir
+from tests.support.valkey import ValkeyServer
 
 
 @pytest.fixture
@@ -239,3 +245,28 @@ def test_the_lock_is_free_again_when_its_holder_has_gone(tmp_path):
     directory.lock()
     directory.share()
     assert RunDirectory(Path(tmp_path)).in_use()
+
+
+def test_a_second_job_of_the_name_on_one_server_is_refused(rljob, tmp_path):
+    engine = Engine("rollout-0/1", "rollout-0", "http://127.0.0.1:1")
+
+    async def heartbeat(url: str, key: str) -> None:
+        worker = WorkerBuffer(url, key, worker="rollout-0", lease_seconds=5)
+        await worker.heartbeat(engine, 60)
+        await worker.close()
+
+    with ValkeyServer(tmp_path / "server") as server:
+        manifest = tmp_path / "job.yaml"
+        manifest.write_text(f"{MANIFEST}  buffer: {{external: {{url: '{server.url}'}}}}\n")
+        first = TrainerBuffer(server.url, job().key, owner=Owner("1", "/runs/first on one"))
+        first.start(0)
+        asyncio.run(heartbeat(server.url, job().key))
+        first.set_version(0, [engine.id])
+        code, _, err = rljob("run", "job.yaml")
+        assert code == 64
+        assert "is that of another run, which is at work: /runs/first on one" in err
+        assert not first.lost()
+        first.close()
+    failure = read_failure(tmp_path / "runs" / "sort-digits")
+    assert failure is not None
+    assert "/runs/first on one" in failure.message

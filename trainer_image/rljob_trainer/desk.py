@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rljob.api import RLJob
 from rljob.buffer.client import TrainerBuffer
+from rljob.buffer.owner import owner_of
 from rljob.buffer.records import Engine, Phase
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.incident import Incidents
@@ -73,6 +74,7 @@ class Desk:
             environment.buffer_url,
             job.key,
             environment.buffer_password,
+            owner=owner_of(run_dir),
             tell=self._incidents.add,
         )
         self._transport = open_transport(

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from rljob.api import RLJob
 from rljob.api.caution import cautions
 from rljob.buffer.client import TrainerBuffer
+from rljob.buffer.owner import owner_of
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.outcome import is_finished
 from rljob.telemetry.role import run_role
@@ -82,7 +83,7 @@ def _conductor(
 def _say_finished(job: RLJob, environment: RoleEnvironment) -> None:
     """Lets the other roles of a run that had ended before end at once, too."""
     log.info("run.finished", state="succeeded", message="it had finished before")
-    buffer = TrainerBuffer(environment.buffer_url, job.key, environment.buffer_password)
+    buffer = _buffer(job, environment)
     buffer.start(IncarnationFile(Path(environment.run_dir)).read())
     buffer.set_phase("finished")
     buffer.close()
@@ -90,6 +91,15 @@ def _say_finished(job: RLJob, environment: RoleEnvironment) -> None:
         status = finished_status(Path(environment.run_dir), job)
         host, port = environment.host, environment.metrics_port
         StatusServer(host, port, CollectorRegistry(), lambda: status).start()
+
+
+def _buffer(job: RLJob, environment: RoleEnvironment) -> TrainerBuffer:
+    return TrainerBuffer(
+        environment.buffer_url,
+        job.key,
+        environment.buffer_password,
+        owner=owner_of(Path(environment.run_dir)),
+    )
 
 
 if __name__ == "__main__":

@@ -39,6 +39,22 @@ local function live()
   return found
 end
 
+-- Where another run than `run` is at work under this job's name: live engines hold its weights.
+-- nil: there is none; what a run that was killed has left is no other run's concern.
+local function rival(run)
+  local owner = redis.call('HMGET', STATE, 'run', 'place')
+  if (owner[1] or '') == run then
+    return nil
+  end
+  local engines = live()
+  for i = 1, #engines, 2 do
+    if redis.call('HEXISTS', VERSIONS, engines[i]) == 1 then
+      return owner[2] or ''
+    end
+  end
+  return nil
+end
+
 -- A place is "kind entry-id": where in which stream a group stands. nil where it is none.
 local function at(place)
   local kind, entry = string.match(place or '', '^(%a+) (%d+%-%d+)$')

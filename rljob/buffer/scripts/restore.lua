@@ -1,5 +1,5 @@
 -- The trainer puts the run's state back after the server lost it or part of it.
--- ARGV: incarnation, version, phase, then engine id and version in turn.
+-- ARGV: incarnation, version, phase, run, place, then engine id and version in turn.
 -- Returns the incarnation that now holds: another's where a newer trainer has started.
 local stored, mine = incarnation(), tonumber(ARGV[1])
 if stored > mine then
@@ -9,9 +9,10 @@ if stored < mine then
   reset()
 end
 although_full()
-redis.call('HSET', STATE, 'incarnation', mine, 'version', ARGV[2], 'phase', ARGV[3])
+redis.call('HSET', STATE, 'incarnation', mine, 'version', ARGV[2], 'phase', ARGV[3],
+  'run', ARGV[4], 'place', ARGV[5])
 redis.call('DEL', VERSIONS)
-for i = 4, #ARGV, 2 do
+for i = 6, #ARGV, 2 do
   redis.call('HSET', VERSIONS, ARGV[i], ARGV[i + 1])
 end
 wake()

@@ -1,12 +1,17 @@
--- A trainer begins a new incarnation. ARGV: floor, token of this start.
--- Returns the incarnation. The token makes a repeated start the same start.
+-- A trainer begins a new incarnation. ARGV: floor, token of this start, its run, that run's place.
+-- Returns the incarnation; the place of another run where one is at work, and then nothing was done.
+-- The token makes a repeated start the same start.
 local stored = redis.call('HMGET', STATE, 'incarnation', 'starter')
 if stored[2] == ARGV[2] then
   return tonumber(stored[1])
 end
+local other = rival(ARGV[3])
+if other then
+  return other
+end
 local mine = math.max(tonumber(stored[1] or 0), tonumber(ARGV[1])) + 1
 reset()
 redis.call('HSET', STATE, 'incarnation', mine, 'version', -1, 'phase', 'running',
-  'starter', ARGV[2])
+  'starter', ARGV[2], 'run', ARGV[3], 'place', ARGV[4])
 wake()
 return mine

@@ -1,0 +1,38 @@
+"""Which run a job's keys belong to: two jobs of one name may use one server."""
+
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+_FILE = "identity"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A run, as the buffer knows it.
+
+    Args:
+        id: the same at every start of the run; no other run has it.
+        place: where it runs, for people.
+    """
+
+    id: str
+    place: str
+
+
+UNNAMED = Owner("", "")
+
+
+def owner_of(run_dir: Path) -> Owner:
+    """The run of a directory, where its identity is kept.
+
+    A copy of the directory is another run: the path is part of the identity.
+    """
+    path = run_dir / _FILE
+    if not path.exists():
+        partial = path.with_suffix(".partial")
+        partial.write_text(f"{secrets.token_hex(8)}\n")
+        partial.rename(path)
+    where = run_dir.resolve()
+    return Owner(f"{path.read_text().strip()} {where}", f"{where} on {socket.gethostname()}")
