@@ -129,8 +129,7 @@ def export(
     """Write a checkpoint of a run, finished or not, as a Hugging Face model."""
     from rljob.cli.export import export as export_model
 
-    with full_disk.told(run_dir):
-        typer.echo(export_model(run_dir, checkpoint, out))
+    typer.echo(export_model(run_dir, checkpoint, out))
 
 
 @app.command()

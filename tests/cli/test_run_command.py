@@ -22,7 +22,7 @@ from rljob.errors import UsageError
 from rljob.ledger.event import Admit, Event, Start
 from rljob.ledger.line import encode
 from rljob.plan.resolve import resolve
-from tests.cli.conftest import DISK_BYTES
+from tests.support.disk import DISK_BYTES
 from tests.support.run_dir import MANIFEST, job, write_inputs, write_run_dir
 from tests.support.valkey import ValkeyServer
 

@@ -2,7 +2,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.disk import small_disk
 from tests.trainer.megatron.ranks import Ranks
+
+__all__ = ["small_disk"]
 
 
 @pytest.fixture(scope="session")

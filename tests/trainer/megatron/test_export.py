@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 from rljob_trainer.checkpoint import Checkpoints, pack
 from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.megatron.policy import Policy
+from tests.support.disk import DISK_BYTES
 from tests.trainer.megatron.cases import make_job, make_trajectories
 from tests.trainer.megatron.ranks import Ranks, alone
 from tests.trainer.models.tiny import make_checkpoint
@@ -113,3 +114,12 @@ def test_what_is_asked_for_is_exported_or_refused_by_name(tmp_path: Path) -> Non
     )
     assert rljob_export(run_dir, "--checkpoint", "step-000002", "--out", tmp_path / "no")[0] == 64
     assert (run_dir / "checkpoints" / "step-000002").is_dir()
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path, small_disk: Path) -> None:
+    job, run_dir = stopped_run(tmp_path)
+    alone(trained, job, run_dir)
+    (small_disk / "fill").write_bytes(bytes(DISK_BYTES - 32768))
+    code, said = rljob_export(run_dir, "--out", small_disk / "out")
+    assert (code, len(said.splitlines())) == (64, 1)
+    assert said.startswith(f"{small_disk}/out: no space left on its disk; free some")
