@@ -87,19 +87,25 @@ def run(
         directory.share()
         if job.spec.buffer.external is not None:
             try:
-                _forget_ended_run(job, placement, directory.path)
+                _empty_buffer(job, placement, directory.path)
             except UsageError as error:
                 write_failure(directory.path, Failure(str(error), EXIT_USAGE))
                 raise
         app = LocalApp(plan(job, placement), logs=logs, gpus=gpus)
-        return Execution(app, job, directory, attempt, Console()).run()
+        code = Execution(app, job, directory, attempt, Console()).run()
+        if job.spec.buffer.external is not None:
+            try:
+                _empty_buffer(job, placement, directory.path)
+            except UsageError as error:
+                sys.stdout.write(f"the job's keys were not removed: {error}\n")
+        return code
 
 
-def _forget_ended_run(job: RLJob, placement: LocalPlacement, run_dir: Path) -> None:
-    """Empties the job's keys in the user's own server, of which a run that was killed left some.
+def _empty_buffer(job: RLJob, placement: LocalPlacement, run_dir: Path) -> None:
+    """Removes the job's keys from the user's own server, before the roles start and at their end.
 
-    Its workers would read there that all is finished before the trainer has begun. What the run
-    needs to go on is in its directory.
+    Before, as a run that was killed has left some: workers would read there that all is finished
+    before the trainer has begun. What the run needs to go on is in its directory.
 
     Raises:
         UsageError: another run of this name is at work there, or the server does not answer.

@@ -9,7 +9,9 @@ from prometheus_client import CollectorRegistry
 from rljob.api import RLJob
 from rljob.api.caution import cautions
 from rljob.buffer.client import TrainerBuffer
+from rljob.buffer.connection import BufferUnavailable
 from rljob.buffer.owner import owner_of
+from rljob.errors import UsageError
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.outcome import is_finished
 from rljob.telemetry.role import run_role
@@ -42,6 +44,8 @@ def main(environment: RoleEnvironment) -> int:
     dist.destroy_process_group()
     if environment.linger:
         stop.wait_for_it()
+        if parallel.rank == 0 and job.spec.buffer.external is not None:
+            _empty_buffer(job, environment)
     return 0
 
 
@@ -91,6 +95,20 @@ def _say_finished(job: RLJob, environment: RoleEnvironment) -> None:
         status = finished_status(Path(environment.run_dir), job)
         host, port = environment.host, environment.metrics_port
         StatusServer(host, port, CollectorRegistry(), lambda: status).start()
+
+
+def _empty_buffer(job: RLJob, environment: RoleEnvironment) -> None:
+    """Removes the job's keys from the user's own server; nothing that uses them is left.
+
+    Rollouts end before the trainer does, and what the run needs to go on is in its directory.
+    """
+    buffer = _buffer(job, environment)
+    try:
+        buffer.destroy()
+    except (BufferUnavailable, UsageError) as error:
+        log.warning("buffer.keys_left", message=str(error))
+    finally:
+        buffer.close()
 
 
 def _buffer(job: RLJob, environment: RoleEnvironment) -> TrainerBuffer:
