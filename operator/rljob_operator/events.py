@@ -54,8 +54,11 @@ def _accepted(old: Condition | None, new: Condition | None) -> Iterator[Event]:
         return
     if new.status != "True":
         yield Event("Warning", new.reason, new.message)
-    elif old is None or old.status != "True":
-        yield normal(Told.ACCEPTED, new.message or "the spec is valid")
+        return
+    if old is None or old.status != "True":
+        yield normal(Told.ACCEPTED, "the spec is valid")
+    if new.message:
+        yield warning(Told.CAUTION, new.message)
 
 
 def _suspended(

@@ -83,6 +83,7 @@ class Told(StrEnum):
     """What an event tells of; those about a condition that is not met have its `Reason`."""
 
     ACCEPTED = "Accepted"
+    CAUTION = "Caution"
     STARTED = "Started"
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rljob.api import RLJob
+from rljob.api.caution import cautions
 from rljob.api.problem import Problem
 from rljob.api.review import review
 from rljob.api.support import unsupported
@@ -18,7 +19,8 @@ from rljob_operator.state import Look
 def accept(manifest: Mapping[str, Any]) -> tuple[RLJob | None, Reason, str]:
     """The job, or None with a reason and a message for a person.
 
-    The message has every problem in a line of its own, as `rljob validate` prints them.
+    The message has every problem, and of a job that is accepted every warning, in a line of its
+    own, as `rljob validate` prints them.
     """
     job, problems = review(manifest)
     if job is None:
@@ -29,11 +31,13 @@ def accept(manifest: Mapping[str, Any]) -> tuple[RLJob | None, Reason, str]:
     beyond = unsupported(job, local=False)
     if beyond:
         return None, Reason.UNSUPPORTED, _lines(beyond)
-    pinned = (
-        f"pods have the capability {CAPABILITY}, for spec.network.rdma; "
-        "namespaces with the restricted Pod Security Standard refuse them"
-    )
-    return job, Reason.VALID, pinned if job.spec.network.rdma is not None else ""
+    warnings = [str(each) for each in cautions(job)]
+    if job.spec.network.rdma is not None:
+        warnings.append(
+            f"pods have the capability {CAPABILITY}, for spec.network.rdma; "
+            "namespaces with the restricted Pod Security Standard refuse them"
+        )
+    return job, Reason.VALID, "\n".join(warnings)
 
 
 def obstacle(look: Look, wanted: Sequence[Wanted]) -> tuple[Reason, str] | None:

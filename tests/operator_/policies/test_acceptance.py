@@ -47,6 +47,31 @@ def test_a_capability_beyond_the_restricted_standard_is_told() -> None:
     assert "IPC_LOCK" in accepted["message"]
 
 
+def test_what_the_algorithm_does_not_correct_is_told_once_and_until_it_is_mended() -> None:
+    schedule = {"rollouts": 10, "maxStaleness": 3}
+    job = Simulation(a_job(schedule=schedule)).settle()
+    accepted = job.condition("Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("True", "Valid")
+    assert accepted["message"].startswith("spec.schedule.maxStaleness: warning: found 3: ")
+    assert len(accepted["message"].splitlines()) == 1
+    cautions = [event for event in job.events if event.reason == "Caution"]
+    assert [(event.type, event.message) for event in cautions] == [("Warning", accepted["message"])]
+    assert job.status["phase"] == "Starting"
+    job.told()
+    job.wait(600).settle()
+    job.change(algorithm={"mismatch": {"correction": "tis"}}).settle()
+    assert job.condition("Accepted")["message"] == ""
+    assert "Caution" not in job.told()
+
+
+def test_a_change_of_the_spec_that_needs_care_is_told() -> None:
+    job = running()
+    job.told()
+    job.change(rollout={"replicas": 2, "sampling": {"topP": 0.9}}).settle()
+    assert "spec.rollout.sampling.topP" in job.condition("Accepted")["message"]
+    assert "Caution" in job.told()
+
+
 def foreign(owner: str = "", **changes: Any) -> Child:
     child = Child(DEPLOYMENT, "uid-theirs", owned=False, deleting=False, applied="", owner=owner)
     return replace(child, **changes)
