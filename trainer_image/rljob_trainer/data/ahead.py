@@ -1,4 +1,4 @@
-"""Reading ahead: processes that make what is going to be asked for."""
+"""Reading ahead: processes that compute results before they are needed."""
 
 import os
 import pickle
@@ -11,16 +11,16 @@ from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
-DEPTH = 16  # results that each process is ahead
-_END_SECONDS = 10.0  # for a process to end once it has nothing to read from
+DEPTH = 16  # results that each process computes ahead
+_END_SECONDS = 10.0  # for a process to exit once its pipe is closed
 
 
 class ReadAhead(Generic[T]):
-    """Calls a function with 0, 1, 2, ... in other processes, before the results are asked for.
+    """Calls a function with 0, 1, 2, ... in other processes, before the results are needed.
 
-    Each process gets every so-manieth number and answers in order, so nothing has to be sorted.
-    They are interpreters of their own, which know of the trainer what is sent to them, and nothing
-    of its devices; they end when their end of the line does, however the trainer ended.
+    Numbers are dealt to the processes round-robin, so results arrive in order and need no sorting.
+    Each process is a separate interpreter that knows only what the trainer sends it, and nothing of
+    its devices. It exits when its connection closes, however the trainer ended.
     """
 
     def __init__(self, function: Callable[[int], T], workers: int) -> None:
@@ -32,14 +32,14 @@ class ReadAhead(Generic[T]):
             worker.hand(function)
 
     def get(self, number: int) -> T:
-        """The result for `number`; what comes after it is made meanwhile.
+        """The result for `number`; the following ones are computed meanwhile.
 
         Raises:
             UsageError: the function did, with this number.
             RuntimeError: the function raised something else, or a process has died.
         """
         while self._next < self._asked and self._next != number:
-            self._receive()  # another number is asked for than was expected: it is begun anew
+            self._receive()  # an unexpected number was asked for: start again from it
         if self._next != number:
             self._next = self._asked = number
         while self._asked < number + DEPTH * len(self._workers):

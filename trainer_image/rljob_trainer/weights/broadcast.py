@@ -54,7 +54,7 @@ class BroadcastGroup(EngineGroup):
             device: on which the weights are sent.
             ranks_per_engine: the engines' tensor-parallel size.
             timeout: seconds for a member to do its part of a call.
-            is_live: asked for members that are waited for.
+            is_live: called for members that are waited for.
         """
         super().__init__(members, timeout=timeout, is_live=is_live)
         self._name = f"rljob-{uuid.uuid4().hex[:12]}"
@@ -67,11 +67,11 @@ class BroadcastGroup(EngineGroup):
 
     async def meet(self) -> None:
         """Returns once all members are in the process group; at the latest after the timeout."""
-        # Of one that does not answer the others, who would wait for it, hear nothing.
+        # Check liveness first, so that a dead engine never leaves the others waiting in the rendezvous.
         await super().meet()
         port = _free_port(self._host)
-        # The store is there before the members are called: one that finds nobody would wait for
-        # half an hour, and generate nothing meanwhile. Its end frees those who wait in it.
+        # The store exists before the members are called: a member without a store would wait for
+        # half an hour and generate nothing meanwhile. Closing the store frees those waiting in it.
         store = TCPStore(
             self._host,
             port,
