@@ -8,7 +8,7 @@ import pytest
 from rljob.buffer.owner import Owner, owner_of
 from rljob.buffer.trainer import FencedError
 from rljob.errors import UsageError
-from tests.buffer.conftest import group
+from tests.buffer.conftest import KEYS, group
 
 FIRST = Owner("1 /runs/a", "/runs/a on one")
 SECOND = Owner("2 /runs/b", "/runs/b on two")
@@ -59,6 +59,14 @@ def test_a_run_without_engines_is_told_who_has_taken_over(
     assert make_trainer(server, owner=SECOND).start(0) == 2
     with pytest.raises(FencedError, match=r"of another run of the job team/job .*: /runs/b on two"):
         first.set_phase("stopping")
+
+
+def test_keys_without_an_owner_are_taken_over(server, make_trainer, trainer, a) -> None:
+    """An earlier version wrote none: its run goes on with this one."""
+    a.heartbeat(a.engine, 60)
+    with server.client() as client:
+        client.hdel(KEYS["state"], "run", "place")
+    assert make_trainer(server, owner=FIRST).start(1) == 2
 
 
 def test_a_directory_is_the_same_run_at_every_start_and_its_copy_another(tmp_path: Path) -> None:

@@ -40,10 +40,11 @@ local function live()
 end
 
 -- Where another run than `run` is at work under this job's name: live engines hold its weights.
--- nil: there is none; what a run that was killed has left is no other run's concern.
+-- nil: there is none; what a run that was killed has left is no other run's concern, nor are keys
+-- without an owner, as earlier versions wrote them.
 local function rival(run)
   local owner = redis.call('HMGET', STATE, 'run', 'place')
-  if (owner[1] or '') == run then
+  if (owner[1] or '') == '' or owner[1] == run then
     return nil
   end
   local engines = live()
