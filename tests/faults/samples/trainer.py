@@ -17,6 +17,7 @@ from rljob.buffer.records import Engine
 from rljob.ledger.audit import LEDGER
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.incident import Incidents
+from rljob_rollout.generation import sample_seed
 from rljob_trainer.algorithms.buffer_filter import load_buffer_filter
 from rljob_trainer.algorithms.filter import load_filter
 from rljob_trainer.checkpoint import Checkpoints, pack
@@ -139,7 +140,8 @@ def _check(entry: OpenGroup) -> None:
         raise WrongAnswerError(f"group {group.id}: {completion}")
     for index, sample in enumerate(completion.samples):
         length = int(group.sampling["max_response_tokens"])
-        tokens = answer(group.prompt_tokens.tolist(), group.seed + index, length)
+        seed = sample_seed(group.seed, index)
+        tokens = answer(group.prompt_tokens.tolist(), seed, length)
         if sample.index != index or sample.response_tokens.tolist() != tokens:
             raise WrongAnswerError(f"group {group.id}, sample {index}: {sample}")
         wanted = [logprob(token) for token in tokens]

@@ -65,9 +65,10 @@ def test_it_comes_to_the_least_that_keeps_waiting_at_its_target(
     story = Story(spec, first)
     play(story, work=100 * ratio, train=100, hours=3)
     least = needed(spec, ratio, 1)
-    right = min(max(math.ceil(least - 1e-9), 1), 16)
+    # Where the need is a whole number, rounding may make it one more.
+    right = {min(max(math.ceil(least + rounding), 1), 16) for rounding in (-1e-6, 1e-6)}
     within_the_band = abs(least - story.replicas) <= 0.1 * story.replicas + 1e-9
-    assert story.replicas == right or within_the_band
+    assert story.replicas in right or within_the_band
     settled = len(story.changes)
     play(story, work=100 * ratio, train=100, hours=1)
     assert len(story.changes) == settled

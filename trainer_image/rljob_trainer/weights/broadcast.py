@@ -67,7 +67,8 @@ class BroadcastGroup(EngineGroup):
 
     async def meet(self) -> None:
         """Returns once all members are in the process group; at the latest after the timeout."""
-        # Check liveness first, so that a dead engine never leaves the others waiting in the rendezvous.
+        # Check liveness first, so that a dead engine never leaves the others waiting in the
+        # rendezvous.
         await super().meet()
         port = _free_port(self._host)
         # The store exists before the members are called: a member without a store would wait for
