@@ -38,7 +38,7 @@ class KLSpec(Part):
     estimator: Literal["k1", "k2", "k3"] = Field(
         "k3",
         description="Estimator of the KL divergence per token (Schulman 2020); k3 is at most 10. "
-        "k1 has no gradient in the loss.",
+        "k1 has no gradient as a loss.",
     )
     loss_coefficient: NonNegativeFloat = Field(
         0.0, description="Weight of the KL term in the loss; 0: off."
@@ -49,7 +49,7 @@ class KLSpec(Part):
 
 
 class MismatchSpec(Part):
-    """Correction and watch of the difference between trainer's and engine's probabilities."""
+    """Correction and monitoring of the difference between trainer's and engine's probabilities."""
 
     correction: Literal["none", "tis", "icepop", "mis"] = Field(
         "none",
@@ -68,8 +68,8 @@ class MismatchSpec(Part):
         0.1,
         description="The job stops when the mean |log-probability of the trainer - of the engine| "
         "exceeds this in bfloat16, a hundredth of it in float32: the two then do not hold the "
-        "same model. Compared are samples of the current weights, and after each update a fixed "
-        "sequence. null: only measured.",
+        "same model. The check covers samples of the current weights and, after each update, a "
+        "fixed sequence. null: measure only.",
     )
 
 
@@ -96,6 +96,6 @@ class AlgorithmSpec(Part):
     )
     filter: Literal["nonzero-std"] | Hook | None = Field(
         None,
-        description="Dynamic sampling: groups that it refuses are dropped (with the reason "
+        description="Dynamic sampling: groups that it rejects are dropped (with the reason "
         'recorded) and replaced. nonzero-std or "module:function". Default: none.',
     )

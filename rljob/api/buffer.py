@@ -44,9 +44,9 @@ class BufferSpec(Part):
         None,
         pattern=QUANTITY,
         max_length=128,
-        description="Memory for the data of the embedded server, a Kubernetes quantity. In a full "
-        "one workers and trainer wait for room. Default: a quarter of what the machine or the "
-        "container has.",
+        description="Memory for the data of the embedded server, a Kubernetes quantity. When it "
+        "is full, workers and trainer wait for room. Default: a quarter of the memory of the "
+        "machine or container.",
     )
 
     persistence: PersistenceSpec | None = Field(

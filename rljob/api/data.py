@@ -18,7 +18,7 @@ class DataSpec(Part):
     input_key: Text = Field("prompt", description="Key of the prompt in a line.")
     label_key: Text = Field("label", description="Key of the reference answer in a line.")
     metadata_key: Text | None = Field(
-        None, description="Key of an object that is handed to rewards and hooks. Default: none."
+        None, description="Key of an object that is passed to rewards and hooks. Default: none."
     )
     apply_chat_template: bool = Field(
         False,
@@ -29,11 +29,11 @@ class DataSpec(Part):
         default_factory=dict,
         description="Arguments of the chat template, e.g. `enable_thinking: false`.",
     )
-    shuffle: bool = Field(True, description="Shuffle the prompts anew in each epoch, by the seed.")
+    shuffle: bool = Field(True, description="Reshuffle the prompts in each epoch, by the seed.")
     shuffle_block: PositiveInt | None = Field(
         None,
-        description="Shuffle blocks of so many consecutive lines, and the lines within each, for "
-        "disks on which reading here and there is slow; a block is read at once, and held. "
+        description="Shuffle blocks of this many consecutive lines, and the lines within each, for "
+        "disks on which random access is slow; a block is read at once and kept in memory. "
         "Default: shuffle all lines.",
     )
     max_prompt_tokens: PositiveInt = Field(1024, description="Longest prompt allowed, in tokens.")
@@ -48,17 +48,17 @@ class DataSpec(Part):
         le=1,
         allow_inf_nan=False,
         description="Share of the prompts drawn so far (of 100, while there are fewer) that may "
-        "be bad: no JSON, refused by the chat template or the engine, or with a label that the "
-        "reward can't judge by. Each is dropped with its reason; past the share the job ends. What "
-        "is read before the start has to be right.",
+        "be bad: not JSON, refused by the chat template or the engine, or with a label that the "
+        "reward can't use. Each is dropped with its reason; beyond this share the job ends. Lines "
+        "that are checked before the start must all be valid.",
     )
     allow_changed: bool = Field(
         False,
-        description="Resume although the content of a prompt file has changed, with as many lines "
-        "as before; it is written into the ledger.",
+        description="Resume although the content of a prompt file has changed, with the same "
+        "number of lines; the ledger records it.",
     )
     source: Hook | None = Field(
         None,
-        description='Class "module:Class" that gives the prompts; `prompts` is then the class\'s '
-        "own matter. See docs/data.md.",
+        description='Class "module:Class" that supplies the prompts; `prompts` is then for the '
+        "class to use. See docs/data.md.",
     )

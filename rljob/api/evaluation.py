@@ -7,7 +7,7 @@ from rljob.api.rollout import RewardSpec
 
 
 class EvaluationSamplingSpec(Part):
-    """How responses are sampled in an evaluation; what is unset is as in training."""
+    """How responses are sampled in an evaluation; unset fields are as in training."""
 
     temperature: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="Softmax temperature; 0: greedy."
@@ -22,7 +22,7 @@ class EvaluationSpec(Part):
     name: str = Field(pattern=METRIC_NAME, max_length=63, description="Name in metrics and report.")
     prompts: FilePath = Field(description="JSON Lines file.")
     samples_per_prompt: PositiveInt = Field(1, description="Responses per prompt.")
-    limit: PositiveInt | None = Field(None, description="Use the first so many lines only.")
+    limit: PositiveInt | None = Field(None, description="Use only this many lines from the start.")
     sampling: EvaluationSamplingSpec = Field(
         default_factory=EvaluationSamplingSpec, description="Sampling of this evaluation."
     )

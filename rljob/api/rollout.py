@@ -31,21 +31,21 @@ class SamplingSpec(Part):
         default_factory=list,
         max_length=64,
         json_schema_extra=UNIQUE,
-        description="Texts that end a response.",
+        description="Strings that end a response.",
     )
     stop_token_ids: list[NonNegativeInt] = Field(
         default_factory=list,
         max_length=64,
         json_schema_extra=UNIQUE,
-        description="Tokens that end a response, besides end-of-sequence.",
+        description="Token ids that end a response, besides end-of-sequence.",
     )
     ignore_eos: bool = Field(
-        False, description="Go on after an end-of-sequence token, up to maxResponseTokens."
+        False, description="Continue after an end-of-sequence token, up to maxResponseTokens."
     )
 
 
 class AutoscalingSpec(Part):
-    """How the number of rollout replicas follows the need."""
+    """How the number of rollout replicas is chosen."""
 
     mode: Literal["Off", "Rate", "External"] = Field(
         "Off",
@@ -62,8 +62,8 @@ class AutoscalingSpec(Part):
         lt=1,
         allow_inf_nan=False,
         description="Rate: share of its time that the trainer may wait for samples. Default: 0 "
-        "where generation and training overlap; 0.5 with maxStaleness 0, where they take turns, "
-        "and a smaller share takes more replicas that idle longer.",
+        "if generation and training overlap; 0.5 with maxStaleness 0, where they take turns. "
+        "A smaller share needs more replicas, which idle longer.",
     )
     scale_up_stabilization_seconds: int = Field(
         30,
@@ -75,8 +75,8 @@ class AutoscalingSpec(Part):
         300,
         ge=0,
         le=3600,
-        description="Rate: seconds for which fewer replicas must have been enough; between steps "
-        "up and down, either way, lie at least as many.",
+        description="Rate: seconds for which fewer replicas must have been enough; also the "
+        "minimum time between a step up and a step down.",
     )
 
 
@@ -84,36 +84,36 @@ class RewardSpec(Part):
     """How a response is judged."""
 
     type: Literal["exact", "math", "f1", "random"] | Hook = Field(
-        "exact", description='Name in the reward hub (docs/rewards.md), or "module:function".'
+        "exact", description='Name of a built-in reward (docs/rewards.md), or "module:function".'
     )
     url: str | None = Field(
         None, pattern=HTTP_URL, max_length=2048, description="Address of a remote reward model."
     )
     timeout_seconds: PositiveFloat = Field(
         30.0,
-        description="Seconds after which judging a sample has failed: its process is killed.",
+        description="Seconds until judging a sample counts as failed and its process is killed.",
     )
     memory: str = Field(
         "2Gi",
         pattern=QUANTITY,
         max_length=128,
-        description="Memory that judging may take, a Kubernetes quantity, besides what the module "
-        "of the reward took when it was imported. A process that needs more is replaced.",
+        description="Memory that judging may use, a Kubernetes quantity, on top of what the "
+        "reward's module used when it was imported. A process that needs more is replaced.",
     )
     retries: NonNegativeInt = Field(
         2,
-        description="Attempts after the first, for a sample that your own function has failed for. "
-        "The rewards of the hub are asked once.",
+        description="Retries for a sample on which your own function failed. Built-in rewards are "
+        "not retried.",
     )
     failure_reward: float | None = Field(
         None,
         allow_inf_nan=False,
-        description="Reward of a sample that no attempt could judge. Default: 0 with a reward of "
-        "the hub; with your own function the group is dropped.",
+        description="Reward of a sample that no attempt could judge. Default: 0 for a built-in "
+        "reward; with your own function the group is dropped.",
     )
     strict: bool = Field(
         False,
-        description="math: an answer counts only in a box or behind a final-answer form, and not "
+        description="math: an answer counts only in a box or after a final-answer phrase, and not "
         "in a truncated response.",
     )
 
@@ -136,7 +136,7 @@ class RolloutSpec(Part):
     )
     sampling: SamplingSpec = Field(default_factory=SamplingSpec, description="Training sampling.")
     max_concurrent_groups: PositiveInt = Field(
-        64, description="Groups that one worker generates at the same time."
+        64, description="Groups that one worker generates concurrently."
     )
     lease_seconds: PositiveFloat = Field(
         30.0,
@@ -144,14 +144,14 @@ class RolloutSpec(Part):
     )
     generation_timeout_seconds: PositiveFloat | None = Field(
         None,
-        description="Seconds for one request to the engine; then its groups go to another "
-        "worker, which counts as an attempt. Default: 600 and half a second for each token of "
-        "maxResponseTokens.",
+        description="Time limit in seconds of one request to the engine; then its groups go to "
+        "another worker, which counts as an attempt. Default: 600 plus half a second for each "
+        "token of maxResponseTokens.",
     )
     attempts: PositiveInt = Field(
         5,
-        description="Workers that may be lost with a group, or may fail to generate it, before it "
-        "is dropped: it may be what ends them. Those that give it back in order do not count.",
+        description="Workers that may die with a group, or fail to generate it, before it is "
+        "dropped, because the group may be the cause. Workers that give it back do not count.",
     )
     generate: Hook | None = Field(
         None, description='Generate function "module:function": multi-turn, tools, agents.'
@@ -159,14 +159,14 @@ class RolloutSpec(Part):
     reward: RewardSpec = Field(default_factory=RewardSpec, description="Judging of responses.")
     reward_processes: PositiveInt = Field(
         4,
-        description="Processes of a worker that judge responses: so many samples at a time, or so "
-        "many groups where the reward is an async function.",
+        description="Processes of a worker that judge responses: one sample at a time each, or one "
+        "group if the reward is an async function.",
     )
     buffer_filter: Literal["prioritized", "stratified"] | Hook | None = Field(
         None,
-        description="Which of the groups that are ready make the next batch. prioritized: those "
-        "whose rewards differ most; stratified: as many of each level of reward; or "
-        '"module:function". Those that could pass maxStaleness otherwise come first. Default: the '
+        description="Which of the ready groups make the next batch. prioritized: those "
+        "whose rewards differ most; stratified: equally many of each level of reward; or "
+        '"module:function". Groups about to exceed maxStaleness come first. Default: the '
         "oldest.",
     )
     partial: bool = Field(

@@ -16,13 +16,13 @@ class FailureRule(Part):
         None, description="The role. Default: any."
     )
     exit_codes: list[ExitCode] = Field(min_length=1, max_length=255, description="Exit codes.")
-    action: Literal["FailJob", "Restart", "Ignore"] = Field(description="What follows.")
+    action: Literal["FailJob", "Restart", "Ignore"] = Field(description="What to do.")
 
 
 class RunPolicySpec(Part):
     """Limits of a job's life."""
 
-    backoff_limit: NonNegativeInt = Field(10, description="Restarts before the job has failed.")
+    backoff_limit: NonNegativeInt = Field(10, description="Restarts before the job fails.")
     active_deadline_seconds: PositiveInt | None = Field(
         None, description="Seconds the job may be active. Default: no limit."
     )
@@ -32,5 +32,5 @@ class RunPolicySpec(Part):
     failure: list[FailureRule] = Field(
         default_factory=list,
         max_length=32,
-        description="Rules by exit code and role, the first match wins.",
+        description="Rules by exit code and role; the first match wins.",
     )

@@ -20,13 +20,13 @@ class ScheduleSpec(Part):
     )
     max_staleness: NonNegativeInt = Field(
         0,
-        description="Weight versions by which a consumed token may be old. 0: synchronous; "
+        description="Maximum age of a consumed token in weight versions. 0: synchronous; "
         "k: generation runs at most k versions ahead of training.",
     )
     max_uses: PositiveInt = Field(
         1,
         description="Rollout batches in which a group may be trained on, while its tokens are "
-        "within maxStaleness; above 1 less is generated for as many batches.",
+        "within maxStaleness; above 1, less is generated for the same number of batches.",
     )
     update_weights_interval: PositiveInt = Field(
         1, description="Rollout batches between two published weight versions."
@@ -34,16 +34,16 @@ class ScheduleSpec(Part):
     save_interval: PositiveInt = Field(
         20, description="Rollout batches between two checkpoints; the last is always saved."
     )
-    keep_last: PositiveInt = Field(2, description="The newest checkpoints that are kept.")
+    keep_last: PositiveInt = Field(2, description="Number of newest checkpoints to keep.")
     keep_every: PositiveInt | None = Field(
         None,
-        description="Checkpoints at multiples of so many rollout batches are kept for good. "
+        description="Keep checkpoints at multiples of this many rollout batches permanently. "
         "Default: none.",
     )
     eval_interval: PositiveInt | None = Field(
         None,
-        description="Rollout batches between two evaluations; before the first and after the last "
-        "batch they always run. Default: only those two.",
+        description="Rollout batches between two evaluations. They always run before the first and "
+        "after the last batch. Default: only those two.",
     )
     target_reward: float | None = Field(
         None,

@@ -17,14 +17,14 @@ class RunStorageSpec(Part):
         "100Gi",
         pattern=QUANTITY,
         max_length=32,
-        description="Size of the claim that the operator makes where claimName is not given, a "
+        description="Size of the claim that the operator creates if claimName is not given, a "
         "Kubernetes quantity.",
     )
     storage_class: ObjectName | None = Field(
         None, description="StorageClass of that claim. Default: the cluster's."
     )
     on_delete: Literal["Retain", "Delete"] = Field(
-        "Retain", description="What becomes of that claim when the job is deleted."
+        "Retain", description="What happens to that claim when the job is deleted."
     )
     directory: FilePath | None = Field(
         None,
@@ -48,12 +48,12 @@ class VolumeSpec(Part):
 
 
 class StorageSpec(Part):
-    """The run's own storage, and further volumes."""
+    """The run's own storage, and additional volumes."""
 
     run: RunStorageSpec = Field(default_factory=RunStorageSpec, description="The run directory.")
     volumes: list[VolumeSpec] = Field(
         default_factory=list,
         max_length=64,
         json_schema_extra=BY_NAME,
-        description="Further volumes.",
+        description="Additional volumes.",
     )

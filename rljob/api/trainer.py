@@ -35,20 +35,20 @@ class TrainerSpec(Part):
     max_tokens_per_gpu: PositiveInt | None = Field(
         None,
         description="Token budget of a micro-batch; micro-batches are filled up to it. "
-        "Give this or microBatchSize. Default: 8192 where neither is given.",
+        "Give this or microBatchSize. Default: 8192 if neither is given.",
     )
     micro_batch_size: PositiveInt | None = Field(
         None, description="Samples of a micro-batch, instead of a token budget."
     )
     recompute: Literal["none", "selective", "full"] = Field(
         "none",
-        description="Activations that are computed again in the backward pass instead of being "
+        description="Activations that are recomputed in the backward pass instead of being "
         "kept: those of the attention scores (selective), or all within a layer (full).",
     )
     data_workers: NonNegativeInt = Field(
         0,
         description="Processes that read and tokenize prompts ahead of their use; 0: the trainer "
-        "itself does. It changes no prompt and no order.",
+        "does it itself. Prompts and their order do not depend on it.",
     )
     megatron: dict[str, Any] = Field(
         default_factory=dict,

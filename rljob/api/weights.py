@@ -12,23 +12,23 @@ class WeightsSpec(Part):
 
     transport: Literal["broadcast", "disk", "ipc"] = Field(
         "broadcast",
-        description="broadcast: NCCL (gloo on CPU); disk: through the run's storage, where there "
+        description="broadcast: NCCL (gloo on CPU); disk: through the run's storage, if there "
         "is no common network (on Kubernetes its claim is ReadWriteMany); ipc: out of the "
-        "trainer's memory, where engines are colocated, or all runs on the CPUs of one machine.",
+        "trainer's memory, if engines are colocated or everything runs on one machine's CPUs.",
     )
     full_interval: PositiveInt = Field(
         1,
-        description="Every how many versions the transport disk writes all weights; for those "
-        "between only what has changed, compressed.",
+        description="With the transport disk: every how many versions all weights are written; "
+        "versions in between are compressed deltas.",
     )
     pause_mode: Literal["retract", "in_place", "abort"] = Field(
         "retract",
         description="What an engine does with running generations during an update. retract: "
-        "they go on afterwards with their cache computed anew; in_place: with their old cache; "
-        "abort: they start again.",
+        "they continue afterwards with a recomputed cache; in_place: with their old cache; "
+        "abort: they start over.",
     )
     bucket_mebibytes: PositiveInt = Field(
-        512, description="Largest size of the portions in which weights go out, in MiB."
+        512, description="Maximum size of the buckets in which weights are sent, in MiB."
     )
     timeout_seconds: PositiveFloat = Field(
         120.0, description="Seconds after which an engine that does not take part is left out."
