@@ -7,10 +7,10 @@ Effect = Literal["live", "rollout", "trainer", "all", "immutable"]
 MEANING: dict[Effect, str] = {
     "live": "takes effect at once; no pod of trainer or rollout is restarted",
     "rollout": "the rollout pods are replaced, some at a time, and the router with its image; "
-    "training goes on",
-    "trainer": "the trainer stops, saves a checkpoint, and goes on from it; the engines stay",
+    "training continues",
+    "trainer": "the trainer stops, saves a checkpoint, and resumes from it; the engines stay",
     "all": "the pods of trainer and rollout are replaced, and those of buffer and router that have "
-    "it; training goes on from its checkpoint",
+    "it; training resumes from its checkpoint",
     "immutable": "refused: make a new job",
 }
 

@@ -52,7 +52,7 @@ def _proven(found: Audit) -> list[str]:
         for batch, files in books.changes
     ]
     if found.torn:
-        lines.append("the last line is incomplete, as one that is being written; it is left out")
+        lines.append("the last line is incomplete, as if still being written; it is ignored")
     return lines
 
 

@@ -102,7 +102,7 @@ class Execution:
     def _tell(self, ending: Ending) -> None:
         """What is known before the roles are stopped, which takes a while."""
         if ending.kind == "interrupted":
-            self._display.say("stopping every role; once more to kill them ...")
+            self._display.say("stopping every role; interrupt again to kill them ...")
         replica = ending.replica
         if replica is None:
             return
@@ -134,10 +134,10 @@ class Execution:
         if ending.kind == "failed":
             return EXIT_USAGE if ending.code == EXIT_USAGE else 1
         if ending.kind == "interrupted":
-            self._display.say(f"stopped; the same command goes on: {_command()}")
+            self._display.say(f"stopped; resume with: {_command()}")
             return EXIT_INTERRUPTED
         if not is_finished(self._directory.path, self._job.spec.schedule):
-            said = "trainer ended before the run was finished; `rljob logs` tells more"
+            said = "trainer ended before the run was finished; see `rljob logs`"
             self._fail(said, 1)
             self._display.say(said)
             return 1

@@ -43,9 +43,7 @@ def check_free(host: str, port: int, option: str) -> None:
     """Raises UsageError where something listens on the port that the user chose."""
     with socket.socket() as probe:
         if not _bind(probe, host, port):
-            raise UsageError(
-                f"{option}: port {port} of {host} can't be had; something listens on it already"
-            )
+            raise UsageError(f"{option}: port {port} of {host} is already in use")
 
 
 def _bind(probe: socket.socket, host: str, port: int) -> bool:

@@ -74,7 +74,7 @@ def run(
         if is_finished(directory.path, job.spec.schedule):
             sys.stdout.write(
                 f"{directory.path} holds a finished run: nothing to do. Raise "
-                "spec.schedule.rollouts to go on, or choose another directory with --run-dir.\n"
+                "spec.schedule.rollouts to continue, or choose another directory with --run-dir.\n"
             )
             return 0
         forget_failure(directory.path)

@@ -95,4 +95,4 @@ def _state(
     if full_disk.has_no_space(directory.path):  # nor for the reason of a failure
         reason = full_disk.advice(directory.path)
         return "failed", f"failed: {reason}", reason
-    return "stopped", "stopped; `rljob run` goes on with it", None
+    return "stopped", "stopped; `rljob run` resumes it", None

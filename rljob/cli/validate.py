@@ -26,7 +26,7 @@ def validate(
     target: Annotated[
         Target | None,
         typer.Option(
-            help="Where the jobs are to run. Default: either; what only one of both can do is a "
+            help="Where the jobs are to run. Default: either; what only one of them supports is a "
             "warning.",
             show_default=False,
         ),
@@ -35,7 +35,7 @@ def validate(
         bool | None,
         typer.Option(
             "--files/--no-files",
-            help="Whether models, data and modules have to be on this machine. Default: where the "
+            help="Whether models, data and modules must be on this machine. Default: yes if the "
             "path of the model is relative, or its parent directory exists.",
             show_default=False,
         ),

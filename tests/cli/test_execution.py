@@ -267,7 +267,7 @@ time.sleep(600)
     run.send_signal(number)
     output = run.communicate()[0]
     assert run.returncode == 130
-    assert "the same command goes on" in output
+    assert "stopped; resume with: " in output
     assert (tmp_path / "saved").exists()
     assert all(gone(pid) for pid in roles)
 

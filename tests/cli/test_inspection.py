@@ -140,7 +140,7 @@ def test_what_can_not_be_looked_at_is_named(rljob, run_dir, tmp_path):
 def test_the_status_of_a_stopped_run(rljob, run_dir):
     code, lines = rljob("status", run_dir)
     assert code == 0
-    assert lines[0] == "default/sort-digits: stopped; `rljob run` goes on with it"
+    assert lines[0] == "default/sort-digits: stopped; `rljob run` resumes it"
     assert lines[1].startswith("rollout 40/90  reward=0.")
     assert lines[2].startswith("evaluation held-out after rollout 30: reward 0.")
 
