@@ -50,6 +50,8 @@ SAME_RUN = (
     "rollout.sampling",
     "rollout.generate",
     "rollout.reward.type",
+    "rollout.reward.strict",
+    "rollout.reward.failureReward",
 )
 
 # By path below spec, `[]` for the items of a list. A field that is not named here is as the part
