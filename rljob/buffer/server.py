@@ -36,7 +36,8 @@ def configuration(host: str, port: int, directory: Path, password: str | None, m
         ("port", str(port)),
         ("dir", str(directory)),
         ("daemonize", "no"),
-        # Every write reaches the kernel before its reply, and the disk within a second.
+        # A write reaches the kernel before its reply, unless the disk is slow: then within 2 s. It
+        # reaches the disk within a second more.
         ("appendonly", "yes"),
         ("appendfsync", "everysec"),
         ("save", ""),

@@ -48,7 +48,7 @@ def run(
         Output.TEXT
     ),
 ) -> None:
-    """Run a job on this machine; the same command goes on with a run that was stopped."""
+    """Run a job on this machine; the same command resumes a stopped run."""
     from rljob.cli.run import run as run_job
 
     dry = output if dry_run else None

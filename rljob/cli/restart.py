@@ -11,9 +11,9 @@ _LAST_DELAY_SECONDS = 60.0
 class Restarts:
     """Counts failures as the operator does: those since training was last further than ever.
 
-    What the ledger can rebuild need not end a run: engines, router and buffer are started again. A
-    trainer is not, unless a rule of `spec.runPolicy.failure` says so: the same command goes on from
-    its checkpoint, and nothing is generated meanwhile that it could use.
+    The ledger can rebuild what an engine, the router or the buffer loses, so these are restarted. A
+    trainer is not, unless a rule of `spec.runPolicy.failure` says so: the same command resumes from
+    its checkpoint.
     """
 
     def __init__(self, policy: RunPolicySpec) -> None:

@@ -1,4 +1,4 @@
-"""Ends a worker that stands still, so that it is replaced: nobody else would find it out."""
+"""Ends a worker whose event loop is stuck, so that it is replaced."""
 
 import asyncio
 import faulthandler
@@ -40,6 +40,7 @@ class Watchdog:
     async def run(self) -> None:
         """Watches until it is cancelled."""
         self._main = threading.get_ident()
+        _limit_lock()
         self._thread.start()
         try:
             while True:
@@ -53,7 +54,7 @@ class Watchdog:
     def _watch(self) -> None:
         still = 0
         while not self._closed.wait(_TICK_SECONDS):
-            faulthandler.dump_traceback_later(_LOCKED_SECONDS, exit=True, file=_STDERR)
+            _limit_lock()
             still = 0 if self._alive.is_set() else still + 1
             self._alive.clear()
             if still > self._still_ticks:
@@ -68,3 +69,8 @@ class Watchdog:
         log.error("worker.stands_still", reason=reason, stack=stack)
         write_reason(reason)
         os._exit(1)
+
+
+def _limit_lock() -> None:
+    """Ends the process unless this is called again in time; from C, which needs no lock."""
+    faulthandler.dump_traceback_later(_LOCKED_SECONDS, exit=True, file=_STDERR)

@@ -44,7 +44,7 @@ def test_a_loop_that_goes_on_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_loop_that_stands_still_ends_the_process_and_says_where(tmp_path: Path) -> None:
-    ended = run(tmp_path, "await asyncio.sleep(0.2); time.sleep(60)")
+    ended = run(tmp_path, "await asyncio.sleep(0); time.sleep(60)")
     assert ended.returncode == 1
     reason = (tmp_path / "reason").read_text()
     assert reason.startswith("the worker's event loop has stood still for 0 s: <string>:")
@@ -53,7 +53,7 @@ def test_a_loop_that_stands_still_ends_the_process_and_says_where(tmp_path: Path
 
 def test_code_that_keeps_the_interpreters_lock_does_not_keep_the_process(tmp_path: Path) -> None:
     # A pattern that backtracks for ages, in one call of C.
-    work = "import re; await asyncio.sleep(0.2); re.match('(a*)*b', 'a' * 64)"
+    work = "import re; await asyncio.sleep(0); re.match('(a*)*b', 'a' * 64)"
     ended = run(tmp_path, work, locked=0.5)
     assert ended.returncode == 1
     assert "Timeout" in ended.stderr

@@ -1,7 +1,6 @@
-"""The types that a reward wants of a label."""
+"""What a reward of the hub reads from a label."""
 
-from typing import Any
-
+from rljob import label
 from rljob.errors import UsageError
 from rljob_rollout.rewards.sample import RewardInput
 
@@ -12,10 +11,10 @@ def texts(sample: RewardInput, reward: str) -> list[str]:
     Raises:
         UsageError: it is neither.
     """
-    answers = _listed(sample.label)
-    if answers and all(isinstance(answer, str) for answer in answers):
-        return answers
-    raise wrong_label(sample, reward, "a text, or a list of texts")
+    answers = label.texts(sample.label)
+    if answers is None:
+        raise wrong_label(sample, reward, label.TEXTS)
+    return answers
 
 
 def texts_or_numbers(sample: RewardInput, reward: str) -> list[str | int | float]:
@@ -24,12 +23,10 @@ def texts_or_numbers(sample: RewardInput, reward: str) -> list[str | int | float
     Raises:
         UsageError: it is none of that.
     """
-    answers = _listed(sample.label)
-    if answers and all(
-        isinstance(answer, str | int | float) and not isinstance(answer, bool) for answer in answers
-    ):
-        return answers
-    raise wrong_label(sample, reward, "a text, a number, or a list of these")
+    answers = label.texts_or_numbers(sample.label)
+    if answers is None:
+        raise wrong_label(sample, reward, label.TEXTS_OR_NUMBERS)
+    return answers
 
 
 def wrong_label(sample: RewardInput, reward: str, allowed: str) -> UsageError:
@@ -39,7 +36,3 @@ def wrong_label(sample: RewardInput, reward: str, allowed: str) -> UsageError:
         f"{where}: reward {reward}: the label is {sample.label!r}, a "
         f"{type(sample.label).__name__}; allowed: {allowed}"
     )
-
-
-def _listed(label: Any) -> list[Any]:
-    return label if isinstance(label, list) else [label]
