@@ -1,6 +1,7 @@
 """Checkpoints: one directory each, there entirely or not at all."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,25 +68,20 @@ class Checkpoints:
         Raises:
             UsageError: there are some, and none is whole.
         """
-        damages: dict[Path, str] = {}
-        for checkpoint in reversed(self.all()):
-            try:
-                verify_checksums(checkpoint.path)
-            except DamageError as error:
-                damages[checkpoint.path] = f"{checkpoint.path.name}: {error}"
-                log.warning("checkpoint.damaged", path=str(checkpoint.path), reason=str(error))
-            else:
-                for path in damages:
-                    path.rename(_emptied(path.with_name(path.name + _DAMAGED)))
-                self.damaged = list(damages.values())
-                return checkpoint
-        if damages:
+        checkpoint, damages = newest_whole(self.all())
+        for path, reason in damages.items():
+            log.warning("checkpoint.damaged", path=str(path), reason=reason)
+        if checkpoint is not None:
+            for path in damages:
+                path.rename(_emptied(path.with_name(path.name + _DAMAGED)))
+            self.damaged = list(damages.values())
+        elif damages:
             found = "; ".join(damages.values())
             raise UsageError(
                 f"{self._directory}: no checkpoint is whole: {found}; restore one of them, or "
                 "remove them to train from the beginning"
             )
-        return None
+        return checkpoint
 
     def all(self) -> list[Checkpoint]:
         """All that were committed, whole or damaged since, from the oldest to the newest."""
@@ -123,6 +119,25 @@ class Checkpoints:
     def model_path(self, partial: Path) -> Path:
         """Where the model's part of an unfinished checkpoint goes."""
         return partial / _MODEL
+
+
+def newest_whole(
+    checkpoints: Sequence[Checkpoint],
+) -> tuple[Checkpoint | None, dict[Path, str]]:
+    """The newest that is whole, and what is wrong with each one after it, by its directory.
+
+    Args:
+        checkpoints: from the oldest to the newest.
+    """
+    damages: dict[Path, str] = {}
+    for checkpoint in reversed(checkpoints):
+        try:
+            verify_checksums(checkpoint.path)
+        except DamageError as error:
+            damages[checkpoint.path] = f"{checkpoint.path.name}: {error}"
+        else:
+            return checkpoint, damages
+    return None, damages
 
 
 def _emptied(path: Path) -> Path:

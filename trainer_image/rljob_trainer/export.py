@@ -10,12 +10,8 @@ from pathlib import Path
 
 from rljob.api import RLJob
 from rljob.api.trainer import ParallelismSpec, TrainerSpec
-from rljob.cli.port import free_ports
 from rljob.errors import EXIT_USAGE, UsageError
-from rljob_trainer.checkpoint import Checkpoint, Checkpoints
-from rljob_trainer.checksums import DamageError, verify_checksums
-
-_HOST = "127.0.0.1"
+from rljob_trainer.checkpoint import Checkpoint, Checkpoints, newest_whole
 
 
 def main() -> int:
@@ -66,19 +62,14 @@ def _chosen(run_dir: Path, name: str | None) -> Checkpoint:
     found = Checkpoints(directory, keep_last=1).all()
     if not found:
         raise UsageError(f"{directory}: found no checkpoint, allowed a run that has saved one")
-    wanted = [each for each in reversed(found) if name in (None, each.path.name)]
+    wanted = [each for each in found if name in (None, each.path.name)]
     if not wanted:
         names = ", ".join(each.path.name for each in found)
         raise UsageError(f"--checkpoint: found {name}, allowed {names}")
-    damages = []
-    for each in wanted:
-        try:
-            verify_checksums(each.path)
-        except DamageError as error:
-            damages.append(f"{each.path.name}: {error}")
-        else:
-            return each
-    raise UsageError(f"{directory}: found no whole checkpoint: {'; '.join(damages)}")
+    checkpoint, damages = newest_whole(wanted)
+    if checkpoint is None:
+        raise UsageError(f"{directory}: found no whole checkpoint: {'; '.join(damages.values())}")
+    return checkpoint
 
 
 def _check_empty(output: Path) -> None:
@@ -87,13 +78,12 @@ def _check_empty(output: Path) -> None:
 
 
 def _write(job: RLJob, checkpoint: Checkpoint, output: Path) -> None:
-    (port,) = free_ports(_HOST, 1)
     os.environ |= {
         "CUDA_VISIBLE_DEVICES": "",
         "RANK": "0",
         "WORLD_SIZE": "1",
-        "MASTER_ADDR": _HOST,
-        "MASTER_PORT": str(port),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "0",  # any that is free: nobody else comes
     }
     # Once CUDA is out of sight: megatron-core is made to run without it when it is imported.
     import torch.distributed as dist
