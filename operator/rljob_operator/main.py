@@ -101,7 +101,7 @@ class Operator:
             stop_kopf.set()
             await asyncio.wait({jobs}, timeout=_DRAIN_SECONDS)
         for part in ended - {stop}:
-            log.error("operator.failed", part=part.get_name(), error=str(part.exception()))
+            log.error("operator.failed", part=part.get_name(), exc_info=part.exception())
         return 0 if ended == {stop} else 1
 
     async def _prepare(self, api: Api) -> Engine:
@@ -143,6 +143,8 @@ class Operator:
             registry=registry,
             settings=_kopf_settings(),
             standalone=True,
+            # kopf would ask for the user's name, and the user of a pod need not have one.
+            identity=self._settings.identity,  # type: ignore[arg-type]  # NewType of str, private
             clusterwide=not self._settings.namespaces,
             namespaces=self._settings.namespaces,
             stop_flag=stop,

@@ -1,4 +1,4 @@
-"""The programs of a control plane: found, or built from the modules of `tools`."""
+"""The programs of the test clusters: found, or built from the modules of `tools`."""
 
 import fcntl
 import os
@@ -32,8 +32,8 @@ class Program:
 
     module: str  # a folder of `tools`
     package: str
-    version: tuple[str, ...]
-    expected: str  # a part of its answer to `version`
+    version: tuple[str, ...] = ()
+    expected: str = ""  # a part of its answer to `version`; "": only what was built here will do
 
 
 PROGRAMS = {
@@ -50,29 +50,44 @@ PROGRAMS = {
         }.items()
     },
     "kwok": Program("kwok", "sigs.k8s.io/kwok/cmd/kwok", ("--version",), " v0.7."),
+    "helm": Program("helm", "helm.sh/helm/v3/cmd/helm", ("version", "--short"), "v3.19."),
+    "helm-unittest": Program("helm", "github.com/helm-unittest/helm-unittest/cmd/helm-unittest"),
+    **{
+        name: Program("node", f"k8s.io/kubernetes/cmd/{name}", ("--version",), " v1.35.")
+        for name in ("kubelet", "kube-proxy")
+    },
+    **{
+        name: Program("images", f"rljob.dev/tests/cluster/tools/images/{name}")
+        for name in ("coredns", "pause")
+    },
 }
+NODE = ("kubelet", "kube-proxy", "coredns", "pause")
+CONTROL_PLANE = tuple(name for name in PROGRAMS if name not in NODE)
 
 
 @cache
-def binaries() -> dict[str, Path]:
+def binaries(names: tuple[str, ...] = CONTROL_PLANE) -> dict[str, Path]:
     """The path of every program; those found nowhere are built, which takes minutes.
 
     They are looked for in KUBEBUILDER_ASSETS, in PATH and in the cache, in this order; one of
     another version is passed over.
 
+    Args:
+        names: `CONTROL_PLANE`, or with `NODE` also what a real node runs.
+
     Raises:
         RuntimeError: the build failed; its last lines are in the message.
     """
-    if missing():
+    if missing(names):
         with _lock():
-            for module in sorted({PROGRAMS[name].module for name in missing()}):
-                _build(module, [name for name in missing() if PROGRAMS[name].module == module])
-    return {name: _found(name) for name in PROGRAMS}
+            for module in sorted({PROGRAMS[name].module for name in missing(names)}):
+                _build(module, [name for name in missing(names) if PROGRAMS[name].module == module])
+    return {name: _found(name) for name in names}
 
 
-def missing() -> list[str]:
+def missing(names: tuple[str, ...] = CONTROL_PLANE) -> list[str]:
     """The programs that need to be built."""
-    return [name for name in PROGRAMS if _find(name) is None]
+    return [name for name in names if _find(name) is None]
 
 
 def cache_directory() -> Path:
@@ -89,12 +104,18 @@ def _found(name: str) -> Path:
 
 def _find(name: str) -> Path | None:
     program = PROGRAMS[name]
+    if program.expected and (found := _find_elsewhere(name, program)) is not None:
+        return found
+    built = cache_directory() / name
+    return built if built.exists() and _is_current(program.module) else None
+
+
+def _find_elsewhere(name: str, program: Program) -> Path | None:
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     for place in (shutil.which(name, path=assets) if assets else None, shutil.which(name)):
         if place is not None and _fits(place, program):
             return Path(place)
-    built = cache_directory() / name
-    return built if built.exists() and _is_current(program.module) else None
+    return None
 
 
 @cache

@@ -30,14 +30,21 @@ class Authority:
         _write(directory, "ca", self._key, certificate)
 
     def issue(self, file: str, user: str, *groups: str, addresses: tuple[str, ...] = ()) -> None:
-        """Writes `<file>.crt` and `<file>.key`, for a client and for a server at `addresses`."""
+        """Writes `<file>.crt` and `<file>.key`, for a client and for a server at `addresses`.
+
+        Args:
+            file: without its suffix.
+            user: name of the client.
+            groups: of the client.
+            addresses: IP addresses and DNS names.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
         builder = _builder(_subject(user, *groups), self._name, key).add_extension(
             x509.ExtendedKeyUsage(usages), critical=False
         )
         if addresses:
-            names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+            names = [_alternative(address) for address in addresses]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         _write(self._directory, file, key, builder.sign(self._key, hashes.SHA256()))
 
@@ -51,6 +58,13 @@ def write_key_pair(directory: Path, file: str) -> None:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
     )
+
+
+def _alternative(address: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(address))
+    except ValueError:
+        return x509.DNSName(address)
 
 
 def _subject(user: str, *groups: str) -> x509.Name:

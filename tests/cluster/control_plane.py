@@ -1,4 +1,4 @@
-"""A Kubernetes control plane on loopback: etcd, API server, controllers, scheduler, kwok."""
+"""A Kubernetes control plane: etcd, API server, controllers, scheduler, and kwok for nodes."""
 
 import time
 from collections.abc import Callable
@@ -11,16 +11,17 @@ from tests.cluster.certificate import Authority, write_key_pair
 from tests.cluster.client import Client, Manifest
 from tests.cluster.directory import OwnedDirectory
 from tests.cluster.process import Process
-from tests.cluster.provisioner import Provisioner
+from tests.cluster.provisioner import Provisioner, VolumeSource, simulated
 
 HOST = "127.0.0.1"
 _SERVICES = "10.96.0.0/16"
+_SERVICE = ("10.96.0.1", "kubernetes.default.svc")  # the API server, as pods see it
 # Connections to a pod that no test answers for are refused at once, and never leave this machine.
 _PODS = "127.128.0.0/9"
 _STAGES = Path(__file__).with_name("stages.yaml")
 _START_SECONDS = 120  # on a machine that does much else
 
-# Endpoints may not be on loopback, where all pods are: the controllers would try for ever.
+# Endpoints may not be on loopback, where kwok's pods are: the controllers would try for ever.
 _WITHOUT = (
     "endpoints-controller",
     "endpointslice-controller",
@@ -33,18 +34,32 @@ _WORKERS = ("statefulset", "deployment", "replicaset", "namespace", "gc")
 class ControlPlane:
     """Runs from `start` to `stop`, and no longer than this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = HOST, volume: VolumeSource = simulated) -> None:
+        """
+        Args:
+            host: address of the API server. On loopback all nodes are kwok's; real nodes need
+                another address, which they can reach.
+            volume: what a claim of the default storage class is given.
+        """
+        self._host = host
+        self._simulates = host == HOST
         self._owned = OwnedDirectory("rljob-cluster-")
         self.directory = self._owned.path
-        self.port = free_ports(HOST, 1)[0]
-        self.url = f"https://{HOST}:{self.port}"
+        self.port = free_ports(host, 1)[0]
+        self.url = f"https://{host}:{self.port}"
+        self._authority = Authority(self.directory)
         self._write_certificates()
         self.kubeconfig = self._write_kubeconfig("admin")
         self._processes = {
             name: Process([binaries()[name], *arguments], self.directory / f"{name}.log")
             for name, arguments in self._commands().items()
         }
-        self._provisioner = Provisioner(self.kubeconfig)
+        self._provisioner = Provisioner(self.kubeconfig, volume)
+
+    def issue(self, file: str, user: str, *groups: str, addresses: tuple[str, ...] = ()) -> Path:
+        """Writes `<file>.crt`, `<file>.key` and a kubeconfig of this user, which it returns."""
+        self._authority.issue(file, user, *groups, addresses=addresses)
+        return self._write_kubeconfig(file)
 
     def client(self, namespace: str = "default") -> Client:
         """One that may do everything."""
@@ -60,7 +75,7 @@ class ControlPlane:
         self.start_api_server()
         if not workloads:
             return
-        for name in ("kube-controller-manager", "kube-scheduler", "kwok"):
+        for name in list(self._processes)[2:]:
             self._processes[name].start()
         self._provisioner.start()
         client = self.client()
@@ -106,12 +121,10 @@ class ControlPlane:
             time.sleep(0.05)
 
     def _write_certificates(self) -> None:
-        authority = Authority(self.directory)
-        authority.issue("apiserver", "kube-apiserver", addresses=(HOST,))
-        authority.issue("admin", "admin", "system:masters")
+        self._authority.issue("apiserver", "kube-apiserver", addresses=(self._host, *_SERVICE))
+        self._authority.issue("admin", "admin", "system:masters")
         for component in ("kube-controller-manager", "kube-scheduler"):
-            authority.issue(component, f"system:{component}")
-            self._write_kubeconfig(component)
+            self.issue(component, f"system:{component}")
         write_key_pair(self.directory, "sa")
 
     def _write_kubeconfig(self, user: str) -> Path:
@@ -125,9 +138,10 @@ class ControlPlane:
     def _commands(self) -> dict[str, list[str]]:
         """Arguments by program, in the order of starting."""
         at = self.directory
+        controllers = ["*", *(f"-{name}" for name in _WITHOUT if self._simulates)]
         # etcd speaks on a socket in this directory: no other user of the machine reaches it.
         etcd = f"unix://{at}/etcd.sock"
-        return {
+        commands = {
             "etcd": [
                 f"--data-dir={at}/etcd",
                 f"--listen-client-urls={etcd}",
@@ -140,10 +154,14 @@ class ControlPlane:
             ],
             "kube-apiserver": [
                 f"--etcd-servers={etcd}",
-                f"--bind-address={HOST}",
-                f"--advertise-address={HOST}",
+                f"--bind-address={self._host}",
+                f"--advertise-address={self._host}",
                 f"--secure-port={self.port}",
-                "--endpoint-reconciler-type=none",  # it refuses loopback
+                # It refuses loopback.
+                f"--endpoint-reconciler-type={'none' if self._simulates else 'lease'}",
+                f"--kubelet-client-certificate={at}/admin.crt",
+                f"--kubelet-client-key={at}/admin.key",
+                "--kubelet-preferred-address-types=InternalIP",
                 f"--service-cluster-ip-range={_SERVICES}",
                 "--authorization-mode=Node,RBAC",
                 f"--client-ca-file={at}/ca.crt",
@@ -161,7 +179,8 @@ class ControlPlane:
                 "--leader-elect=false",
                 "--use-service-account-credentials=true",
                 "--horizontal-pod-autoscaler-sync-period=1s",
-                f"--controllers={','.join(['*', *(f'-{name}' for name in _WITHOUT)])}",
+                f"--controllers={','.join(controllers)}",
+                "--node-monitor-period=1s",
                 f"--root-ca-file={at}/ca.crt",
                 f"--service-account-private-key-file={at}/sa.key",
                 f"--service-cluster-ip-range={_SERVICES}",
@@ -174,7 +193,9 @@ class ControlPlane:
                 "--leader-elect=false",
                 *_FAST,
             ],
-            "kwok": [
+        }
+        if self._simulates:
+            commands["kwok"] = [
                 f"--kubeconfig={self.kubeconfig}",
                 f"--config={_STAGES}",
                 "--manage-all-nodes=false",
@@ -184,8 +205,8 @@ class ControlPlane:
                 "--node-port=0",
                 "--node-lease-duration-seconds=40",
                 "--v=WARN",
-            ],
-        }
+            ]
+        return commands
 
 
 def _is_ready(node: Manifest) -> bool:

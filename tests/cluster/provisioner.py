@@ -1,7 +1,8 @@
-"""Volumes for claims: what a storage driver does on a real cluster, without storage."""
+"""Volumes for claims, as a storage driver makes them."""
 
 import contextlib
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,23 @@ _CLAIMS = "v1/persistentvolumeclaims"
 _RETRY_SECONDS = 0.5
 
 
+# The fields of a volume's spec that say where it is, by the name of the volume.
+VolumeSource = Callable[[str], dict[str, Any]]
+
+
+def simulated(name: str) -> dict[str, Any]:
+    """No storage at all: kwok's pods write nothing."""
+    return {"csi": {"driver": "rljob.dev", "volumeHandle": name}}
+
+
 class Provisioner:
     """Makes a volume for each claim of the class, and removes it with the claim.
 
     A claim of another class stays pending, as it does where a class does not exist.
     """
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, source: VolumeSource = simulated) -> None:
+        self._source = source
         self._client = Client(config, namespace="")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="provisioner", daemon=True)
@@ -77,7 +88,7 @@ class Provisioner:
                     "storageClassName": STORAGE_CLASS,
                     "persistentVolumeReclaimPolicy": "Retain",
                     "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **metadata},
-                    "csi": {"driver": "rljob.dev", "volumeHandle": _name(claim)},
+                    **self._source(_name(claim)),
                 },
             }
         )

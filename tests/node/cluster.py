@@ -1,0 +1,78 @@
+"""A cluster whose pods really run: a control plane, nodes, DNS, and volumes on the disk."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.cluster import kubectl
+from tests.cluster.client import Client
+from tests.cluster.control_plane import ControlPlane
+from tests.node.command import run
+from tests.node.image import add_images
+from tests.node.machine import BRIDGE, GATEWAY, Machine
+from tests.node.place import DIRECTORY
+from tests.support.waiting import wait_for
+
+_VOLUMES = DIRECTORY / "volumes"
+_DNS = Path(__file__).with_name("dns.yaml")
+_SECONDS = 60
+
+
+class NodeCluster:
+    """Runs from `start` to `stop`, in the network namespace of this process."""
+
+    def __init__(self, nodes: int = 1) -> None:
+        run("ip", "link", "add", BRIDGE, "type", "bridge")
+        run("ip", "address", "add", f"{GATEWAY}/24", "dev", BRIDGE)
+        run("ip", "link", "set", BRIDGE, "up")
+        self.plane = ControlPlane(GATEWAY, self._volume)
+        self.machines = [Machine(self.plane, number) for number in range(1, nodes + 1)]
+
+    def start(self) -> None:
+        """Returns when names of services are resolved."""
+        self.plane.start()
+        for machine in self.machines:
+            machine.start(images=add_images)
+        self.kubectl("apply", "-f", _DNS)
+        self.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns")
+
+    def stop(self) -> None:
+        """Ends all processes."""
+        for machine in self.machines:
+            machine.crash()
+        self.plane.stop()
+
+    def client(self, namespace: str = "default") -> Client:
+        """One that may do everything."""
+        return self.plane.client(namespace)
+
+    def kubectl(self, *arguments: str | Path) -> str:
+        """What it prints; RuntimeError where it fails."""
+        result = kubectl.kubectl(self.plane.kubeconfig, *arguments)
+        if result.returncode != 0:
+            raise RuntimeError(f"kubectl {' '.join(map(str, arguments))}: {result.stderr}")
+        return result.stdout
+
+    def directory_of(self, claim: str, namespace: str = "default") -> Path:
+        """Where the files of a bound claim are on this machine's disk."""
+        found: list[str] = []
+
+        def is_bound() -> bool:
+            spec = self.client(namespace).get("v1/persistentvolumeclaims", claim)["spec"]
+            found[:] = [spec["volumeName"]] if "volumeName" in spec else []
+            return bool(found)
+
+        wait_for(is_bound, f"claim {claim} to be bound", _SECONDS)
+        return _VOLUMES / found[0]
+
+    def _volume(self, name: str) -> dict[str, Any]:
+        """A directory that every node has."""
+        (_VOLUMES / name).mkdir(parents=True, exist_ok=True)
+        nodes = {
+            "key": "kubernetes.io/hostname",
+            "operator": "In",
+            "values": [machine.name for machine in self.machines],
+        }
+        return {
+            "local": {"path": str(_VOLUMES / name)},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [nodes]}]}},
+        }
