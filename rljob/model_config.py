@@ -9,10 +9,10 @@ from rljob.errors import UsageError
 
 
 def read_config(directory: Path, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The config.json of a checkpoint, with the manifest's `changes` over it.
+    """The config.json of a checkpoint, with the manifest's `changes` applied.
 
     Raises:
-        UsageError: the directory or its config.json is not there, or no JSON object.
+        UsageError: the directory or its config.json does not exist, or is not a JSON object.
     """
     if not directory.is_dir():
         raise UsageError(f"model checkpoint {directory}: no such directory")

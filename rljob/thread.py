@@ -1,4 +1,4 @@
-"""Work in threads that the process may leave behind."""
+"""Work in daemon threads, which do not keep the process from exiting."""
 
 import asyncio
 import threading
@@ -9,16 +9,16 @@ T = TypeVar("T")
 
 
 def start(function: Callable[[], T], name: str) -> "asyncio.Future[T]":
-    """Runs `function` in a thread of its own; the future gets its result or what it raises.
+    """Run `function` in its own thread; the future gets its result or exception.
 
-    The process can end while it runs, as it could not with an executor of asyncio: a function
-    of the user's may never return.
+    Unlike with an asyncio executor, the process can exit while the function still runs: user code
+    may never return.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
     def settle(result: T | None, error: Exception | None) -> None:
-        if future.done():  # cancelled meanwhile
+        if future.done():  # cancelled in the meantime
             return
         if error is not None:
             future.set_exception(error)

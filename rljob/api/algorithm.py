@@ -38,7 +38,7 @@ class KLSpec(Part):
     estimator: Literal["k1", "k2", "k3"] = Field(
         "k3",
         description="Estimator of the KL divergence per token (Schulman 2020); k3 is at most 10. "
-        "k1 has no gradient as a loss.",
+        "As a loss, k1 has an expected gradient of 0.",
     )
     loss_coefficient: NonNegativeFloat = Field(
         0.0, description="Weight of the KL term in the loss; 0: off."
@@ -58,18 +58,19 @@ class MismatchSpec(Part):
     )
     old: Literal["trainer", "rollout"] = Field(
         "trainer",
-        description="Log-probabilities that the importance ratio starts from: the trainer's, "
-        "computed before the steps of a batch, or those that the engine sampled with (rollout).",
+        description="Old log-probabilities of the importance ratio. trainer: computed by the "
+        "trainer before the optimizer steps of a batch; rollout: those that the engine sampled "
+        "with.",
     )
     cap: float = Field(
         2.0, ge=1, allow_inf_nan=False, description="Upper bound of the importance weight."
     )
     max_difference: PositiveFloat | None = Field(
         0.1,
-        description="The job stops when the mean |log-probability of the trainer - of the engine| "
-        "exceeds this in bfloat16, a hundredth of it in float32: the two then do not hold the "
-        "same model. The check covers samples of the current weights and, after each update, a "
-        "fixed sequence. null: measure only.",
+        description="The job stops when the mean absolute difference between the trainer's and "
+        "the engine's log-probabilities exceeds this (with float32, a hundredth of this): the two "
+        "then do not hold the same model. The check covers samples of the current weights and, "
+        "after each update, a fixed sequence. null: measure only.",
     )
 
 
@@ -92,7 +93,7 @@ class AlgorithmSpec(Part):
         0.0, description="Weight of the entropy bonus in the loss."
     )
     mismatch: MismatchSpec = Field(
-        default_factory=MismatchSpec, description="Trainer against engine."
+        default_factory=MismatchSpec, description="Mismatch between trainer and engine."
     )
     filter: Literal["nonzero-std"] | Hook | None = Field(
         None,

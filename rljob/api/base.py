@@ -1,4 +1,4 @@
-"""What every model of the manifest shares."""
+"""Types, patterns and the base class that the models of the manifest share."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
-# Read by Rust's, Python's and Go's regular expressions alike; \w would not be the same in them.
+# Patterns must mean the same in the regex engines of Rust, Python and Go; \w does not.
 HOOK = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$"
 REDIS_URL = r"^rediss?://"
 HTTP_URL = r"^https?://"
@@ -20,14 +20,14 @@ QUANTITY = r"^(0\.0*[1-9][0-9]*|[1-9][0-9]*(\.[0-9]+)?)([EPTGMK]i|[EPTGMk])?$"  
 NCCL_VARIABLE = r"^NCCL_[A-Z0-9_]+$"
 METRIC_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 DNS_LABEL = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
-JOB_NAME = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"  # Services, whose names begin with it, need the letter
+JOB_NAME = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"  # names of Services start with it, so a letter first
 DNS_SUBDOMAIN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
 DATA_KEY = r"^[A-Za-z0-9_.-]+$"
 CONTROLLER = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9._/-]+$"
 RESOURCE = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$"
 NETWORK = r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?/)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
 MOUNT_PATH = r"^(/[^/:]+)+/?$"
-# What messages and the reference say instead of a regular expression.
+# Words for messages and the reference, in place of the regular expressions.
 PATTERN_WORDS = {
     HOOK: "module:name",
     REDIS_URL: "a redis:// or rediss:// URL",
@@ -43,7 +43,7 @@ PATTERN_WORDS = {
     NETWORK: "a name, or namespace/name",
     MOUNT_PATH: "an absolute path without ':' and '//'",
 }
-# What the lists of the CRD say of their items, besides what pydantic checks.
+# List constraints for the CRD, besides those that pydantic checks.
 UNIQUE: dict[str, JsonValue] = {"uniqueItems": True}
 BY_NAME: dict[str, JsonValue] = {
     "x-kubernetes-list-type": "map",

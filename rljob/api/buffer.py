@@ -38,7 +38,7 @@ class PersistenceSpec(Part):
 
 
 class BufferSpec(Part):
-    """Embedded with persistence, or external; not both."""
+    """An embedded server, optionally with persistence, or an external one."""
 
     memory: str | None = Field(
         None,

@@ -1,4 +1,4 @@
-"""What a manifest may ask for although the algorithm does not correct its effect: warnings."""
+"""Warnings about allowed settings whose effect on training the algorithm does not correct."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,14 +6,11 @@ from typing import Any
 from rljob.api.problem import Problem, show
 from rljob.api.rljob import RLJob
 
-_CORRECTED = (
-    "allowed without a warning are algorithm.mismatch.correction: tis and "
-    "algorithm.mismatch.old: rollout"
-)
+_CORRECTED = "algorithm.mismatch.correction: tis or algorithm.mismatch.old: rollout does"
 
 
 def cautions(job: RLJob) -> list[Problem]:
-    """A warning for each thing that trains on other probabilities than the loss takes them for.
+    """A warning for each setting under which the loss assumes wrong sampling probabilities.
 
     Args:
         job: valid.
@@ -26,8 +23,8 @@ def _old_tokens(job: RLJob) -> Iterator[Problem]:
     if mismatch.correction != "none" or mismatch.old == "rollout":
         return
     reason = (
-        "the weights that made a token are not those that its ratio starts from, and nothing "
-        f"corrects for that; {_CORRECTED}"
+        "tokens may come from older weights than those the importance ratio starts from, and "
+        f"nothing corrects for that; {_CORRECTED}"
     )
     for name, value in (
         ("maxStaleness", schedule.max_staleness),
@@ -38,11 +35,11 @@ def _old_tokens(job: RLJob) -> Iterator[Problem]:
 
 
 def _truncated_sampling(job: RLJob) -> Iterator[Problem]:
-    # Engines give log-probabilities as before top-p and top-k: no correction sees the difference.
+    # Engines report log-probabilities from before top-p and top-k, so no correction applies.
     sampling = job.spec.rollout.sampling
     reason = (
-        "responses are sampled from a part of the vocabulary, and trained on with probabilities "
-        "over all of it; no correction sees the difference"
+        "responses are sampled from a truncated vocabulary, but trained on with probabilities "
+        "over the full one; no correction accounts for the difference"
     )
     if sampling.top_p < 1:
         yield _caution("spec.rollout.sampling.topP", sampling.top_p, reason)

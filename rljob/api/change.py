@@ -1,4 +1,4 @@
-"""What a change of a field does to a job that is under way."""
+"""The effect of changing a field of a running job."""
 
 from functools import cache
 from typing import Literal
@@ -6,16 +6,16 @@ from typing import Literal
 Effect = Literal["live", "rollout", "trainer", "all", "immutable"]
 MEANING: dict[Effect, str] = {
     "live": "takes effect at once; no pod of trainer or rollout is restarted",
-    "rollout": "the rollout pods are replaced, some at a time, and the router with its image; "
-    "training continues",
+    "rollout": "the rollout pods are replaced, a few at a time, and the router if its image "
+    "changes; training continues",
     "trainer": "the trainer stops, saves a checkpoint, and resumes from it; the engines stay",
-    "all": "the pods of trainer and rollout are replaced, and those of buffer and router that have "
-    "it; training resumes from its checkpoint",
-    "immutable": "refused: make a new job",
+    "all": "the pods of trainer and rollout are replaced, and those of buffer and router if the "
+    "field concerns them; training resumes from its checkpoint",
+    "immutable": "refused: create a new job",
 }
 
-# A run that goes on with another value here would not be the same run: its checkpoint, ledger and
-# data cursor were made with the old one.
+# A run can't continue with other values of these: its checkpoint, ledger and data cursor depend on
+# the old ones.
 SAME_RUN = (
     "seed",
     "model",
@@ -43,7 +43,7 @@ SAME_RUN = (
     "trainer.gpusPerReplica",
     "trainer.parallelism",
     "trainer.megatron",
-    # They decide what the optimizer's state consists of.
+    # These determine the contents of the optimizer state.
     "trainer.optimizer.optimizer",
     "trainer.optimizer.use_distributed_optimizer",
     "trainer.optimizer.use_precision_aware_optimizer",
@@ -54,14 +54,14 @@ SAME_RUN = (
     "rollout.reward.failureReward",
 )
 
-# By path below spec, `[]` for the items of a list. A field that is not named here is as the part
-# that it belongs to.
+# By path below spec, `[]` for the items of a list. A field that is not listed has the effect of its
+# parent.
 EFFECTS: dict[str, Effect] = {
     **dict.fromkeys(SAME_RUN, "immutable"),
     "suspend": "live",
-    # Another controller would find children that it does not know.
+    # Another controller would not know the existing children.
     "managedBy": "immutable",
-    # Other pods on other machines, and with `dtype: auto` another number format.
+    # The pods and their machines would change, and with `dtype: auto` the number format.
     "colocate": "immutable",
     "device": "immutable",
     "imagePullPolicy": "all",
@@ -76,29 +76,29 @@ EFFECTS: dict[str, Effect] = {
     "rollout.router": "live",
     # The trainer joins one rank per GPU of an engine into the update group.
     "rollout.gpusPerReplica": "all",
-    # The trainer's exchange chooses.
+    # The filter runs in the trainer.
     "rollout.bufferFilter": "trainer",
-    # Limits of the judging: the trainer sends them with each group.
+    # The trainer sends the limits for judging with each group.
     "rollout.reward": "trainer",
-    # What becomes of groups that were begun, both sides must say alike.
+    # Both sides must agree on what happens to unfinished groups.
     "rollout.partial": "all",
     "weights": "trainer",
-    # The claim for the run directory was made for one machine or for several.
+    # It decided whether the claim of the run directory is for one machine or for several.
     "weights.transport": "immutable",
-    # The trainer pauses, the engine keeps its cache accordingly.
+    # The trainer pauses the engines in this mode, and their cache must match it.
     "weights.pauseMode": "all",
-    # The trainer's ledger builds a new buffer up; but Kubernetes can't change a volume's claim.
+    # A new buffer is filled from the trainer's ledger, but a volume claim can't be changed.
     "buffer": "all",
     "buffer.persistence": "immutable",
     "network": "all",
     "storage": "all",
-    # The checkpoints stay where they are.
+    # Checkpoints are not moved.
     "storage.run": "immutable",
     "evaluation": "trainer",
-    # An engine makes room for the longest response.
+    # An engine reserves room for the longest response.
     "evaluation[].sampling.maxResponseTokens": "all",
     "code": "all",
-    # The group was scheduled as a whole.
+    # The gang was scheduled as a whole.
     "gang": "immutable",
     "runPolicy": "live",
     "tracking": "trainer",
@@ -112,7 +112,7 @@ _DIVIDED = {
 
 @cache
 def effect(field: str) -> Effect:
-    """What a change of a field of the spec does.
+    """The effect of changing a field of the spec.
 
     Args:
         field: path below spec, with dots, e.g. `schedule.rollouts`; `[]` for the items of a list.
@@ -130,5 +130,5 @@ def effect(field: str) -> Effect:
 
 
 def is_divided(field: str) -> bool:
-    """Whether fields inside this one have effects of their own; arguments as of `effect`."""
+    """Whether fields inside this one have their own effects; for the argument see `effect`."""
     return field in _DIVIDED

@@ -1,11 +1,11 @@
-"""Values nested deeper than any manifest needs: what looks at them by recursion would fail."""
+"""A limit on nesting, so that recursive code can't overflow the stack."""
 
 from typing import Any
 
 from rljob.api.problem import Path, Problem
 
 DEEPEST = 64  # levels; a pod template needs about 12
-PART = 3  # keys that name the part with such a value, as spec.rollout.template
+PART = 3  # keys in the path of the part that a problem names, e.g. spec.rollout.template
 TOO_DEEP = f"nested deeper than {DEEPEST} levels"
 
 

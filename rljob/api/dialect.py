@@ -1,6 +1,6 @@
-"""Plain scalars that the YAML of Kubernetes (1.1) does not read as the YAML of today (1.2) does.
+"""Plain scalars that YAML 1.1, as read by Kubernetes, and YAML 1.2 read differently.
 
-A manifest means the same to `rljob validate` and to `kubectl`, so these are refused.
+They are refused, so that a manifest means the same to `rljob validate` and to `kubectl`.
 """
 
 import re
@@ -16,10 +16,10 @@ OCTAL = re.compile(r"[-+]?0[0-7]+")
 
 
 def other_reading(text: str) -> str | None:
-    """What Kubernetes reads where it differs; None where it does not.
+    """The value that Kubernetes reads; None if it reads the same as YAML 1.2.
 
     Args:
-        text: of a plain scalar, one without quotes.
+        text: a plain scalar, one without quotes.
     """
     if OCTAL.fullmatch(text) and int(text, 8) != int(text):
         return str(int(text, 8))

@@ -32,25 +32,25 @@ class Mark:
 
 @dataclass
 class Document:
-    """One YAML document: its value, and where each key and list item stands."""
+    """One YAML document: its value, and the position of each key and list item."""
 
     value: Any = None
     marks: dict[Path, Mark] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def mark(self, path: Path) -> Mark:
-        """Where `path` stands, or the nearest thing around it that exists."""
+        """The position of `path`, or of its nearest parent that exists."""
         while path and path not in self.marks:
             path = path[:-1]
         return self.marks.get(path, Mark(1, 1))
 
     def place(self, problem: Problem, file: str) -> Problem:
-        """The problem with its place in the file, unless it has one."""
+        """The problem with its position in the file, found by its path unless it has one."""
         mark = Mark(problem.line, problem.column) if problem.line else self.mark(problem.path)
         return problem.at(file, mark.line, mark.column)
 
     def given(self, problem: Problem) -> Problem:
-        """A rule's problem, told as one of the default where the field is not written."""
+        """A rule's problem, worded as one of the default if the document does not set the field."""
         if problem.path in self.marks or problem.found == NOTHING:
             return problem
         return replace(problem, found=f"{problem.found}, the default")
@@ -63,10 +63,10 @@ class TooLargeError(Exception):
 def read(text: str) -> Iterator[Document]:
     """The documents of a YAML text, up to the first syntax error; empty ones are left out.
 
-    Never raises for what the text says: every mistake is among the `problems` of a document.
+    Never raises because of the content: every mistake is among the `problems` of a document.
     """
     yaml = YAML(typ="safe", pure=True)
-    # An anchor may be used again: the later one holds from there, as YAML says.
+    # YAML allows an anchor to be redefined; the later one holds from there.
     yaml.composer.warn_double_anchors = False
     try:
         for node in yaml.compose_all(text):
@@ -82,18 +82,16 @@ def read(text: str) -> Iterator[Document]:
 def _syntax_problem(error: YAMLError, text: str) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:
-        # The reader knows only how many characters it had read.
+        # The reader reports only a character offset.
         position = int(getattr(error, "position", 0) or 0)
         line, column = text.count("\n", 0, position), position - text.rfind("\n", 0, position) - 1
-        return Problem(
-            (), message="not a text: a control character", line=line + 1, column=column + 1
-        )
+        return Problem((), message="found a control character", line=line + 1, column=column + 1)
     message = f"not YAML: {_said(error)}"
     return Problem((), message=message, line=mark.line + 1, column=mark.column + 1)
 
 
 def _said(error: YAMLError) -> str:
-    """What is wrong, and in what, if that began in an earlier line."""
+    """The parser's message, with its context if that begins on an earlier line."""
     if not isinstance(error, MarkedYAMLError):
         return str(error)
     said = str(error.problem)
@@ -101,7 +99,7 @@ def _said(error: YAMLError) -> str:
         return "found a tab, allowed spaces for indentation"
     began, mark = error.context_mark, error.problem_mark
     if error.context and began is not None and mark is not None and began.line < mark.line:
-        said += f" ({error.context} that begins in line {began.line + 1})"
+        said += f" ({error.context} that begins on line {began.line + 1})"
     return said
 
 
@@ -119,7 +117,7 @@ class _Converter:
         try:
             self._document.value = self._value(node, ())
         except TooLargeError:
-            message = f"more than {MOST_VALUES} values, an alias counted as all that it stands for"
+            message = f"more than {MOST_VALUES} values, with aliases expanded"
             self._complain((), node, message)
         return self._document
 
@@ -167,7 +165,7 @@ class _Converter:
             here = (*path, key)
             if key in own:
                 first = self._document.marks[here].line
-                self._complain(here, key_node, f"the key is given twice, first in line {first}")
+                self._complain(here, key_node, f"the key is given twice, first on line {first}")
                 continue
             self._mark(here, key_node)
             own[key] = self._value(value_node, here)
@@ -190,14 +188,14 @@ class _Converter:
             self._compare(node, (*path, str(node.value)))
             return str(node.value)
         if isinstance(node, ScalarNode):
-            message = f"found the key {node.value}, allowed a text (put it in quotes)"
+            message = f"found the key {node.value}, allowed a string (put it in quotes)"
             self._complain((*path, str(node.value)), node, message)
         else:
-            self._complain(path, node, "found a collection as a key, allowed a text")
+            self._complain(path, node, "found a collection as a key, allowed a string")
         return None
 
     def _scalar(self, node: ScalarNode, path: Path) -> Any:
-        # JSON, and so Kubernetes, has no dates: they stay texts.
+        # JSON, and so Kubernetes, has no dates: they stay strings.
         makers: dict[str, Callable[[Any], Any]] = {
             "null": self._constructor.construct_yaml_null,
             "bool": self._constructor.construct_yaml_bool,
@@ -226,7 +224,7 @@ class _Converter:
         return value
 
     def _compare(self, node: ScalarNode, path: Path) -> bool:
-        """Complains of what Kubernetes would read as something else."""
+        """Complain of a scalar that Kubernetes would read differently; returns whether it does."""
         text = str(node.value)
         read = None if node.style else other_reading(text)
         if read is not None:
@@ -238,7 +236,7 @@ class _Converter:
         return read is not None
 
     def _mark(self, path: Path, node: Node) -> None:
-        # A merged key keeps the place where it is written first.
+        # A merged key keeps its first position.
         mark = node.start_mark
         self._document.marks.setdefault(path, Mark(mark.line + 1, mark.column + 1))
 

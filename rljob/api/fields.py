@@ -1,4 +1,4 @@
-"""The models' own verdict on a document, told field by field, and what can still be read of it."""
+"""Validation of a document by the models: problems by field, and a job of the valid fields."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast, get_args
@@ -18,16 +18,17 @@ Model = TypeVar("Model", bound=Part)
 
 
 def parse(value: dict[str, Any], spoiled: set[Path]) -> tuple[RLJob, list[Problem]]:
-    """The job that a document holds, and every field that is wrong.
+    """Parse a document: the job, and a problem for every wrong field.
 
     With problems the job is partial: a wrong or missing field is not an attribute of it, and
-    reading one raises AttributeError (see `is_left_out`). It serves to check what can be checked.
-    Numbers and texts are not converted into each other, as Kubernetes would not either; and null
-    leaves a field out that takes no null, as it does there.
+    reading one raises AttributeError (see `is_left_out`). Rules can then check the other fields.
+    As in Kubernetes, numbers and strings are not converted into each other, and null leaves a field
+    unset that is not nullable.
 
     Args:
         value: the document.
-        spoiled: fields that the document could not say; they are left out, and not told again.
+        spoiled: fields that could not be read and were reported; they are left out, and not
+            reported again.
     """
     value = without_nulls(value, root())
     try:
@@ -39,7 +40,7 @@ def parse(value: dict[str, Any], spoiled: set[Path]) -> tuple[RLJob, list[Proble
     if job is not None and not spoiled:
         return job, []
     broken = {problem.path for problem in problems} | spoiled
-    # A misspelt field leaves its default in the field that was meant: nothing follows from it.
+    # A misspelt field leaves the default in the field that was meant: rules must not see that.
     for problem in problems:
         meant = _meant(problem.path, value) if problem.found == UNKNOWN else None
         if meant is not None:
@@ -57,7 +58,7 @@ def _problems(error: ValidationError, value: dict[str, Any]) -> list[Problem]:
     for detail in error.errors(include_url=False):
         path = _data_path(value, detail["loc"], missing=detail["type"] == "missing")
         if path in found and detail["type"] != "string_too_long":
-            continue  # one verdict for each alternative of a union
+            continue  # pydantic reports each alternative of a union
         if detail["type"] == "extra_forbidden":
             found[path] = _unknown(path, value)
         elif detail["type"] == "missing":
@@ -68,7 +69,7 @@ def _problems(error: ValidationError, value: dict[str, Any]) -> list[Problem]:
 
 
 def _data_path(value: Any, location: tuple[str | int, ...], *, missing: bool) -> Path:
-    """The part of pydantic's location that exists in the data: unions add steps of their own."""
+    """The part of pydantic's location that exists in the data; unions add steps that do not."""
     path: Path = ()
     for step in location:
         if isinstance(value, dict) and step in value:
@@ -85,12 +86,12 @@ def _data_path(value: Any, location: tuple[str | int, ...], *, missing: bool) ->
 
 def _allowed(path: Path) -> str:
     schema = schema_at(path)
-    # An item of a mapping of texts has no schema of its own.
-    return words(schema) if schema is not None else "a text"
+    # An item of a mapping of strings has no schema of its own.
+    return words(schema) if schema is not None else "a string"
 
 
 def _refused(path: Path, detail: Mapping[str, Any]) -> Problem:
-    """A value that is not allowed; of the bounds that few ever cross, the one that was."""
+    """The problem of a value that is not allowed; unusual bounds are named only when exceeded."""
     said, allowed, bounds = show(detail["input"]), _allowed(path), detail.get("ctx", {})
     match detail["type"]:
         case "less_than_equal" if bounds["le"] == LARGEST_INT:
@@ -115,18 +116,18 @@ def _unknown(path: Path, value: dict[str, Any]) -> Problem:
 
 
 def _meant(path: Path, value: dict[str, Any]) -> str | None:
-    """The field beside it that an unknown one means: none that is given too."""
+    """The sibling that an unknown field most likely means, among those that are not set."""
     beside: Any = value
     for step in path[:-1]:
         beside = beside[step]
     name, free = str(path[-1]), [key for key in names_at(path[:-1]) if key not in beside]
     close = nearest(name, free, cutoff=CLOSE)
-    # A field of another part by its name means more than one here that is only similar.
+    # The right name in another part is a better guess than a merely similar name here.
     return close if close or places_of(name) else nearest(name, free)
 
 
 def _partial(model: type[Model], value: Any, path: Path, broken: set[Path]) -> Model:
-    """The model with what is sound in `value`; what is broken is not set at all."""
+    """The model with the valid fields of `value`; broken ones are not set at all."""
     values: dict[str, Any] = {}
     left_out: list[str] = []
     for name, info in model.model_fields.items():
@@ -143,7 +144,7 @@ def _partial(model: type[Model], value: Any, path: Path, broken: set[Path]) -> M
 
 
 def _is_broken(info: FieldInfo, path: Path, broken: set[Path]) -> bool:
-    """Whether a field can't be read; a list is read whole, so that indices stay true."""
+    """Whether a field is left out; a list is read whole or not at all, so that indices hold."""
     inside = [other[len(path) :] for other in broken if other[: len(path)] == path]
     if _part(info.annotation) is None:
         return bool(inside)

@@ -1,4 +1,4 @@
-"""Scheduling all or nothing."""
+"""Gang scheduling."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from rljob.api.base import Part
 
 
 class GangSpec(Part):
-    """Who schedules the trainer and the least number of rollouts together."""
+    """All-or-nothing scheduling of the trainer and the minimum number of rollout pods."""
 
     scheduler: Literal["none", "volcano", "coscheduling", "kueue"] = Field(
         "none", description="Gang scheduler or queue."

@@ -1,4 +1,4 @@
-"""Manifests from files: every mistake of every document at once, or the jobs."""
+"""Manifests from files: the jobs, or every mistake in every document at once."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
@@ -10,13 +10,13 @@ from rljob.api.review import judge
 from rljob.api.rljob import KIND, RLJob
 from rljob.errors import UsageError
 
-Check = Callable[[RLJob], list[Problem]]  # of a job that is valid in itself
+Check = Callable[[RLJob], list[Problem]]  # takes a valid job
 
 
 def load(file: FilePath) -> tuple[list[RLJob], list[Problem]]:
-    """The jobs of a YAML file and its problems, in the order of the lines.
+    """The jobs of a YAML file and its problems, in line order.
 
-    Never raises for what the file is or says. A document with a problem gives no job.
+    Never raises because of the file or its content. A document with a problem gives no job.
     """
     jobs, problems, _ = load_with_warnings(file)
     return jobs, problems
@@ -25,12 +25,12 @@ def load(file: FilePath) -> tuple[list[RLJob], list[Problem]]:
 def load_with_warnings(
     file: FilePath, checks: Sequence[Check] = (), cautious: Sequence[Check] = ()
 ) -> tuple[list[RLJob], list[Problem], list[Problem]]:
-    """As `load`, and the warnings about its jobs.
+    """Like `load`, with the warnings about the jobs.
 
     Args:
-        file: of YAML.
-        checks: give more problems of a job.
-        cautious: give more warnings about a job without problems.
+        file: a YAML file.
+        checks: further checks, which return problems.
+        cautious: further checks, which return warnings about a job without problems.
     """
     try:
         text = file.read_bytes().decode("utf-8-sig")
@@ -43,7 +43,7 @@ def load_with_warnings(
 
 
 def loads(text: str, file: FilePath) -> tuple[list[RLJob], list[Problem]]:
-    """As `load`, of a text that stands for `file`; relative paths start at its directory."""
+    """Like `load`, for a text in place of `file`; relative paths start at the file's directory."""
     jobs, problems, _ = _loads(text, file)
     return jobs, problems
 
@@ -60,7 +60,7 @@ def _loads(
         job, found = _job(document, file.parent)
         if job is not None and any(other.key == job.key for other in jobs):
             found.append(
-                Problem(("metadata", "name"), show(job.metadata.name), "a name once per namespace")
+                Problem(("metadata", "name"), show(job.metadata.name), "each once per namespace")
             )
         if job is not None and not found:
             found = [document.given(problem) for check in checks for problem in check(job)]
@@ -75,20 +75,20 @@ def _loads(
 
 
 def _placed(document: Document, found: list[Problem], file: FilePath) -> list[Problem]:
-    """With their places in the file, in the order of the lines."""
+    """The problems with their positions in the file, in line order."""
     placed = [document.place(problem, str(file)) for problem in found]
     return sorted(placed, key=lambda problem: (problem.line, problem.column))
 
 
 def load_job(file: FilePath, checks: Sequence[Check] = ()) -> RLJob:
-    """The one job of a file.
+    """The job of a file with only one.
 
     Args:
-        file: of YAML.
-        checks: give more problems of the job.
+        file: a YAML file.
+        checks: further checks, which return problems.
 
     Raises:
-        UsageError: with all problems, one a line; or where the file holds several jobs.
+        UsageError: lists all problems, one per line; or the file holds several jobs.
     """
     jobs, problems, _ = load_with_warnings(file, checks)
     if problems:

@@ -1,4 +1,4 @@
-"""Which policy is trained, and from which weights."""
+"""The policy that is trained, and its initial weights."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,23 +11,23 @@ def _count(of_what: str, least: int = 1) -> dict[str, Any]:
     return {"type": "integer", "minimum": least, "description": f"{of_what}."}
 
 
-# The fields that rules speak of; null leaves one out.
+# The fields that rules use; null means unset.
 ARCHITECTURE: dict[str, Any] = {
     "properties": {
         "max_position_embeddings": _count("Tokens of the longest sequence"),
         "num_attention_heads": _count("Attention heads of a layer"),
         "num_hidden_layers": _count("Layers"),
         "num_experts": _count("Experts of a layer", 0),
-        "num_local_experts": _count("Experts of a layer, by another name", 0),
+        "num_local_experts": _count("Experts of a layer (alternative name)", 0),
         "rope_scaling": {
             "type": "object",
             "additionalProperties": True,
-            "description": "How positions are stretched.",
+            "description": "RoPE scaling.",
         },
         "rope_parameters": {
             "type": "object",
             "additionalProperties": True,
-            "description": "How positions are stretched, by another name.",
+            "description": "RoPE scaling (alternative name).",
         },
     }
 }
@@ -41,13 +41,13 @@ class ModelSpec(Part):
     )
     architecture: Annotated[dict[str, Any], Field(json_schema_extra=ARCHITECTURE)] | None = Field(
         None,
-        description="The architecture by hand, in the terms of a Hugging Face config.json. "
+        description="Explicit architecture, with the fields of a Hugging Face config.json. "
         "Default: read from the checkpoint.",
     )
     checkpoint: FilePath = Field(
         description="Directory with the initial weights: Hugging Face (config.json and "
-        "safetensors) or Megatron torch_dist, detected. On a laptop a relative path starts at the "
-        "manifest.",
+        "safetensors) or Megatron torch_dist; the format is detected. With `rljob run`, relative "
+        "paths start at the manifest's directory.",
     )
     reference: FilePath | None = Field(
         None,

@@ -1,4 +1,4 @@
-"""Null as Kubernetes reads it: a field that takes no null is left out by it."""
+"""Null as Kubernetes reads it: it leaves a field unset that is not nullable."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from rljob.api.vocabulary import Schema, part_of, resolve, variants
 
 
 def takes_null(field: Schema) -> bool:
-    """Whether null is a value of the field."""
+    """Whether the field is nullable."""
     return any(part.get("type") == "null" for part in resolve(field).get("anyOf", []))
 
 
 def without_nulls(value: Any, field: Schema) -> Any:
-    """The value without the nulls that stand where the schema of `field` has no place for one.
+    """The value without the nulls of fields that are not nullable in the schema of `field`.
 
-    A null in a required field stays, as does one in a list: there it is a mistake.
+    A null in a required field or in a list stays: there it is a mistake.
     """
     if isinstance(value, list):
         items: Schema = next((part["items"] for part in variants(field) if "items" in part), {})

@@ -1,4 +1,4 @@
-"""Whether the files and modules that a job names are on this machine."""
+"""Checks that the files and modules a job names exist on this machine."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -11,20 +11,20 @@ from rljob.model_config import read_config
 
 
 def is_here(job: RLJob, directory: FilePath) -> bool:
-    """Whether the job's paths seem to be of this machine: its model, or where it would lie."""
+    """Whether the job seems meant for this machine: its model path is relative, or can exist."""
     return not FilePath(job.spec.model.checkpoint).expanduser().is_absolute() or (
         _resolved(job.spec.model.checkpoint, directory).parent.is_dir()
     )
 
 
 def missing(job: RLJob, directory: FilePath) -> list[Problem]:
-    """A problem for each file or module that the job names and that is not there.
+    """A problem for each file or module that the job names and that does not exist.
 
-    The user's code is not run: of a hook, only the file of its module is looked for.
+    The user's code is not run: for a hook, only the file of its module is looked up.
 
     Args:
         job: valid.
-        directory: where relative paths start, the manifest's own.
+        directory: base of relative paths, the manifest's directory.
     """
     return [*_models(job, directory), *_files(job, directory), *_code(job, directory)]
 
@@ -42,7 +42,7 @@ def _models(job: RLJob, directory: FilePath) -> Iterator[Problem]:
 
 def _files(job: RLJob, directory: FilePath) -> Iterator[Problem]:
     files: list[tuple[Path, str]] = []
-    if job.spec.data.source is None:  # otherwise the prompts are the class's own matter
+    if job.spec.data.source is None:  # otherwise the class interprets the prompts
         files += [
             (("spec", "data", "prompts", index), name)
             for index, name in enumerate(job.spec.data.prompts)
@@ -66,9 +66,9 @@ def _code(job: RLJob, directory: FilePath) -> Iterator[Problem]:
         return
     for path, hook in _hooks(job):
         module = hook.partition(":")[0].split(".")
-        # Roles look in the working directory, too.
+        # Roles also import from the working directory.
         if not (_holds(own, module) or _holds(FilePath.cwd(), module) or _installed(module[0])):
-            reason = f"neither in {own}, which spec.code.directory names, nor installed"
+            reason = f"neither in {own} (spec.code.directory) nor installed"
             yield problem(path, hook, "a module that exists", reason)
 
 
@@ -105,7 +105,7 @@ def _holds(directory: FilePath, module: list[str]) -> bool:
 
 
 def _installed(package: str) -> bool:
-    """Of a package the outermost alone: a look inside would run its code."""
+    """Whether the top-level package is installed; looking further inside would run its code."""
     try:
         return importlib.util.find_spec(package) is not None
     except (ImportError, ValueError):

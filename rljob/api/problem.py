@@ -20,8 +20,8 @@ class Problem:
     Args:
         path: keys and list indices from the root of the document; empty for the document itself.
         found: the value found, in words.
-        allowed: what may stand there, in words; empty where `message` says it all.
-        message: the reason, or the whole story.
+        allowed: the allowed values, in words; empty if `message` is complete by itself.
+        message: the reason, or the complete message.
         file: path of the manifest as the user gave it.
         line, column: of the key or the list item, from 1; 0: unknown.
     """
@@ -40,12 +40,12 @@ class Problem:
         return field_name(self.path)
 
     def at(self, file: str, line: int, column: int) -> "Problem":
-        """The same problem with its place in a file."""
+        """The same problem with its position in a file."""
         return replace(self, file=file, line=line, column=column)
 
     @property
     def said(self) -> str:
-        """What is wrong, without the place."""
+        """The message without the position."""
         if not self.allowed:
             return self.message
         return f"found {self.found}, allowed {self.allowed}" + (
@@ -58,7 +58,7 @@ class Problem:
 
 
 def problem(field: str | Path, found: Any, allowed: str, message: str = "") -> Problem:
-    """A problem at a field, named with dots or by its path; the value found is put in words."""
+    """A problem at a field, given as a dotted name or as a path; `found` is the value itself."""
     path = tuple(field.split(".")) if isinstance(field, str) else field
     return Problem(path, show(found), allowed, message)
 
@@ -77,7 +77,7 @@ def field_name(path: Path) -> str:
 
 
 def show(value: Any) -> str:
-    """A value as a message repeats it: short, on one line, as YAML would have it."""
+    """A value for use in a message: short, on one line, in YAML notation."""
     match value:
         case None:
             return "null"
@@ -87,7 +87,7 @@ def show(value: Any) -> str:
             return "a list" if value else "an empty list"
         case str():
             text = json.dumps(value, ensure_ascii=False)
-            # What a terminal would not show, or would obey, is written out.
+            # Escape characters that a terminal would hide or interpret.
             text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
             return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 4] + '..."'
         case bool():

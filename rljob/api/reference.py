@@ -16,7 +16,7 @@ INTRODUCTION = """\
 
 One YAML file describes a run: an `RLJob` of `rljob.dev/v1alpha1`. `rljob validate FILE...` checks
 it without a cluster, prints every problem at once with its line and column, and exits with 64
-where there is one. Numbers and texts are not converted into each other, and unknown fields are
+if there are any. Numbers and strings are not converted into each other, and unknown fields are
 refused.
 """
 
@@ -26,7 +26,7 @@ def reference() -> str:
     parts = [INTRODUCTION, *_sections("", root())]
     parts.append("## Rules across fields\n\n" + "\n".join(_rules()) + "\n")
     parts.append("## Options passed through\n\n" + "\n".join(_options()) + "\n")
-    parts.append("## What `rljob run` does\n\n" + "\n".join(_limits()) + "\n")
+    parts.append("## Limits of `rljob run`\n\n" + "\n".join(_limits()) + "\n")
     return "\n".join(parts)
 
 
@@ -52,11 +52,11 @@ def _row(part: Schema, key: str, field: Schema) -> str:
         default = "required"
     elif "default" in field:
         default = f"`{show(field['default'])}`"
-    elif part.get("additionalProperties") is True:  # what is handed on has defaults of its own
+    elif part.get("additionalProperties") is True:  # options passed through: the package's default
         default = ""
-    else:  # a part of its own, or an empty collection
+    else:  # a part with its own section, or an empty collection
         default = {"array": "`[]`", "object": "`{}`"}.get(field.get("type", ""), "see below")
-    # Pydantic leaves a description out where it is the one of the part itself.
+    # Pydantic omits a description that equals the part's own.
     meaning = field.get("description") or resolve(field)["description"]
     cells = [f"`{key}`", words(field), default, meaning]
     return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
@@ -67,15 +67,15 @@ def _rules() -> Iterator[str]:
 
 
 def _options() -> Iterator[str]:
-    yield "| Section | Options | Of |\n| --- | --- | --- |"
+    yield "| Section | Options | Package |\n| --- | --- | --- |"
     for section, package in PACKAGES.items():
         role = "rollout" if section == "sglang" else "trainer"
         yield f"| `spec.{role}.{section}` | {len(options(section))} | {package} |"
 
 
 def _limits() -> Iterator[str]:
-    yield "The rest of the manifest is refused by `rljob run` of this version, with exit code 64.\n"
-    yield "| Field | Done |\n| --- | --- |"
+    yield "`rljob run` supports only these values of some fields, and exits with 64 for others.\n"
+    yield "| Field | Supported |\n| --- | --- |"
     yield from (f"| `{limit.field}` | {limit.allowed} |" for limit in LIMITS)
 
 

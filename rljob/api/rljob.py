@@ -36,7 +36,7 @@ KIND: Literal["RLJob"] = "RLJob"
 
 
 class ObjectMeta(Part):
-    """Kubernetes' metadata; only the name and the namespace mean something to rljob."""
+    """Kubernetes' metadata; rljob uses only the name and the namespace."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -53,7 +53,7 @@ class ObjectMeta(Part):
 
 
 class RLJobSpec(Part):
-    """What is wanted."""
+    """The desired state of a job."""
 
     suspend: bool = Field(False, description="Hold the job without pods (Kueue-compatible).")
     managed_by: str = Field(
@@ -70,8 +70,8 @@ class RLJobSpec(Part):
     )
     device: Literal["auto", "cpu"] = Field(
         "auto",
-        description="auto: GPUs, on Kubernetes always, with `rljob run` where the machine has "
-        "them; cpu: none.",
+        description="auto: GPUs (always on Kubernetes; with `rljob run`, if the machine has any); "
+        "cpu: no GPUs.",
     )
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
         None,
@@ -93,7 +93,7 @@ class RLJobSpec(Part):
     trainer: TrainerSpec = Field(default_factory=TrainerSpec, description="The trainer.")
     rollout: RolloutSpec = Field(default_factory=RolloutSpec, description="The rollout.")
     weights: WeightsSpec = Field(
-        default_factory=WeightsSpec, description="The exchange of weights."
+        default_factory=WeightsSpec, description="The transfer of weights to the engines."
     )
     buffer: BufferSpec = Field(default_factory=BufferSpec, description="The buffer.")
     network: NetworkSpec = Field(default_factory=NetworkSpec, description="The network.")
@@ -107,7 +107,7 @@ class RLJobSpec(Part):
     code: CodeSpec = Field(default_factory=CodeSpec, description="The user's own code.")
     gang: GangSpec = Field(default_factory=GangSpec, description="Gang scheduling.")
     run_policy: RunPolicySpec = Field(
-        default_factory=RunPolicySpec, description="Limits of the job's life."
+        default_factory=RunPolicySpec, description="Restarts, deadline and clean-up."
     )
     tracking: TrackingSpec = Field(default_factory=TrackingSpec, description="Metric sinks.")
 
@@ -118,8 +118,8 @@ class RLJob(Part):
     api_version: Literal["rljob.dev/v1alpha1"] = Field(description="rljob.dev/v1alpha1")
     kind: Literal["RLJob"] = Field(description="RLJob")
     metadata: ObjectMeta = Field(description="Name and namespace.")
-    spec: RLJobSpec = Field(description="What is wanted.")
-    status: RLJobStatus | None = Field(None, description="What is observed.")
+    spec: RLJobSpec = Field(description="The desired state.")
+    status: RLJobStatus | None = Field(None, description="The observed state.")
 
     @property
     def key(self) -> str:

@@ -24,8 +24,12 @@ class SamplingSpec(Part):
     """How responses are sampled."""
 
     temperature: PositiveFloat = Field(1.0, description="Softmax temperature, above 0.")
-    top_p: Probability = Field(1.0, description="Nucleus: smallest set with this probability.")
-    top_k: int = Field(-1, ge=-1, le=LARGEST_INT, description="Most likely tokens kept; -1: all.")
+    top_p: Probability = Field(
+        1.0, description="Nucleus sampling: total probability of the tokens to sample from."
+    )
+    top_k: int = Field(
+        -1, ge=-1, le=LARGEST_INT, description="Sample from this many most likely tokens; -1: all."
+    )
     max_response_tokens: PositiveInt = Field(1024, description="Longest response, in tokens.")
     stop: list[Text] = Field(
         default_factory=list,
@@ -52,9 +56,9 @@ class AutoscalingSpec(Part):
         description="Off; Rate: by the trainer's waiting time; External: an HPA or KEDA on the "
         "scale subresource.",
     )
-    min_replicas: PositiveInt = Field(1, description="Fewest replicas.")
+    min_replicas: PositiveInt = Field(1, description="Minimum number of replicas.")
     max_replicas: PositiveInt | None = Field(
-        None, description="Most replicas. Default: rollout.replicas."
+        None, description="Maximum number of replicas. Default: rollout.replicas."
     )
     target_wait_share: float | None = Field(
         None,
@@ -150,8 +154,9 @@ class RolloutSpec(Part):
     )
     attempts: PositiveInt = Field(
         5,
-        description="Workers that may die with a group, or fail to generate it, before it is "
-        "dropped, because the group may be the cause. Workers that give it back do not count.",
+        description="Failed attempts after which a group is dropped, because it may be the cause: "
+        "a worker died with it, or could not generate it. Groups that a worker gives back do not "
+        "count.",
     )
     generate: Hook | None = Field(
         None, description='Generate function "module:function": multi-turn, tools, agents.'
@@ -164,8 +169,8 @@ class RolloutSpec(Part):
     )
     buffer_filter: Literal["prioritized", "stratified"] | Hook | None = Field(
         None,
-        description="Which of the ready groups make the next batch. prioritized: those "
-        "whose rewards differ most; stratified: equally many of each level of reward; or "
+        description="How the next batch is chosen from the ready groups. prioritized: those whose "
+        "rewards differ most; stratified: equally many from each level of reward; or "
         '"module:function". Groups about to exceed maxStaleness come first. Default: the '
         "oldest.",
     )

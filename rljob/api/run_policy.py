@@ -20,14 +20,14 @@ class FailureRule(Part):
 
 
 class RunPolicySpec(Part):
-    """Limits of a job's life."""
+    """Restarts, deadline and clean-up of a job."""
 
     backoff_limit: NonNegativeInt = Field(10, description="Restarts before the job fails.")
     active_deadline_seconds: PositiveInt | None = Field(
         None, description="Seconds the job may be active. Default: no limit."
     )
     ttl_seconds_after_finished: NonNegativeInt | None = Field(
-        None, description="Seconds after its end when the job is deleted. Default: never."
+        None, description="Seconds after which a finished job is deleted. Default: never."
     )
     failure: list[FailureRule] = Field(
         default_factory=list,

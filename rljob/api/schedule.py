@@ -1,4 +1,4 @@
-"""How much, how often, how stale."""
+"""Batches, intervals and staleness."""
 
 from pydantic import Field
 
@@ -25,8 +25,8 @@ class ScheduleSpec(Part):
     )
     max_uses: PositiveInt = Field(
         1,
-        description="Rollout batches in which a group may be trained on, while its tokens are "
-        "within maxStaleness; above 1, less is generated for the same number of batches.",
+        description="Rollout batches that may train on the same group, while its tokens are "
+        "within maxStaleness; above 1, fewer groups are generated for the same number of batches.",
     )
     update_weights_interval: PositiveInt = Field(
         1, description="Rollout batches between two published weight versions."

@@ -21,24 +21,24 @@ ConditionType = Literal[
 
 
 class Condition(Part):
-    """One aspect of the job, as Kubernetes writes conditions."""
+    """One aspect of the job, as a Kubernetes condition."""
 
     type: ConditionType = Field(description="The aspect.")
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
-    reason: str = Field(description="One word in CamelCase.")
-    message: str = Field("", description="A sentence for a person.")
-    observed_generation: NonNegativeInt = Field(0, description="Generation that it speaks of.")
+    reason: str = Field(description="Reason, one word in CamelCase.")
+    message: str = Field("", description="Human-readable message.")
+    observed_generation: NonNegativeInt = Field(0, description="Generation that was observed.")
     last_transition_time: AwareDatetime = Field(description="When status last changed.")
 
 
 class Progress(Part):
-    """How far training is."""
+    """Progress of training."""
 
     rollout: NonNegativeInt = Field(0, description="Rollout batches trained on.")
-    rollouts: NonNegativeInt = Field(0, description="Rollout batches wanted.")
+    rollouts: NonNegativeInt = Field(0, description="Rollout batches in total.")
     display: str = Field("", description="rollout/rollouts, as tables show it.")
     reward: float | None = Field(None, description="Mean reward of the last rollout batch.")
-    eta_seconds: NonNegativeInt | None = Field(None, description="Seconds left, estimated.")
+    eta_seconds: NonNegativeInt | None = Field(None, description="Estimated seconds left.")
 
 
 class WeightsStatus(Part):
@@ -61,19 +61,19 @@ class BufferStatus(Part):
 class RolloutStatus(Part):
     """The rollout, also for the scale subresource."""
 
-    replicas: NonNegativeInt = Field(0, description="Rollout pods that are there.")
+    replicas: NonNegativeInt = Field(0, description="Rollout pods that exist.")
     ready: NonNegativeInt = Field(0, description="Of these, ready.")
     desired: NonNegativeInt = Field(0, description="Rollout replicas wanted now.")
     selector: str = Field("", description="Label selector of the rollout pods.")
     autoscaling: dict[str, Any] = Field(
-        default_factory=dict, description="What autoscaling by rate remembers."
+        default_factory=dict, description="Internal state of autoscaling by rate."
     )
 
 
 class PodFailures(Part):
     """Failures of one pod's container."""
 
-    last: str = Field(description="When and how it failed last; that failure is counted already.")
+    last: str = Field(description="Time and cause of the last failure that was counted.")
     count: NonNegativeInt = Field(0, description="Failures since training last made progress.")
 
 
@@ -83,7 +83,7 @@ class FailuresStatus(Part):
     since_progress: NonNegativeInt = Field(
         0,
         description="Failures since training last made progress: for each role, those of its pod "
-        "that failed most often. More than backoffLimit: the job has failed.",
+        "that failed most often. The job fails when this exceeds backoffLimit.",
     )
     reached: NonNegativeInt = Field(0, description="The furthest rollout batch trained on so far.")
     pods: dict[str, PodFailures] = Field(
@@ -94,7 +94,7 @@ class FailuresStatus(Part):
 class RLJobStatus(Part):
     """The observed state of a job."""
 
-    phase: Phase = Field("Pending", description="Where the job is in its life.")
+    phase: Phase = Field("Pending", description="Phase of the job.")
     conditions: list[Condition] = Field(default_factory=list, description="Aspects of the job.")
     observed_generation: NonNegativeInt = Field(0, description="Generation last acted on.")
     progress: Progress = Field(default_factory=Progress, description="Progress of training.")
@@ -108,8 +108,8 @@ class RLJobStatus(Part):
     start_time: AwareDatetime | None = Field(None, description="When the job was first active.")
     completion_time: AwareDatetime | None = Field(None, description="When it succeeded or failed.")
     active_since: AwareDatetime | None = Field(
-        None, description="Since when it is active; null while it is suspended or has ended."
+        None, description="Start of the current active period; null while suspended or finished."
     )
     active_seconds: NonNegativeInt = Field(
-        0, description="Seconds for which it was active before that."
+        0, description="Seconds for which the job was active before activeSince."
     )

@@ -1,4 +1,4 @@
-"""What a manifest can say and this version does not do."""
+"""Settings of the manifest that this version does not support."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,14 +13,14 @@ NOT_YET = "not supported yet"
 
 @dataclass(frozen=True)
 class Limit:
-    """What a local run can do with one field.
+    """The supported values of one field.
 
     Args:
         field: path with dots.
         read: the field's value in a job.
-        holds: whether a local run does what the value asks for.
-        allowed: the values for which it does, in words.
-        local: whether only a local run is limited; otherwise the roles themselves are.
+        holds: whether a value is supported.
+        allowed: the supported values, in words.
+        local: whether the limit is one of `rljob run` only, not of the roles themselves.
     """
 
     field: str
@@ -78,11 +78,11 @@ LIMITS = (
 
 
 def unsupported(job: RLJob, *, local: bool) -> list[Problem]:
-    """A problem for each thing that the job asks for and this version can't do.
+    """A problem for each setting of the job that this version does not support.
 
     Args:
         job: valid.
-        local: by `rljob run`; otherwise by the operator.
+        local: with `rljob run`; otherwise with the operator.
     """
     problems = [
         problem(limit.field, limit.read(job), limit.allowed, NOT_HERE if limit.local else NOT_YET)
@@ -96,7 +96,7 @@ def unsupported(job: RLJob, *, local: bool) -> list[Problem]:
                 "spec.weights.transport",
                 transport,
                 "broadcast or disk",
-                "on Kubernetes engines have pods of their own, and may run on other machines",
+                "on Kubernetes, engines run in separate pods, possibly on other machines",
             )
         )
     size = job.spec.schedule.over_sampling_batch_size
@@ -115,14 +115,14 @@ def unsupported(job: RLJob, *, local: bool) -> list[Problem]:
 
 
 def unsupported_anywhere(job: RLJob) -> list[Problem]:
-    """What neither `rljob run` nor the operator can do."""
+    """Problems with what neither `rljob run` nor the operator supports."""
     return [
         found for found in unsupported(job, local=True) if found in unsupported(job, local=False)
     ]
 
 
 def unsupported_somewhere(job: RLJob) -> list[Problem]:
-    """A warning for what only one of `rljob run` and the operator can do."""
+    """A warning for what only one of `rljob run` and the operator supports."""
     here, there = unsupported(job, local=True), unsupported(job, local=False)
     return [
         replace(found, allowed="", message=f"warning: {found.said}")

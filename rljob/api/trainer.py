@@ -13,7 +13,7 @@ DEFAULT_MAX_TOKENS_PER_GPU = 8192  # where neither a token budget nor a micro-ba
 
 
 class ParallelismSpec(Part):
-    """Megatron's parallel sizes; what remains of the processes is data parallel."""
+    """Megatron's parallel sizes; the remaining factor of the processes is data parallelism."""
 
     tensor: ParallelSize = Field(1, description="Tensor-parallel size.")
     pipeline: ParallelSize = Field(1, description="Pipeline-parallel size.")

@@ -1,4 +1,4 @@
-"""The manifest's schema in words: which fields there are, and what each allows."""
+"""The manifest's schema: its fields, and in words the values that each allows."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -10,7 +10,7 @@ from rljob.api.problem import Path
 from rljob.api.rljob import RLJob
 
 Schema = dict[str, Any]
-LONGEST_NAME = 100  # a text that may be longer is not a matter of counting
+LONGEST_NAME = 100  # length limits from here on are not mentioned
 NUMBERS = {"integer": "a whole number", "number": "a number"}
 
 
@@ -29,18 +29,18 @@ def resolve(schema: Schema) -> Schema:
 
 
 def variants(schema: Schema) -> list[Schema]:
-    """The alternatives of a schema, null left out."""
+    """The alternatives of a schema, without null."""
     alternatives = [resolve(part) for part in resolve(schema).get("anyOf", [schema])]
     return [part for part in alternatives if part.get("type") != "null"]
 
 
 def part_of(schema: Schema) -> Schema | None:
-    """The alternative that has fields of its own, if there is one."""
+    """The alternative that is an object with fields, if there is one."""
     return next((part for part in variants(schema) if "properties" in part), None)
 
 
 def schema_at(path: Path) -> Schema | None:
-    """The schema of a field, None where the manifest has no such field."""
+    """The schema of a field, None if the manifest has no such field."""
     schema: Schema | None = root()
     for key in path:
         if schema is None:
@@ -62,9 +62,9 @@ def names_at(path: Path) -> list[str]:
 
 
 def places_of(name: str) -> list[str]:
-    """Every field of the spec with the name that is meant, with dots, list items as `[]`."""
+    """Dotted paths of the fields of the spec that a name may mean, list items as `[]`."""
     fields = list(_fields("spec", root()["properties"]["spec"]))
-    # Among so many names only a close one is no accident.
+    # Among this many names, a merely similar one may be a coincidence.
     match = nearest(name, [key for _, key in fields], cutoff=CLOSE)
     return [field for field, key in fields if key == match]
 
@@ -79,7 +79,7 @@ def _fields(prefix: str, schema: Schema) -> Iterator[tuple[str, str]]:
 
 
 def words(schema: Schema) -> str:
-    """What a schema allows, as one reads it after the word "allowed"."""
+    """What a schema allows, worded to follow "allowed"."""
     parts = []
     for part in variants(schema):
         parts += [str(value) for value in part["enum"]] if "enum" in part else [_words(part)]
@@ -105,7 +105,7 @@ def _range(schema: Schema) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     above = schema.get("exclusiveMinimum")
     if high == LARGEST_INT:
-        high = None  # of interest only to the few who cross it, see rljob.api.fields
+        high = None  # mentioned only when exceeded, see rljob.api.fields
     if low is not None and high is not None:
         return f" from {low} to {high}"
     limits = [
@@ -122,7 +122,7 @@ def _range(schema: Schema) -> str:
 
 
 def _text(schema: Schema) -> str:
-    said = PATTERN_WORDS[schema["pattern"]] if "pattern" in schema else "a text"
+    said = PATTERN_WORDS[schema["pattern"]] if "pattern" in schema else "a string"
     if schema.get("maxLength", LONGEST_NAME) < LONGEST_NAME:
         said += f", at most {schema['maxLength']} characters"
     if schema.get("minLength"):
@@ -133,8 +133,8 @@ def _text(schema: Schema) -> str:
 def _plural(said: str) -> str:
     return {
         "a mapping": "mappings",
-        "a text": "texts",
-        "a text that is not empty": "texts that are not empty",
+        "a string": "strings",
+        "a string that is not empty": "strings that are not empty",
         "a whole number": "whole numbers",
         PATTERN_WORDS[NETWORK]: "names, or namespace/name",
         PATTERN_WORDS[DNS_SUBDOMAIN]: PATTERN_WORDS[DNS_SUBDOMAIN].replace("a name", "names"),

@@ -8,18 +8,18 @@ from rljob.api.base import Part, PositiveFloat, PositiveInt
 
 
 class WeightsSpec(Part):
-    """The exchange of weights between the trainer and the engines."""
+    """The transfer of weights from the trainer to the engines."""
 
     transport: Literal["broadcast", "disk", "ipc"] = Field(
         "broadcast",
         description="broadcast: NCCL (gloo on CPU); disk: through the run's storage, if there "
-        "is no common network (on Kubernetes its claim is ReadWriteMany); ipc: out of the "
+        "is no common network (on Kubernetes its claim is ReadWriteMany); ipc: directly from the "
         "trainer's memory, if engines are colocated or everything runs on one machine's CPUs.",
     )
     full_interval: PositiveInt = Field(
         1,
-        description="With the transport disk: every how many versions all weights are written; "
-        "versions in between are compressed deltas.",
+        description="Transport disk only: number of versions from one with all weights to the "
+        "next; versions in between are compressed deltas.",
     )
     pause_mode: Literal["retract", "in_place", "abort"] = Field(
         "retract",

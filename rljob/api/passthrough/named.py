@@ -1,6 +1,6 @@
-"""The options passed through that rules speak of, as JSON schema: the manifest names them itself.
+"""JSON schema of the options passed through that the manifest describes, because rules use them.
 
-The others are checked against the tables of the pinned packages only. Null leaves an option out.
+Other options are checked only against the tables of the pinned packages. Null means unset.
 """
 
 from typing import Any
@@ -9,15 +9,15 @@ from rljob.api.passthrough.table import Section, options
 
 JSON_TYPES = {"bool": "boolean", "int": "integer", "float": "number", "str": "string"}
 
-# Besides the type: what an option means, and its bounds.
+# The meaning and the bounds of each option; its type is in the tables.
 _NAMED: dict[Section, dict[str, dict[str, Any]]] = {
     "optimizer": {
         "optimizer": {"enum": ["adam", "sgd"], "description": "Method. Default: adam."},
         "use_distributed_optimizer": {
-            "description": "Adam's state is spread over the data-parallel processes.",
+            "description": "Shard Adam's state over the data-parallel processes.",
         },
         "use_precision_aware_optimizer": {
-            "description": "Adam's state may be of lower precision; needs Transformer Engine.",
+            "description": "Allow lower precision for Adam's state; needs Transformer Engine.",
         },
         "lr": {"exclusiveMinimum": 0, "description": "Learning rate, after the warm-up."},
         "min_lr": {"minimum": 0, "description": "Learning rate at the end of the decay."},
@@ -27,15 +27,15 @@ _NAMED: dict[Section, dict[str, dict[str, Any]]] = {
             "minimum": 1,
             "description": "Optimizer steps until the decay ends. Default: all of the run.",
         },
-        "lr_decay_style": {"description": "Course of the learning rate after the warm-up."},
+        "lr_decay_style": {"description": "Shape of the learning-rate decay after the warm-up."},
         "wsd_decay_steps": {"minimum": 1, "description": "WSD: optimizer steps of the decay."},
-        "lr_wsd_decay_style": {"description": "WSD: course of the decay."},
+        "lr_wsd_decay_style": {"description": "WSD: shape of the decay."},
         "weight_decay": {"minimum": 0, "description": "Weight decay."},
-        "start_wd": {"minimum": 0, "description": "First weight decay. Default: weight_decay."},
-        "end_wd": {"minimum": 0, "description": "Last weight decay. Default: weight_decay."},
-        "wd_incr_steps": {"minimum": 0, "description": "Optimizer steps from first to last."},
-        "wd_incr_style": {"description": "Course of the weight decay from first to last."},
-        "clip_grad": {"minimum": 0, "description": "Largest norm of the gradient; 0: any."},
+        "start_wd": {"minimum": 0, "description": "Initial weight decay. Default: weight_decay."},
+        "end_wd": {"minimum": 0, "description": "Final weight decay. Default: weight_decay."},
+        "wd_incr_steps": {"minimum": 0, "description": "Optimizer steps from start_wd to end_wd."},
+        "wd_incr_style": {"description": "Shape of the increase from start_wd to end_wd."},
+        "clip_grad": {"minimum": 0, "description": "Maximum norm of the gradient; 0: no limit."},
         "adam_beta1": {"minimum": 0, "exclusiveMaximum": 1, "description": "Adam's beta1."},
         "adam_beta2": {"minimum": 0, "exclusiveMaximum": 1, "description": "Adam's beta2."},
         "adam_eps": {"exclusiveMinimum": 0, "description": "Adam's epsilon."},
@@ -55,7 +55,7 @@ _NAMED: dict[Section, dict[str, dict[str, Any]]] = {
 
 
 def named(section: Section) -> dict[str, Any]:
-    """What a field of options says in JSON schema of those that it names."""
+    """The JSON schema of a section's described options."""
     return {"properties": {name: _schema(section, name) for name in _NAMED[section]}}
 
 

@@ -1,4 +1,4 @@
-"""Options that rljob sets: the field of the manifest to use, or "" where there is none."""
+"""Options that rljob sets: the field of the manifest to use, or "" if there is none."""
 
 ARCHITECTURE = "spec.model.architecture"
 DTYPE = "spec.model.dtype"

@@ -9,18 +9,18 @@ from rljob.api.problem import Path, Problem, problem, show
 
 @dataclass(frozen=True)
 class Refusal:
-    """An option that only has its default.
+    """An option that must keep its default.
 
     Args:
-        default: the one value that may be given, besides null.
-        reason: why no other may.
+        default: the only allowed value, besides null.
+        reason: why no other is allowed.
     """
 
     default: Any
     reason: str
 
     def problem(self, path: Path, value: Any) -> Problem | None:
-        """What is wrong with a value; None where it is the default."""
+        """What is wrong with a value; None if it is the default."""
         if value is None or value == self.default:
             return None
         return problem(path, value, show(self.default), self.reason)

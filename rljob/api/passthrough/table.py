@@ -15,7 +15,7 @@ WORDS = {
     "bool": "true or false",
     "int": "a whole number",
     "float": "a number",
-    "str": "a text",
+    "str": "a string",
     "list": "a list",
     "dict": "a mapping",
     "null": "null",
@@ -25,13 +25,13 @@ Section = Literal["megatron", "optimizer", "sglang"]
 
 @dataclass(frozen=True)
 class Option:
-    """What an option takes: names of JSON types (none: nothing a manifest can hold), choices."""
+    """The values of an option: names of JSON types (none if no manifest can hold it), choices."""
 
     types: tuple[str, ...]
     choices: tuple[Any, ...] = ()
 
     def takes(self, value: Any) -> bool:
-        """Whether the value has one of the types, and is among the choices where they are known."""
+        """Whether the value has one of the types, and is among the choices if they are known."""
         kind = {type(None): "null"}.get(type(value), type(value).__name__)
         if self.choices and kind == "str":
             return value in self.choices
@@ -39,7 +39,7 @@ class Option:
 
     @property
     def words(self) -> str:
-        """What may stand there."""
+        """The allowed values."""
         plain = [
             WORDS[name]
             for name in WORDS
@@ -95,7 +95,7 @@ def _unknown(path: Path, name: str, section: Section) -> Problem:
     usable = options(section).keys() | owned.FIELDS[section].keys()
     match = nearest(name, sorted(usable))
     if match is None:
-        return Problem(path, message=f"no option of {PACKAGES[section]}")
+        return Problem(path, message=f"not an option of {PACKAGES[section]}")
     instead = owned.FIELDS[section].get(match)
     if instead is not None:
         return _owned(path, instead)

@@ -34,12 +34,12 @@ RULES: tuple[Rule, ...] = (
 
 
 def check(job: RLJob, directory: Path | None) -> list[Problem]:
-    """Every rule's verdict; a rule that needs a field which a partial job lacks says nothing.
+    """Check all rules; one that needs a field which a partial job lacks reports nothing.
 
     Args:
         job: complete or partial, see `rljob.api.fields.parse`.
-        directory: where relative paths start, the manifest's own; None: the job's paths are not of
-            this machine, and what lies there is not looked at.
+        directory: base of relative paths, the manifest's directory; None if the job's paths are
+            not on this machine and must not be read.
     """
     problems = [problem for rule in RULES for problem in _verdict(partial(rule, job))]
     for found in _verdict(lambda: iter([shape.shape_of(job, directory)])):
@@ -52,7 +52,7 @@ def check(job: RLJob, directory: Path | None) -> list[Problem]:
 
 
 def _verdict(rule: Callable[[], Iterator[Found]]) -> list[Found]:
-    """What a rule says until it needs a field that is left out."""
+    """The results of a rule, up to the first use of a field that is left out."""
     said: list[Found] = []
     try:
         said.extend(rule())

@@ -6,7 +6,7 @@ from rljob.api.problem import Problem, problem
 from rljob.api.rljob import RLJob
 from rljob.api.rules.cel import Cel, twin
 
-# Their advantage is a sample's reward against the others of its group.
+# Their advantage compares a sample's reward with the others of its group.
 GROUP_RELATIVE = ("grpo", "gspo", "cispo", "rloo", "reinforce++-baseline")
 
 
@@ -42,7 +42,7 @@ def one_kl_penalty(job: RLJob) -> Iterator[Problem]:
     )
 )
 def kl_loss_has_a_gradient(job: RLJob) -> Iterator[Problem]:
-    """`kl.estimator` is not k1 where `kl.lossCoefficient` is not 0: its expected gradient is 0."""
+    """`kl.estimator` is not k1 if `kl.lossCoefficient` is not 0: its expected gradient is 0."""
     kl = job.spec.algorithm.kl
     if kl.loss_coefficient and kl.estimator == "k1":
         yield problem(
@@ -64,7 +64,7 @@ def kl_loss_has_a_gradient(job: RLJob) -> Iterator[Problem]:
     )
 )
 def one_correction(job: RLJob) -> Iterator[Problem]:
-    """`mismatch.correction` is none where `mismatch.old` is rollout: the ratio corrects already."""
+    """`mismatch.correction` is none if `mismatch.old` is rollout: the ratio corrects already."""
     mismatch = job.spec.algorithm.mismatch
     if mismatch.old == "rollout" and mismatch.correction != "none":
         yield problem(

@@ -1,6 +1,6 @@
-"""The twins of the rules in CEL, the language in which a CRD tells the API server its rules.
+"""CEL counterparts of the rules, which the API server checks as part of the CRD.
 
-A rule that reads files or free-form options has none: there the API server can't look.
+A rule that reads files or free-form options has none: the API server can't see those.
 """
 
 import json
@@ -16,16 +16,16 @@ PLACE = re.compile(r"\{([^{}]*)\}")
 
 @dataclass(frozen=True)
 class Cel:
-    """What the API server checks.
+    """A rule that the API server checks.
 
     Args:
         at: the part of the manifest that is `self`, with dots, items of a list as `[]`. The rule
-            is not asked where the part is null.
-        rule: an expression that is true where all is well. Fields with a default are always there;
-            `has(self.field)` is false for null.
+            is not evaluated if the part is null.
+        rule: an expression that is true for a valid part. Fields with a default are always
+            present; `has(self.field)` is false for null.
         message: what `rljob validate` says, with expressions in braces: `found {self.replicas}`.
         field: path of the field to name, from `at`; empty: the part itself.
-        reason: what kind of mistake it is.
+        reason: the kind of mistake.
     """
 
     at: str
@@ -44,7 +44,7 @@ TWINS: dict[Callable[..., object], tuple[Cel, ...]] = {}
 
 
 def twin(*cels: Cel) -> Callable[[Function], Function]:
-    """Notes what the API server checks in place of a rule."""
+    """Register the CEL counterparts of a rule."""
 
     def note(rule: Function) -> Function:
         TWINS[rule] = cels
@@ -56,8 +56,8 @@ def twin(*cels: Cel) -> Callable[[Function], Function]:
 def expression(message: str) -> str:
     """`found {self.replicas} pods` as the CEL expression `"found %s pods".format([self.replicas])`.
 
-    Not put together with `+`: to the API server the length of `string(number)` has no bound, and
-    so neither has the cost of the sum.
+    It does not concatenate with `+`: the API server knows no bound on the length of
+    `string(number)`, so the estimated cost would exceed its limit.
     """
     parts = PLACE.split(message)
     text = json.dumps("%s".join(parts[::2]))

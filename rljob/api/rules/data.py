@@ -60,7 +60,7 @@ def blocks_are_shuffled(job: RLJob) -> Iterator[Problem]:
 
 
 def template_arguments(job: RLJob) -> Iterator[Problem]:
-    """`data.chatTemplateKwargs` needs `data.applyChatTemplate`; how to render is not among them."""
+    """`data.chatTemplateKwargs` needs `data.applyChatTemplate`, and has no rendering options."""
     data = job.spec.data
     if data.chat_template_kwargs and not data.apply_chat_template:
         yield Problem(
@@ -73,7 +73,7 @@ def template_arguments(job: RLJob) -> Iterator[Problem]:
         if name in _RENDERING:
             yield Problem(
                 ("spec", "data", "chatTemplateKwargs", name),
-                message="no argument of the template: rljob sets it itself; leave it out",
+                message="not an argument of the template: rljob sets it itself; leave it out",
             )
 
 
@@ -81,20 +81,20 @@ def template_arguments(job: RLJob) -> Iterator[Problem]:
     Cel(
         at="spec",
         rule="!has(self.data.source) || self.trainer.dataWorkers == 0",
-        message="found {self.trainer.dataWorkers}, allowed 0 (data.source is asked for prompts "
-        "when they are due)",
+        message="found {self.trainer.dataWorkers}, allowed 0 (data.source supplies prompts only "
+        "when they are needed)",
         field="trainer.dataWorkers",
     )
 )
 def own_source_is_not_read_ahead(job: RLJob) -> Iterator[Problem]:
-    """`trainer.dataWorkers` is 0 with `data.source`: it may choose by the rewards so far."""
+    """`trainer.dataWorkers` is 0 with `data.source`, which may choose prompts by past rewards."""
     workers = job.spec.trainer.data_workers
     if job.spec.data.source is not None and workers:
         yield problem(
             "spec.trainer.dataWorkers",
             workers,
             "0",
-            "data.source is asked for prompts when they are due",
+            "data.source supplies prompts only when they are needed",
         )
 
 

@@ -13,7 +13,7 @@ MEGATRON = ("spec", "trainer", "megatron")
 OPTIMIZER = ("spec", "trainer", "optimizer")
 SGLANG = ("spec", "rollout", "sglang")
 
-# In CEL, of spec.trainer.optimizer; a decay that is not given is weight_decay.
+# In CEL, of spec.trainer.optimizer; start_wd and end_wd default to weight_decay.
 START = "(has(self.start_wd) ? self.start_wd : self.weight_decay)"
 END = "(has(self.end_wd) ? self.end_wd : self.weight_decay)"
 DECAYS = "(has(self.weight_decay) || (has(self.start_wd) && has(self.end_wd)))"
@@ -25,28 +25,28 @@ JSON_TYPES = {"integer": int, "boolean": bool, "string": str, "object": dict}
 
 
 def megatron(job: RLJob) -> Iterator[Problem]:
-    """`trainer.megatron` has options of the pinned megatron-core that rljob does not set."""
+    """`trainer.megatron` has only options of the pinned megatron-core that rljob does not set."""
     yield from _others("megatron", MEGATRON, job.spec.trainer.megatron)
 
 
 def optimizer(job: RLJob) -> Iterator[Problem]:
-    """`trainer.optimizer` likewise, of its optimizer and learning-rate schedule."""
+    """`trainer.optimizer` likewise has only options of its optimizer and learning-rate schedule."""
     yield from _others("optimizer", OPTIMIZER, job.spec.trainer.optimizer)
 
 
 def sglang(job: RLJob) -> Iterator[Problem]:
-    """`rollout.sglang` likewise, of the pinned SGLang's server."""
+    """`rollout.sglang` likewise has only server arguments of the pinned SGLang."""
     yield from _others("sglang", SGLANG, job.spec.rollout.sglang)
 
 
 def _others(section: Section, path: Path, given: dict[str, Any]) -> Iterator[Problem]:
-    """Of the options that the manifest does not name itself."""
+    """Problems of the options that are not in the manifest's schema."""
     named = _named(path)
     yield from check_options(section, path, {k: v for k, v in given.items() if k not in named})
 
 
 def named_values(job: RLJob) -> Iterator[Problem]:
-    """What is named above of options and architecture has its type and range."""
+    """The options and architecture fields listed above have the stated type and range."""
     for path, given in (
         (("spec", "model", "architecture"), job.spec.model.architecture or {}),
         (OPTIMIZER, job.spec.trainer.optimizer),
@@ -80,7 +80,7 @@ def _fits(value: Any, schema: Schema) -> bool:
 
 
 def _sound(job: RLJob) -> dict[str, Any]:
-    """The optimizer's options that are named, with right values."""
+    """The optimizer's options in the manifest's schema that have valid values."""
     given, named = job.spec.trainer.optimizer, _named(OPTIMIZER)
     return {
         name: given[name] for name in named if name in given and _fits(given[name], named[name])
@@ -176,7 +176,7 @@ def distributed_optimizer_is_adam(job: RLJob) -> Iterator[Problem]:
     ),
 )
 def weight_decay_schedule(job: RLJob) -> Iterator[Problem]:
-    """`start_wd` is at most `end_wd`, and equal to it where `wd_incr_style` is constant."""
+    """`start_wd` is at most `end_wd`, and equal to it if `wd_incr_style` is constant."""
     given = _sound(job)
     if "start_wd" not in given and "end_wd" not in given:
         return

@@ -18,7 +18,7 @@ MICRO = "(has(self.trainer.microBatchSize) ? self.trainer.microBatchSize : 1)"
 
 
 def data_parallel_size(job: RLJob) -> int | None:
-    """Replicas of the model among the trainer's processes; None where it does not divide them."""
+    """Replicas of the model among the trainer's processes; None if it does not divide them."""
     trainer = job.spec.trainer
     processes = trainer.replicas * trainer.gpus_per_replica
     model = math.prod(getattr(trainer.parallelism, size) for size in SIZES)

@@ -14,7 +14,7 @@ from rljob.api.rules.cel import Cel, twin
 from rljob.api.rules.rollout import repeated
 from rljob.errors import EXIT_USAGE
 
-# What the API server adds, besides the fields of ObjectMeta.
+# Fields that the API server adds to those of ObjectMeta.
 METADATA = (
     "creationTimestamp",
     "deletionGracePeriodSeconds",
@@ -42,35 +42,35 @@ PASSWORD_IN_URL = "^rediss?://[^/?#]*:[^/?#]*@|[?&](ssl_)?password="  # noqa: S1
     Cel(
         at="spec.buffer",
         rule="!has(self.persistence) || !has(self.external)",
-        message="found a mapping, allowed null (spec.buffer.external is given; persistence is of "
-        "the embedded server)",
+        message="found a mapping, allowed null (spec.buffer.external is given; persistence is only "
+        "for the embedded server)",
         field="persistence",
         reason="FieldValueForbidden",
     ),
     Cel(
         at="spec.buffer",
         rule="!has(self.memory) || !has(self.external)",
-        message='found "{self.memory}", allowed null (spec.buffer.external is given; memory is of '
-        "the embedded server)",
+        message='found "{self.memory}", allowed null (spec.buffer.external is given; memory is '
+        "only for the embedded server)",
         field="memory",
         reason="FieldValueForbidden",
     ),
 )
 def one_buffer(job: RLJob) -> Iterator[Problem]:
-    """`buffer.persistence` and `memory` are of the embedded server, not with `buffer.external`."""
+    """`buffer.persistence` and `memory` are only for the embedded server."""
     if job.spec.buffer.memory is not None and job.spec.buffer.external:
         yield problem(
             "spec.buffer.memory",
             job.spec.buffer.memory,
             "null",
-            "spec.buffer.external is given; memory is of the embedded server",
+            "spec.buffer.external is given; memory is only for the embedded server",
         )
     if job.spec.buffer.persistence and job.spec.buffer.external:
         yield problem(
             "spec.buffer.persistence",
             {"size": job.spec.buffer.persistence.size},
             "null",
-            "spec.buffer.external is given; persistence is of the embedded server",
+            "spec.buffer.external is given; persistence is only for the embedded server",
         )
 
 
@@ -158,28 +158,28 @@ def volumes_differ(job: RLJob) -> Iterator[Problem]:
     yield from repeated(place, [volume.name for volume in volumes], "name")
     mounts = [volume.mount_path.rstrip("/") for volume in volumes]
     for found in repeated(place, mounts, "mountPath"):
-        yield replace(found, message="")  # at which index the other is, costs CEL too much
+        yield replace(found, message="")  # CEL can't afford to find the index of the other
 
 
 @twin(
     Cel(
         at="spec.storage.volumes[]",
         rule=f"!(self.mountPath in {_TAKEN_MOUNTS})",
-        message='found "{self.mountPath}", allowed another path (the pod has its own '
+        message='found "{self.mountPath}", allowed another path (the pod itself uses '
         f"{', '.join(POD_PATHS)})",
         field="mountPath",
         reason="FieldValueForbidden",
     )
 )
 def volumes_are_mounted_elsewhere(job: RLJob) -> Iterator[Problem]:
-    """`storage.volumes` are mounted where the pod has nothing of its own."""
+    """`storage.volumes` are not mounted at paths that the pod itself uses."""
     for index, volume in enumerate(job.spec.storage.volumes):
         if volume.mount_path in _TAKEN_MOUNTS:
             yield problem(
                 ("spec", "storage", "volumes", index, "mountPath"),
                 volume.mount_path,
                 "another path",
-                f"the pod has its own {', '.join(POD_PATHS)}",
+                f"the pod itself uses {', '.join(POD_PATHS)}",
             )
 
 
@@ -199,7 +199,7 @@ def pull_secrets_differ(job: RLJob) -> Iterator[Problem]:
     )
 )
 def failure_rules_make_sense(job: RLJob) -> Iterator[Problem]:
-    """The exit code 64 in `runPolicy.failure` is only with FailJob."""
+    """Exit code 64 in `runPolicy.failure` is allowed only with FailJob."""
     for index, rule in enumerate(job.spec.run_policy.failure):
         for position, code in enumerate(rule.exit_codes):
             if code == EXIT_USAGE and rule.action != "FailJob":
@@ -232,7 +232,7 @@ def one_model(job: RLJob) -> Iterator[Problem]:
 
 
 def metadata_is_known(job: RLJob) -> Iterator[Problem]:
-    """`metadata` has the fields that Kubernetes knows."""
+    """`metadata` has only fields that Kubernetes knows."""
     known = [*METADATA, *(field.alias or name for name, field in ObjectMeta.model_fields.items())]
     for name in job.metadata.model_extra or {}:
         if name not in METADATA:
@@ -244,19 +244,18 @@ def metadata_is_known(job: RLJob) -> Iterator[Problem]:
     Cel(
         at="spec.network.rdma.nccl",
         rule=f"self.environment.all(name, name.matches('{NCCL_VARIABLE}'))",
-        message="found a variable of another name, allowed NCCL_ and capital letters, digits "
-        "and '_'",
+        message="found another variable, allowed NCCL_ followed by capital letters, digits and '_'",
         field="environment",
     )
 )
 def variables_are_nccls(job: RLJob) -> Iterator[Problem]:
-    """`network.rdma.nccl.environment` has variables of NCCL, whose names begin with NCCL_."""
+    """`network.rdma.nccl.environment` has only NCCL variables, whose names begin with NCCL_."""
     rdma = job.spec.network.rdma
     for name in rdma.nccl.environment if rdma else ():
         if not re.fullmatch(NCCL_VARIABLE, name):
             path = ("spec", "network", "rdma", "nccl", "environment", name)
-            allowed = "NCCL_ and capital letters, digits and '_'"
-            yield Problem(path, "a variable of another name", allowed)
+            allowed = "NCCL_ followed by capital letters, digits and '_'"
+            yield Problem(path, "another variable", allowed)
 
 
 RULES = (

@@ -1,4 +1,4 @@
-"""Sampling, replicas and the way of the weights to the engines."""
+"""Sampling, replicas, rewards and the transport of weights."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from rljob.api.rules.cel import Cel, twin
 
 
 def repeated(path: Path, values: list[Any], key: str | None = None) -> Iterator[Problem]:
-    """A problem at each value of a list, or at each item's `key`, that an earlier one has."""
+    """A problem for each repeated value of a list, or of the `key` of its items."""
     seen: Counter[Any] = Counter()
     for index, value in enumerate(values):
         seen[value] += 1
@@ -52,7 +52,7 @@ def stops_differ(job: RLJob) -> Iterator[Problem]:
     )
 )
 def responses_can_end(job: RLJob) -> Iterator[Problem]:
-    """`sampling.ignoreEos` fixes the length, so not together with stops."""
+    """`sampling.ignoreEos` fixes the length, so `stop` and `stopTokenIds` must be empty."""
     sampling = job.spec.rollout.sampling
     if sampling.ignore_eos and (sampling.stop or sampling.stop_token_ids):
         yield problem(
@@ -85,7 +85,7 @@ def responses_can_end(job: RLJob) -> Iterator[Problem]:
     ),
 )
 def autoscaling_bounds(job: RLJob) -> Iterator[Problem]:
-    """`minReplicas` <= `rollout.replicas` <= `maxReplicas` where autoscaling is on."""
+    """`minReplicas` <= `rollout.replicas` <= `maxReplicas` if autoscaling is on."""
     rollout = job.spec.rollout
     low, high = rollout.autoscaling.min_replicas, rollout.autoscaling.max_replicas
     if high is not None and low > high:
@@ -127,8 +127,8 @@ def colocated_engines_stay(job: RLJob) -> Iterator[Problem]:
     Cel(
         at="spec",
         rule="self.colocate || self.device == 'cpu' || self.weights.transport != 'ipc'",
-        message='found "ipc", allowed broadcast or disk (spec.colocate is false; ipc hands over '
-        "memory of the same GPU, or, with spec.device cpu, of the same machine)",
+        message='found "ipc", allowed broadcast or disk (spec.colocate is false; ipc shares '
+        "memory on one GPU or, with spec.device cpu, on one machine)",
         field="weights.transport",
     ),
     Cel(
@@ -147,8 +147,8 @@ def transport_reaches_the_engines(job: RLJob) -> Iterator[Problem]:
             "spec.weights.transport",
             transport,
             "broadcast or disk",
-            "spec.colocate is false; ipc hands over memory of the same GPU, or, with spec.device "
-            "cpu, of the same machine",
+            "spec.colocate is false; ipc shares memory on one GPU or, with spec.device cpu, on one "
+            "machine",
         )
     if transport == "broadcast" and job.spec.colocate:
         yield problem(
@@ -164,7 +164,7 @@ def transport_reaches_the_engines(job: RLJob) -> Iterator[Problem]:
         at="spec.weights",
         rule="self.fullInterval == 1 || self.transport == 'disk'",
         message="found {self.fullInterval}, allowed 1 (transport is {self.transport}; only disk "
-        "writes what has changed)",
+        "supports deltas)",
         field="fullInterval",
         reason="FieldValueForbidden",
     )
@@ -177,7 +177,7 @@ def only_a_disk_has_deltas(job: RLJob) -> Iterator[Problem]:
             "spec.weights.fullInterval",
             weights.full_interval,
             "1",
-            f"transport is {weights.transport}; only disk writes what has changed",
+            f"transport is {weights.transport}; only disk supports deltas",
         )
 
 
@@ -191,7 +191,7 @@ def only_a_disk_has_deltas(job: RLJob) -> Iterator[Problem]:
     )
 )
 def partial_needs_tokens(job: RLJob) -> Iterator[Problem]:
-    """`partial` is not with `pauseMode` abort, which keeps no tokens."""
+    """`partial` excludes `pauseMode` abort, which keeps no tokens."""
     if job.spec.rollout.partial and job.spec.weights.pause_mode == "abort":
         yield problem(
             "spec.weights.pauseMode",
@@ -204,7 +204,7 @@ def partial_needs_tokens(job: RLJob) -> Iterator[Problem]:
 _STRICT = Cel(
     at="spec.rollout.reward",
     rule="!self.strict || self.type == 'math'",
-    message="found true, allowed false (type is {self.type}; only math is judged strictly)",
+    message="found true, allowed false (type is {self.type}; only math supports strict)",
     field="strict",
     reason="FieldValueForbidden",
 )
@@ -222,7 +222,7 @@ def only_math_is_strict(job: RLJob) -> Iterator[Problem]:
     ]
     for path, reward in rewards:
         if reward is not None and reward.strict and reward.type != "math":
-            reason = f"type is {reward.type}; only math is judged strictly"
+            reason = f"type is {reward.type}; only math supports strict"
             yield problem((*path, "strict"), True, "false", reason)
 
 

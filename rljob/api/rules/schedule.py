@@ -82,8 +82,7 @@ def over_sampling_fills(job: RLJob) -> Iterator[Problem]:
         "|| has(self.algorithm.filter) || has(self.rollout.bufferFilter) || self.rollout.partial",
         message="found {self.schedule.overSamplingBatchSize}, allowed "
         "{self.schedule.rolloutBatchSize} (= rolloutBatchSize; more needs spec.algorithm.filter, "
-        "spec.rollout.bufferFilter or spec.rollout.partial, for otherwise no group is ever "
-        "dropped)",
+        "spec.rollout.bufferFilter or spec.rollout.partial; otherwise no group is ever dropped)",
         field="schedule.overSamplingBatchSize",
     )
 )
@@ -100,7 +99,7 @@ def over_sampling_has_a_use(job: RLJob) -> Iterator[Problem]:
             size,
             str(wanted),
             "= rolloutBatchSize; more needs spec.algorithm.filter, spec.rollout.bufferFilter or "
-            "spec.rollout.partial, for otherwise no group is ever dropped",
+            "spec.rollout.partial; otherwise no group is ever dropped",
         )
 
 
@@ -133,8 +132,8 @@ def colocated_is_synchronous(job: RLJob) -> Iterator[Problem]:
         message='found "{self.rollout.bufferFilter}", allowed null (with maxStaleness '
         "{self.schedule.maxStaleness}, updateWeightsInterval "
         "{self.schedule.updateWeightsInterval} and maxUses {self.schedule.maxUses} no group can "
-        "wait for a later batch; allowed is a filter from maxStaleness 2 on, or from 1 on where "
-        "one of the others is above 1)",
+        "wait for a later batch; a filter needs a maxStaleness of at least 2, or of 1 if one of "
+        "the others is above 1)",
         field="rollout.bufferFilter",
         reason="FieldValueForbidden",
     )
@@ -149,8 +148,8 @@ def filter_has_a_choice(job: RLJob) -> Iterator[Problem]:
             chosen,
             "null",
             f"with maxStaleness {staleness}, updateWeightsInterval {interval} and maxUses "
-            f"{schedule.max_uses} no group can wait for a later batch; allowed is a filter from "
-            "maxStaleness 2 on, or from 1 on where one of the others is above 1",
+            f"{schedule.max_uses} no group can wait for a later batch; a filter needs a "
+            "maxStaleness of at least 2, or of 1 if one of the others is above 1",
         )
 
 
@@ -159,13 +158,13 @@ def filter_has_a_choice(job: RLJob) -> Iterator[Problem]:
         at="spec.schedule",
         rule="self.maxUses <= (1 + self.maxStaleness) * self.updateWeightsInterval",
         message="found {self.maxUses}, allowed at most "
-        "{(1 + self.maxStaleness) * self.updateWeightsInterval} (the batches that maxStaleness "
-        "{self.maxStaleness} and updateWeightsInterval {self.updateWeightsInterval} leave a group)",
+        "{(1 + self.maxStaleness) * self.updateWeightsInterval} (a group's batches within "
+        "maxStaleness {self.maxStaleness} at updateWeightsInterval {self.updateWeightsInterval})",
         field="maxUses",
     )
 )
 def uses_are_within_the_bound(job: RLJob) -> Iterator[Problem]:
-    """`maxUses` is at most the batches in which a group's tokens are within `maxStaleness`."""
+    """`maxUses` is at most the number of batches for which a group is within `maxStaleness`."""
     schedule = job.spec.schedule
     batches = (1 + schedule.max_staleness) * schedule.update_weights_interval
     if schedule.max_uses > batches:
@@ -173,8 +172,8 @@ def uses_are_within_the_bound(job: RLJob) -> Iterator[Problem]:
             "spec.schedule.maxUses",
             schedule.max_uses,
             f"at most {batches}",
-            f"the batches that maxStaleness {schedule.max_staleness} and updateWeightsInterval "
-            f"{schedule.update_weights_interval} leave a group",
+            f"a group's batches within maxStaleness {schedule.max_staleness} at "
+            f"updateWeightsInterval {schedule.update_weights_interval}",
         )
 
 

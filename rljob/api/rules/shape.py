@@ -1,4 +1,4 @@
-"""The model's shape, where it is known, against lengths and parallel sizes."""
+"""Lengths and parallel sizes against the model's architecture, if it is known."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from rljob.api.rljob import RLJob
 from rljob.api.rules.cel import Cel, twin
 from rljob.api.trainer import DEFAULT_MAX_TOKENS_PER_GPU
 
-# Options with which the stages of the pipeline need not be alike.
+# Options that allow uneven pipeline stages.
 UNEVEN = (
     "num_layers_in_first_pipeline_stage",
     "num_layers_in_last_pipeline_stage",
@@ -19,7 +19,7 @@ UNEVEN = (
     "account_for_embedding_in_pipeline_split",
     "account_for_loss_in_pipeline_split",
 )
-# In CEL, of spec. Stretched positions and uneven stages are left to the operator.
+# In CEL, of spec. RoPE scaling and uneven stages are left to the operator.
 ARCHITECTURE = "self.model.architecture"
 POSITIONS = f"{ARCHITECTURE}.max_position_embeddings"
 HEADS = f"{ARCHITECTURE}.num_attention_heads"
@@ -56,13 +56,13 @@ BUDGET = (
 
 @dataclass(frozen=True)
 class Shape:
-    """A Hugging Face config, and how messages call it."""
+    """A Hugging Face config, and its name in messages."""
 
     config: dict[str, Any]
     source: str
 
     def count(self, name: str) -> int | None:
-        """A count of the config that is at least 1; None where it is absent or unusable."""
+        """A count of the config that is at least 1; None if it is absent or unusable."""
         value = self.config.get(name)
         usable = isinstance(value, int) and not isinstance(value, bool) and value >= 1
         return value if usable else None
@@ -82,11 +82,10 @@ class Shape:
 
 
 def shape_of(job: RLJob, directory: Path | None) -> Shape | Problem:
-    """The architecture by hand, or of a checkpoint that lies on this machine.
+    """The explicit architecture, or that of a checkpoint on this machine.
 
     Returns:
-        An empty shape where it can't be known here; a problem where the checkpoint's config is
-        broken.
+        An empty shape if it is not known here; a problem if the checkpoint's config is broken.
     """
     model = job.spec.model
     if model.architecture is not None:
@@ -97,7 +96,7 @@ def shape_of(job: RLJob, directory: Path | None) -> Shape | Problem:
     try:
         config = json.loads(file.read_bytes())
     except OSError:
-        return Shape({}, "")  # on the cluster, or no Hugging Face checkpoint
+        return Shape({}, "")  # on the cluster, or not a Hugging Face checkpoint
     except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
@@ -195,7 +194,7 @@ def shape_divides(job: RLJob, shape: Shape) -> Iterator[Problem]:
     heads = shape.count("num_attention_heads")
     sizes = trainer.parallelism
     checks = [("spec.trainer.parallelism.tensor", sizes.tensor, heads, "num_attention_heads")]
-    if shape.source:  # a config that names no experts has one
+    if shape.source:  # a config without experts counts as one expert
         experts = shape.count("num_experts") or shape.count("num_local_experts") or 1
         checks.append(
             ("spec.trainer.parallelism.expert", sizes.expert, experts, "the number of experts")

@@ -53,7 +53,7 @@ def test_a_label_of_another_type_is_the_users_mistake(label):
         exact(sample("a", label))
     assert str(raised.value) == (
         f"train.jsonl:3: reward exact: the label is {label!r}, a {type(label).__name__}; "
-        "allowed: a text, a number, or a list of these"
+        "allowed: a string, a number, or a list of these"
     )
 
 

@@ -30,7 +30,7 @@ def test_values(response, label, reward):
 
 @pytest.mark.parametrize("label", [None, 42, [], ["Denver", 42]])
 def test_a_label_of_another_type_is_the_users_mistake(label):
-    allowed = "a text, or a list of texts"
+    allowed = "a string, or a list of strings"
     with pytest.raises(
         UsageError, match=rf"^train\.jsonl:3: reward f1: the label is .*: {allowed}$"
     ):
