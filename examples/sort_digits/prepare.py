@@ -72,6 +72,8 @@ def main() -> None:
     write_prompts(arguments.out)
     write_tokenizer(model)
     write_model(model, arguments.seed)
+    for file in model.iterdir():
+        file.chmod(0o644)  # safetensors writes them for their owner only
 
 
 if __name__ == "__main__":

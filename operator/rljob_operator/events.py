@@ -45,6 +45,7 @@ def changes(before: RLJobStatus, after: RLJobStatus, *, scaled: str = "") -> tup
             for condition, told in _READY.items()
             for event in _ready(told, find(before, condition), find(after, condition))
         ),
+        *_reused(before, after),
         *_ended(before, after),
     )
 
@@ -104,6 +105,11 @@ def _ready(told: Told, old: Condition | None, new: Condition | None) -> Iterator
             yield Event("Warning", new.reason, new.message)
     elif was == "True":
         yield warning(Told.NOT_READY, f"{new.type}: {new.message}")
+
+
+def _reused(before: RLJobStatus, after: RLJobStatus) -> Iterator[Event]:
+    if after.reused_run and after.reused_run != before.reused_run:
+        yield warning(Told.RUN_DIRECTORY_REUSED, after.reused_run)
 
 
 def _ended(before: RLJobStatus, after: RLJobStatus) -> Iterator[Event]:

@@ -84,6 +84,7 @@ class Told(StrEnum):
 
     ACCEPTED = "Accepted"
     CAUTION = "Caution"
+    RUN_DIRECTORY_REUSED = "RunDirectoryReused"
     STARTED = "Started"
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"

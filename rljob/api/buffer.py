@@ -1,5 +1,7 @@
 """The Redis-protocol server between trainer and rollout."""
 
+from typing import Any
+
 from pydantic import Field
 
 from rljob.api.base import DATA_KEY, QUANTITY, REDIS_URL, ObjectName, Part
@@ -54,4 +56,8 @@ class BufferSpec(Part):
     )
     external: ExternalBufferSpec | None = Field(
         None, description="Use this server instead of an embedded one."
+    )
+    template: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Pod template overlay of the embedded server, by strategic merge.",
     )

@@ -90,6 +90,7 @@ EFFECTS: dict[str, Effect] = {
     # A new buffer is filled from the trainer's ledger, but a volume claim can't be changed.
     "buffer": "all",
     "buffer.persistence": "immutable",
+    "buffer.template": "live",
     "network": "all",
     "storage": "all",
     # Checkpoints are not moved.

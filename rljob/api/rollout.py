@@ -126,6 +126,9 @@ class RouterSpec(Part):
     """The sglang-router: one address for all engines of the job."""
 
     enabled: bool = Field(True, description="Start the router role.")
+    template: dict[str, Any] = Field(
+        default_factory=dict, description="Pod template overlay, by strategic merge."
+    )
 
 
 class RolloutSpec(Part):

@@ -105,6 +105,9 @@ class RLJobStatus(Part):
     failures: FailuresStatus = Field(
         default_factory=FailuresStatus, description="Failures that count against backoffLimit."
     )
+    reused_run: str = Field(
+        "", description="Whose run the job goes on with, if its claim held one; else empty."
+    )
     start_time: AwareDatetime | None = Field(None, description="When the job was first active.")
     completion_time: AwareDatetime | None = Field(None, description="When it succeeded or failed.")
     active_since: AwareDatetime | None = Field(

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rljob.api import RLJob
-from rljob.cli.change import forbidden_changes
+from rljob.api.same_run import forbidden_changes
 from rljob.errors import UsageError
-from rljob.ledger.audit import LEDGER
-from rljob.ledger.event import Admit
-from rljob.ledger.line import LineError, decode
+from rljob.ledger.begun import has_begun
 from rljob.telemetry import lifeline
 from rljob.telemetry.lifeline import LOCK_FILE
 
@@ -97,20 +95,10 @@ class RunDirectory:
             os.close(descriptor)
         return False
 
-    def has_begun(self) -> bool:
-        """Whether a group was admitted or a checkpoint saved; until then nothing is decided."""
-        if any((self.path / "checkpoints").glob("step-*")):
-            return True
-        try:
-            with (self.path / LEDGER).open("rb") as lines:
-                return any(_admits(line) for line in lines)
-        except FileNotFoundError:
-            return False
-
     def check_job(self, job: RLJob) -> None:
         """Raises UsageError where the directory holds a run that can't go on with this job."""
         before = self._read(self.job_file)
-        if before is None or not self.has_begun():
+        if before is None or not has_begun(self.path):
             return
         try:
             changes = forbidden_changes(RLJob.model_validate(before), job)
@@ -169,14 +157,6 @@ def existing(path: Path) -> RunDirectory:
     if not directory.job_file.is_file():
         raise UsageError(f"{path}: found no run (no job.json), allowed a run directory")
     return directory
-
-
-def _admits(line: bytes) -> bool:
-    """A line that can't be read counts: the run that wrote it had begun."""
-    try:
-        return isinstance(decode(line), Admit)
-    except LineError:
-        return True
 
 
 def _is_alive(pid: int) -> bool:

@@ -33,6 +33,10 @@ class RoleEnvironment:
         name: of this process among all of the job, where its replica does not tell it from others.
         linger: once the run is finished the role stays until it is told to stop: where its end
             would only have it started again. The trainer says on /status that it is finished.
+        job_uid: of the job in the cluster, which tells it from another job of the same name; None:
+            there is no cluster. Only the trainer is told.
+        claim_chosen: whether the user has named the claim that holds the run directory, and so may
+            mean to go on with another job's run.
     """
 
     role: str
@@ -51,6 +55,8 @@ class RoleEnvironment:
     supervisor: int | None = None
     name: str | None = None
     linger: bool = False
+    job_uid: str | None = None
+    claim_chosen: bool = False
 
     @property
     def member(self) -> str:
@@ -109,6 +115,8 @@ class RoleEnvironment:
             supervisor=number("supervisor") if optional("supervisor") else None,
             name=optional("name"),
             linger=optional("linger") is not None,
+            job_uid=optional("job_uid"),
+            claim_chosen=optional("claim_chosen") is not None,
         )
 
     def job(self) -> RLJob:

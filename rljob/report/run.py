@@ -20,7 +20,7 @@ class Run:
     Args:
         directory: the run directory.
         name: of the job.
-        manifest: as the user gave it (YAML).
+        manifest: as the user gave it (YAML); from a cluster, as the roles read it (JSON).
         rollouts: rollout batches wanted; 0: not known.
         summary: summary.json; empty while the run goes on.
         metrics: one record per trained rollout batch, in order.
@@ -70,7 +70,7 @@ def read_run(directory: Path) -> Run:
     return Run(
         directory=directory,
         name=str(job.get("metadata", {}).get("name", directory.name)),
-        manifest=_text(directory / "job.yaml"),
+        manifest=_text(directory / "job.yaml") or _text(directory / "job.json"),
         rollouts=int(job.get("spec", {}).get("schedule", {}).get("rollouts", 0)),
         summary=read_summary(directory),
         metrics=_last_of_each_rollout(files["metrics"].records),

@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -63,6 +64,14 @@ def write_reason(message: str) -> None:
                 file.write(message.encode()[:_LONGEST_REASON])
     except OSError as error:
         structlog.get_logger().warning("role.reason_lost", path=path, error=str(error))
+
+
+def clear_reason() -> None:
+    """Takes back the reason that a process of this replica left: the cause is elsewhere."""
+    path = os.environ.get(variable("termination_file"))
+    if path and Path(path).exists():
+        with suppress(OSError):
+            os.truncate(path, 0)
 
 
 def _replica() -> int:

@@ -23,6 +23,8 @@ def main(environment: RoleEnvironment) -> None:
         Path(environment.run_dir) / "logs" / f"engine-{number}.log",
         [key for key in (environment.engine_api_key, environment.engine_admin_key) if key],
         copy_directory(environment),
+        # In a pod its file goes with the pod: `kubectl logs` has it all.
+        echo=sys.stdout.buffer if environment.linger else None,
     )
 
     async def work() -> None:

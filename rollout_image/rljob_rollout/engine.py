@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 import structlog
@@ -40,6 +41,8 @@ class EngineProcess:
         log_file: Path,
         secrets: Sequence[str],
         scratch: Path,
+        *,
+        echo: BinaryIO | None = None,
         module: str = "rljob_rollout.engine_server",
     ) -> None:
         """Chooses a port; nothing runs yet.
@@ -49,13 +52,16 @@ class EngineProcess:
             log_file: what it prints is added to it.
             secrets: texts that are blotted out there: sglang prints its arguments.
             scratch: directory of what it keeps while it runs.
+            echo: what it prints goes there, too; each line begins with `engine `.
             module: that is run, with the port and this process's id as its arguments.
         """
         self._port = free_port(host)
         self.url = f"http://{host}:{self._port}"
         self._log_file = log_file
         self._scratch = scratch
+        self._echo = echo
         self._module = module
+        self._began = 0.0
         self._secrets = [secret.encode() for secret in secrets]
         self._lines: collections.deque[bytes] = collections.deque(maxlen=_LAST_LINES)
         self._process: asyncio.subprocess.Process | None = None
@@ -64,6 +70,7 @@ class EngineProcess:
     async def start(self) -> None:
         """Starts the process."""
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
+        self._began = time.monotonic()
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -86,17 +93,16 @@ class EngineProcess:
         Raises:
             EngineDiedError: it ended, or took too long.
         """
-        began = time.monotonic()
         async with httpx.AsyncClient(base_url=self.url, timeout=30.0, trust_env=False) as client:
             while not await _is_healthy(client):
                 if self._ended():
                     await self.watch()
-                if time.monotonic() - began > _STARTUP_SECONDS:
+                if time.monotonic() - self._began > _STARTUP_SECONDS:
                     raise EngineDiedError(
                         f"engine: not ready after {_STARTUP_SECONDS:.0f} s{self._last_lines()}"
                     )
                 await asyncio.sleep(_LOOK_SECONDS)
-        log.info("engine.ready", url=self.url, seconds=round(time.monotonic() - began, 1))
+        log.info("engine.ready", url=self.url, seconds=round(time.monotonic() - self._began, 1))
 
     async def watch(self) -> None:
         """Waits for the process to end, which it must not do by itself.
@@ -131,6 +137,8 @@ class EngineProcess:
                 for line in lines:
                     self._write(line, file.write)
                 file.flush()
+                if self._echo is not None:
+                    self._echo.flush()
             if rest:
                 self._write(rest, file.write)
 
@@ -139,6 +147,8 @@ class EngineProcess:
             line = line.replace(secret, b"***")
         self._lines.append(line)
         write(line + b"\n")
+        if self._echo is not None:
+            self._echo.write(b"engine " + line + b"\n")
 
     def _last_lines(self) -> str:
         lines = b"\n".join(self._lines).decode(errors="replace")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from rljob.api.load import load_job
+from rljob.api.same_run import forbidden_changes
 from rljob.buffer.client import TrainerBuffer, WorkerBuffer
 from rljob.buffer.owner import Owner
 from rljob.buffer.records import Engine
-from rljob.cli.change import forbidden_changes
 from rljob.cli.failure import read_failure
 from rljob.cli.main import main
 from rljob.cli.run_directory import Attempt, RunDirectory
@@ -230,8 +230,8 @@ def test_changes_that_make_another_run_are_named():
 
 
 def test_every_fixed_field_exists():
+    from rljob.api.same_run import FIXED
     from rljob.api.vocabulary import schema_at
-    from rljob.cli.change import FIXED
 
     assert [name for name in FIXED if schema_at(tuple(name.split("."))) is None] == []
 

@@ -59,9 +59,14 @@ SPEC: dict[str, Any] = {
         "sglang": {"mem_fraction_static": 0.8},
         "image": "rollout:1",
         "template": {"metadata": {"labels": {"team": "rl"}}},
+        "router": {"template": {"metadata": {"labels": {"team": "rl"}}}},
     },
     "weights": {"transport": "disk", "fullInterval": 10},
-    "buffer": {"persistence": {"size": "10Gi"}, "memory": "1Gi"},
+    "buffer": {
+        "persistence": {"size": "10Gi"},
+        "memory": "1Gi",
+        "template": {"metadata": {"labels": {"team": "rl"}}},
+    },
     "network": {
         "rdma": {
             "resource": "rdma/hca",

@@ -14,6 +14,7 @@ import pytest
 from rljob.api import RLJob
 from rljob.errors import EXIT_USAGE
 from rljob.plan.environment import RoleEnvironment
+from rljob_trainer.again import AGAIN
 from tests.support.valkey import free_port
 from tests.support.waiting import wait_for
 from tests.trainer.pod import WRONG
@@ -46,7 +47,7 @@ class Pods:
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._ranks: list[psutil.Process] = []
 
-    def start(self, *replicas: int) -> None:
+    def start(self, *replicas: int, linger: bool = False) -> None:
         for replica in replicas:
             environment = RoleEnvironment(
                 role="trainer",
@@ -60,6 +61,7 @@ class Pods:
                 host=f"127.0.0.{replica + 1}",
                 rendezvous=f"127.0.0.1:{self._port}",
                 termination_file=str(self.reason(replica)),
+                linger=linger,
             )
             with (self.run_dir / f"pod-{replica}.log").open("ab") as output:
                 self._running[replica] = subprocess.Popen(
@@ -131,6 +133,8 @@ def test_a_rank_that_is_lost_ends_both_and_they_begin_again(pods: Pods) -> None:
     _, pid = pods.until_running()[1]
     os.kill(pid, signal.SIGKILL)
     assert pods.ended(0, 1) == [1, 1]
+    assert pods.reason(1).read_text().startswith("rank 1 was killed by SIGKILL; the kernel")
+    assert "the trainer's pod 1 has ended" in pods.reason(0).read_text()
     pods.start(0, 1)
     pods.until_running()
     pods.signal(0, signal.SIGTERM)
@@ -150,6 +154,19 @@ def test_a_pod_that_comes_back_ends_the_ranks_of_the_other(pods: Pods) -> None:
     assert "the trainer's pod 1 has ended" in pods.reason(0).read_text()
     pods.start(0)
     pods.until_running()
+
+
+def test_in_a_cluster_a_pod_does_not_fail_because_another_does(pods: Pods) -> None:
+    pods.start(0, 1, linger=True)
+    _, pid = pods.until_running()[1]
+    os.kill(pid, signal.SIGKILL)
+    assert pods.ended(0, 1) == [AGAIN, 1]
+    assert pods.reason(0).read_text() == ""
+    pods.start(0, 1, linger=True)
+    pods.until_running()
+    pods.signal(1, signal.SIGTERM)
+    assert pods.ended(0, 1) == [AGAIN, 0]
+    assert pods.saved() == [True, True]
 
 
 def test_a_mistake_of_the_users_ends_both_as_such(pods: Pods) -> None:

@@ -1,5 +1,6 @@
 """The trainer pod's process: torchrun's elastic agent around one process per GPU."""
 
+import signal
 import sys
 
 from prometheus_client import CollectorRegistry
@@ -9,7 +10,9 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from rljob.errors import EXIT_USAGE
 from rljob.plan.environment import RoleEnvironment
+from rljob.telemetry.role import clear_reason, run_role, write_reason
 from rljob.telemetry.server import StatusServer
+from rljob_trainer.again import AGAIN
 from rljob_trainer.peers import Peers
 
 _MEET_SECONDS = 300  # for torchrun's agents, once all launchers are there
@@ -27,12 +30,18 @@ def launch(environment: RoleEnvironment, rank: str = "rljob_trainer.rank") -> in
     Args:
         environment: of this pod.
         rank: module that each process runs.
+
+    Returns:
+        `AGAIN` where another pod has ended the ranks of this one, in a cluster.
     """
     job = environment.job()
     if environment.replica > 0:
         # Rank 0 has a server of its own, in the first pod; a probe asks every pod.
         StatusServer(environment.host, environment.metrics_port, CollectorRegistry(), dict).start()
     replicas = job.spec.trainer.replicas
+    host, _, port = environment.rendezvous.rpartition(":")
+    # The first pod knows its own address, and need not ask the DNS for it.
+    endpoint = f"{environment.host if environment.replica == 0 else host}:{port}"
     config = LaunchConfig(
         min_nodes=replicas,
         max_nodes=replicas,
@@ -42,14 +51,14 @@ def launch(environment: RoleEnvironment, rank: str = "rljob_trainer.rank") -> in
         # Rank 0, with its /status, has to be in the first pod; the dynamic rendezvous would sort
         # the pods by their addresses.
         rdzv_backend="static",
-        rdzv_endpoint=environment.rendezvous,
+        rdzv_endpoint=endpoint,
         rdzv_configs={"rank": environment.replica, "timeout": _MEET_SECONDS},
         max_restarts=0,
         shutdown_timeout=_STOP_SECONDS,
         monitor_interval=0.1,
         signals_to_handle="SIGHUP,SIGQUIT",  # the others are the peers'
     )
-    peers = Peers(environment.rendezvous, environment.replica, replicas)
+    peers = Peers(endpoint, environment.replica, replicas)
     try:
         peers.listen()
         peers.meet()
@@ -57,7 +66,29 @@ def launch(environment: RoleEnvironment, rank: str = "rljob_trainer.rank") -> in
             elastic_launch(config, sys.executable)("-m", rank)
     except ChildFailedError as error:
         codes = [failure.exitcode for failure in error.failures.values()]
-        return EXIT_USAGE if EXIT_USAGE in codes else 1
+        if EXIT_USAGE in codes:
+            return EXIT_USAGE
+        if peers.ended_by is not None:
+            clear_reason()  # the ranks of this pod tell of a lost connection
+            if environment.linger:
+                return AGAIN
+        write_reason(peers.ended_by or _reason(error))
+        return 1
     except SignalException:
-        return 0  # the ranks were asked to stop, saved what there was, and have ended
+        # The ranks were asked to stop, saved what there was, and have ended.
+        return AGAIN if peers.ended_by is not None and environment.linger else 0
     return 0
+
+
+def _reason(error: ChildFailedError) -> str:
+    """For ranks that could not say it themselves."""
+    rank, failure = error.get_first_failure()
+    if failure.exitcode >= 0:
+        return f"rank {rank} failed with exit code {failure.exitcode}"
+    name = signal.Signals(-failure.exitcode).name
+    hint = "; the kernel does that when memory runs out" if name == "SIGKILL" else ""
+    return f"rank {rank} was killed by {name}{hint}"
+
+
+if __name__ == "__main__":
+    run_role("trainer", launch)

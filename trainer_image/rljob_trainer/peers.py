@@ -21,6 +21,7 @@ from types import FrameType
 import structlog
 from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from rljob.telemetry.role import write_reason
 
@@ -28,11 +29,18 @@ log = structlog.get_logger()
 
 _LOOK_SECONDS = 0.5
 _CONNECT_SECONDS = 5.0  # a signal is seen between two attempts
+_LISTEN_SECONDS = (
+    60.0  # for the first pod to take the port, which its earlier process may still have
+)
 _LOST_SECONDS = 60.0  # without a word
 _LAST_WORDS_SECONDS = 5.0  # for ranks that fail by themselves: they know the reason better
+_BLAME_SECONDS = 2.0  # for a pod whose rank was killed to say so
 _END_SECONDS = 30.0  # for this process, once its ranks are gone
+_PEERS_SIGNAL = signal.SIGUSR1  # this process sends it to itself where another pod stops
 # Keys of the store, with the number of a pod as their value.
 _STARTED, _STOPPED, _LOST = "started", "stopped", "lost"
+_FIRST, _KILLED = "failed/first", "failed/killed"
+_FAILURES = "failures"  # how many pods have failed
 
 
 class Peers:
@@ -52,10 +60,12 @@ class Peers:
         self._store: TCPStore | None = None
         self._over = threading.Event()
         self._stopping = False  # a plain flag: its setter interrupts the main thread anywhere
+        self.ended_by: str | None = None  # what happened to the pod that has ended these ranks
+        self._has_ended_ranks = False
 
     def listen(self) -> None:
         """From now on SIGTERM and SIGINT raise SignalException, once. Main thread only."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, _PEERS_SIGNAL):
             signal.signal(number, self._on_signal)
 
     def meet(self) -> None:
@@ -88,15 +98,23 @@ class Peers:
         except SignalException:
             word = _left(self._replica)
             raise
+        except ChildFailedError as error:
+            self._over.set()
+            killed = any(failure.exitcode < 0 for failure in error.failures.values())
+            self._blame(self._store, killed=killed and not self._has_ended_ranks)
+            raise
         finally:
             self._over.set()
             with suppress(DistError):  # the first pod is gone: nobody is left to hear it
                 self._store.set(word, str(self._replica))
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number != _PEERS_SIGNAL:
+            self.ended_by = None  # the pod itself is to end
         if not self._stopping:
             self._stopping = True
-            raise SignalException(f"got signal {number}", signal.Signals(number))
+            told = signal.SIGTERM if number == _PEERS_SIGNAL else signal.Signals(number)
+            raise SignalException(f"got signal {number}", told)
 
     def _join(self) -> TCPStore:
         """The store with this pod in it; never that of earlier ranks, which come to their end."""
@@ -112,6 +130,7 @@ class Peers:
             time.sleep(_LOOK_SECONDS)
 
     def _connect(self) -> TCPStore:
+        deadline = time.monotonic() + _LISTEN_SECONDS
         while True:
             try:
                 return TCPStore(
@@ -123,7 +142,7 @@ class Peers:
                     multi_tenant=True,  # torchrun's agent has its store at this port
                 )
             except DistError:
-                if self._replica == 0:
+                if self._replica == 0 and time.monotonic() > deadline:
                     raise
                 time.sleep(_LOOK_SECONDS)
 
@@ -135,15 +154,17 @@ class Peers:
                 if self._stopping:
                     store.set(_STOPPED, str(self._replica))
                 elif store.check([_STOPPED]):
-                    log.info("peers.stopped", pod=store.get(_STOPPED).decode())
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    pod = store.get(_STOPPED).decode()
+                    log.info("peers.stopped", pod=pod)
+                    self.ended_by = f"the trainer's pod {pod} was stopped"
+                    os.kill(os.getpid(), _PEERS_SIGNAL)
                 if self._replica == 0:
                     self._listen_to_others(store, heard)
                 lost = store.get(_LOST).decode() if store.check([_LOST]) else None
             except DistError:
                 lost = None if self._stopping else "0"
             if lost is not None:
-                self._end(f"the trainer's pod {lost} has ended, or does not answer")
+                self._end(_lost(lost))
                 return
 
     def _listen_to_others(self, store: TCPStore, heard: dict[int, tuple[int, float]]) -> None:
@@ -155,17 +176,46 @@ class Peers:
             elif time.monotonic() - heard[number][1] > _LOST_SECONDS:
                 store.set(_LOST, str(number))
 
+    def _blame(self, store: TCPStore, *, killed: bool) -> None:
+        """Finds the pod whose failure came first: ranks fail soon after one that they talk to.
+
+        Args:
+            store: of the launchers.
+            killed: whether a signal ended a rank of this pod. Then the cause is here.
+        """
+        try:
+            if store.add(_FAILURES, 1) == 1:
+                store.set(_FIRST, str(self._replica))
+            if killed:
+                store.set(_KILLED, str(self._replica))
+                self.ended_by = None
+                return
+            deadline = time.monotonic() + _BLAME_SECONDS
+            while not store.check([_KILLED]) and time.monotonic() < deadline:
+                time.sleep(_BLAME_SECONDS / 20)
+            pod = store.get(_KILLED if store.check([_KILLED]) else _FIRST).decode()
+        except DistError:  # the first pod has gone with its store
+            pod = "0"
+        if pod != str(self._replica):
+            self.ended_by = _lost(pod)
+
     def _end(self, reason: str) -> None:
         """Ends the ranks, and then, where that does not end it, this process."""
+        self.ended_by = reason
         if self._over.wait(_LAST_WORDS_SECONDS):
             return
         log.error("peers.lost", message=reason)
-        write_reason(reason)
+        self._has_ended_ranks = True
         for pid in _children():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if not self._over.wait(_END_SECONDS):
+            write_reason(reason)
             os._exit(1)
+
+
+def _lost(pod: str) -> str:
+    return f"the trainer's pod {pod} has ended, or does not answer"
 
 
 def _joined(replica: int) -> str:

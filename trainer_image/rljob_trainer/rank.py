@@ -13,6 +13,7 @@ from rljob.buffer.connection import BufferUnavailable
 from rljob.buffer.owner import owner_of
 from rljob.errors import UsageError
 from rljob.plan.environment import RoleEnvironment
+from rljob.report.page import write_report
 from rljob.telemetry.outcome import is_finished
 from rljob.telemetry.role import run_role
 from rljob.telemetry.server import StatusServer
@@ -25,6 +26,7 @@ from rljob_trainer.megatron.parallel import Parallel, initialize
 from rljob_trainer.megatron.policy import Policy
 from rljob_trainer.models.source import open_source
 from rljob_trainer.recorder import finished_status
+from rljob_trainer.run_owner import take
 from rljob_trainer.stop import StopFlag
 
 log = structlog.get_logger()
@@ -37,10 +39,15 @@ def main(environment: RoleEnvironment) -> int:
     stop = StopFlag().listen()
     parallel = initialize(job)
     rank0 = Rank0(parallel.rank)
+    reused = rank0(lambda: take(environment, job))
     if rank0(lambda: is_finished(run_dir, job.spec.schedule)):
         rank0(lambda: _say_finished(job, environment))
     else:
-        _conductor(job, environment, parallel, rank0, stop).run()
+        try:
+            _conductor(job, environment, parallel, rank0, stop, reused=reused).run()
+        finally:
+            if parallel.rank == 0 and environment.linger:  # else `rljob run` writes it
+                _write_report(run_dir)
     dist.destroy_process_group()
     if environment.linger:
         stop.wait_for_it()
@@ -50,7 +57,13 @@ def main(environment: RoleEnvironment) -> int:
 
 
 def _conductor(
-    job: RLJob, environment: RoleEnvironment, parallel: Parallel, rank0: Rank0, stop: StopFlag
+    job: RLJob,
+    environment: RoleEnvironment,
+    parallel: Parallel,
+    rank0: Rank0,
+    stop: StopFlag,
+    *,
+    reused: str,
 ) -> Conductor:
     spec = job.spec
     run_dir = Path(environment.run_dir)
@@ -62,6 +75,7 @@ def _conductor(
             if directory is not None:
                 open_source(Path(directory), spec.model.architecture)
         desk = Desk(job, environment, device=parallel.device, stop=stop)
+        desk.recorder.update(reused_run=reused)
         for warning in cautions(job):
             log.warning("manifest.warning", message=str(warning))
 
@@ -82,6 +96,14 @@ def _conductor(
         ),
         output=run_dir / "model",
     )
+
+
+def _write_report(run_dir: Path) -> None:
+    """The run is worth more than its report: a failure is only logged."""
+    try:
+        log.info("report.written", path=str(write_report(run_dir)))
+    except OSError as error:
+        log.warning("report.failed", error=str(error))
 
 
 def _say_finished(job: RLJob, environment: RoleEnvironment) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from rljob.api import pod_paths
 from rljob_operator import names
+from rljob_operator.children import resources
 from rljob_operator.children.pod import RolePod, template
 from rljob_operator.children.wanted import Subject, Wanted, child
 
@@ -48,7 +49,15 @@ def buffer(subject: Subject) -> list[Wanted]:
         }
     return [
         child(subject, "Service", "v1", name, service, role=ROLE),
-        child(subject, "StatefulSet", "apps/v1", name, {"spec": workload}, role=ROLE),
+        child(
+            subject,
+            "StatefulSet",
+            "apps/v1",
+            name,
+            {"spec": workload},
+            role=ROLE,
+            on_trial=bool(spec.template),
+        ),
     ]
 
 
@@ -59,7 +68,8 @@ def _template(subject: Subject) -> dict[str, Any]:
         RolePod(
             role=ROLE,
             module="rljob.buffer",
-            image=subject.cluster.images["trainer"],  # it brings the server along
+            # The trainer's image has the server.
+            image=subject.job.spec.trainer.image or subject.cluster.images["trainer"],
             port=("redis", names.BUFFER_PORT),
             probes={
                 "readinessProbe": {
@@ -69,7 +79,9 @@ def _template(subject: Subject) -> dict[str, Any]:
                 }
             },
             grace=_GRACE_SECONDS,
+            resources=resources.buffer(subject),
             volumes=[] if persistent else [{"name": _VOLUME, "emptyDir": {}}],
             mounts=[{"name": _VOLUME, "mountPath": pod_paths.RUN}],
+            overlay=subject.job.spec.buffer.template,
         ),
     )

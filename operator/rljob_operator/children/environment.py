@@ -70,6 +70,8 @@ def _role_variables(subject: Subject, role: str) -> dict[str, str]:
         rendezvous=f"{name}-trainer-0.{name}-trainer:{names.RENDEZVOUS_PORT}",
         termination_file="/dev/termination-log",
         linger=True,
+        job_uid=subject.uid if role == "trainer" else None,
+        claim_chosen=(role == "trainer" and subject.job.spec.storage.run.claim_name is not None),
     ).to_env()
     return {key: value for key, value in complete.items() if value}
 

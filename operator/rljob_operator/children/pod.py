@@ -14,7 +14,6 @@ from rljob_operator.children.pod_group import join
 from rljob_operator.children.wanted import Subject
 
 _USER = 65532  # nobody in particular; a user's overlay may name another
-_GPU = "nvidia.com/gpu"
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class RolePod:
         port: name and number of the port on which others reach it; None: there is no fixed one.
         probes: readiness and startup probes of the container.
         grace: seconds that a pod has to stop in order.
-        gpus: of the container.
+        resources: of the container.
         computes: whether it computes with torch: shared memory, RDMA, further volumes.
         index_field: field of the pod with its number among those of its role; None: all are alike.
         volumes: besides those of all roles.
@@ -43,7 +42,7 @@ class RolePod:
     port: tuple[str, int] | None
     probes: Mapping[str, Any]
     grace: int
-    gpus: int = 0
+    resources: Mapping[str, Any]
     computes: bool = False
     index_field: str | None = None
     volumes: Sequence[Mapping[str, Any]] = ()
@@ -101,9 +100,10 @@ def http_probe(path: str, port: str, *, period: int, failures: int) -> dict[str,
 def _container(subject: Subject, pod: RolePod) -> dict[str, Any]:
     adapters = subject.job.spec.network.rdma if pod.computes else None
     ports = dict([pod.port] if pod.port else []) | {"metrics": names.METRICS_PORT}
-    limits = {_GPU: str(pod.gpus)} if pod.gpus else {}
+    resources = dict(pod.resources)
     if adapters is not None:
-        limits |= rdma.resources(adapters)
+        limits = resources.get("limits", {}) | rdma.resources(adapters)
+        resources["limits"] = limits
     container: dict[str, Any] = {
         "name": pod.role,
         "image": pod.image,
@@ -115,14 +115,13 @@ def _container(subject: Subject, pod: RolePod) -> dict[str, Any]:
             "readOnlyRootFilesystem": True,
             "capabilities": rdma.security_context(adapters),
         },
+        "resources": resources,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _mounts(subject, pod),
         **pod.probes,
     }
     if subject.job.spec.image_pull_policy is not None:
         container["imagePullPolicy"] = subject.job.spec.image_pull_policy
-    if limits:
-        container["resources"] = {"limits": limits}
     return container
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from rljob.api import pod_paths
 from rljob_operator import names
-from rljob_operator.children import claim, job_file
+from rljob_operator.children import claim, job_file, resources
 from rljob_operator.children.kueue import queue_labels
 from rljob_operator.children.pod import RolePod, http_probe, template
 from rljob_operator.children.wanted import Subject, Wanted, child
@@ -78,7 +78,7 @@ def _template(subject: Subject) -> dict[str, Any]:
                 "livenessProbe": http_probe("/healthz", "metrics", period=10, failures=12),
             },
             grace=_GRACE_SECONDS,
-            gpus=spec.gpus_per_replica if subject.job.spec.device != "cpu" else 0,
+            resources=resources.rollout(subject),
             computes=True,
             volumes=volumes,
             mounts=mounts,

@@ -2,6 +2,7 @@
 
 from rljob.api import pod_paths
 from rljob_operator import names
+from rljob_operator.children import resources
 from rljob_operator.children.pod import RolePod, http_probe, template
 from rljob_operator.children.wanted import Subject, Wanted, child
 
@@ -13,6 +14,7 @@ def router(subject: Subject) -> list[Wanted]:
     """Service and Deployment; none where the job does without."""
     if not subject.job.spec.rollout.router.enabled:
         return []
+    overlay = subject.job.spec.rollout.router.template
     name = f"{subject.name}-{ROLE}"
     selector = names.selector(subject.name, ROLE)
     service = {
@@ -36,13 +38,15 @@ def router(subject: Subject) -> list[Wanted]:
                         "readinessProbe": http_probe("/liveness", "http", period=5, failures=3)
                     },
                     grace=_GRACE_SECONDS,
+                    resources=resources.router(),
                     volumes=[{"name": "run", "emptyDir": {}}],
                     mounts=[{"name": "run", "mountPath": pod_paths.RUN}],
+                    overlay=overlay,
                 ),
             ),
         }
     }
     return [
         child(subject, "Service", "v1", name, service, role=ROLE),
-        child(subject, "Deployment", "apps/v1", name, workload, role=ROLE),
+        child(subject, "Deployment", "apps/v1", name, workload, role=ROLE, on_trial=bool(overlay)),
     ]

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from rljob.api import pod_paths
 from rljob_operator import names
-from rljob_operator.children import claim, job_file
+from rljob_operator.children import claim, job_file, resources
 from rljob_operator.children.kueue import queue_labels
 from rljob_operator.children.pod import RolePod, http_probe, template
 from rljob_operator.children.wanted import Subject, Wanted, child
@@ -68,7 +68,7 @@ def _template(subject: Subject) -> dict[str, Any]:
             # Its server answers once the data and the checkpoint have been looked through.
             probes={"readinessProbe": http_probe("/healthz", "metrics", period=5, failures=3)},
             grace=_GRACE_SECONDS,
-            gpus=spec.gpus_per_replica if subject.job.spec.device != "cpu" else 0,
+            resources=resources.trainer(subject),
             computes=True,
             index_field="metadata.labels['apps.kubernetes.io/pod-index']",
             volumes=[claim.volume(subject)],

@@ -54,7 +54,7 @@ def obstacle(look: Look, wanted: Sequence[Wanted]) -> tuple[Reason, str] | None:
         refusal = look.observed.refused.get(each.ref)
         if refusal is not None and refusal.applied == each.applied:
             said = f"the API server refuses {each.ref.kind} {each.ref.name}: {refusal.message}"
-            return Reason.INVALID, f"spec.{each.role}.template: {said}" if each.on_trial else said
+            return Reason.INVALID, f"{_template(each.role)}: {said}" if each.on_trial else said
         child = look.observed.children.get(each.ref)
         if child is None or child.owned or each.once:
             continue
@@ -64,6 +64,11 @@ def obstacle(look: Look, wanted: Sequence[Wanted]) -> tuple[Reason, str] | None:
         said = f"{each.ref.kind} {each.ref.name} {owner}; remove it, or give the job another name"
         return Reason.NAME_TAKEN, said
     return None
+
+
+def _template(role: str) -> str:
+    """The field with the pod template of a role."""
+    return f"spec.{'rollout.router' if role == 'router' else role}.template"
 
 
 def _lines(problems: Sequence[Problem]) -> str:

@@ -7,6 +7,7 @@ from rljob.api.base import LARGEST_INT
 from rljob.api.status import BufferStatus, Progress, RLJobStatus, WeightsStatus
 from rljob_operator.state import Look
 
+_LONGEST_TEXT = 1000
 _LARGEST = 1e100  # no mean reward is beyond it
 
 
@@ -25,17 +26,19 @@ def progressed(look: Look, status: RLJobStatus, rollouts: int) -> RLJobStatus:
         update = {"rollouts": rollouts, "display": f"{done}/{rollouts}"}
         progress = status.progress.model_copy(update=update)
         return status.model_copy(update={"progress": progress})
-    rollout = count(body, "rollout") or 0
+    # A trainer that starts does not know yet what it will resume.
+    starting = body.get("phase") == "starting"
+    rollout = status.progress.rollout if starting else count(body, "rollout") or 0
     progress = Progress(
         rollout=rollout,
         rollouts=rollouts,
         display=f"{rollout}/{rollouts}",
-        reward=_number(body, "reward"),
+        reward=_number(body, "reward") if "reward" in body else status.progress.reward,
         eta_seconds=count(body, "eta_seconds"),
     )
     members = count(body, "engines") or 0
     weights = WeightsStatus(
-        version=count(body, "weight_version") or 0,
+        version=_kept(body, "weight_version", status.weights.version),
         epoch=count(body, "epoch") or 0,
         members=members,
         lagging=max(look.ready("rollout") - members, 0),
@@ -43,7 +46,13 @@ def progressed(look: Look, status: RLJobStatus, rollouts: int) -> RLJobStatus:
     leased, ready = count(body, "leased") or 0, count(body, "ready") or 0
     admitted = min((count(body, "waiting") or 0) + leased + ready, LARGEST_INT)
     buffer = BufferStatus(admitted=admitted, leased=leased, ready=ready)
-    return status.model_copy(update={"progress": progress, "weights": weights, "buffer": buffer})
+    update = {
+        "progress": progress,
+        "weights": weights,
+        "buffer": buffer,
+        "reused_run": str(body.get("reused_run") or "")[:_LONGEST_TEXT],
+    }
+    return status.model_copy(update=update)
 
 
 def finished(look: Look, rollouts: int | None) -> bool:
@@ -69,8 +78,14 @@ def count(body: Mapping[str, Any], name: str) -> int | None:
     return value if 0 <= value <= LARGEST_INT else None
 
 
+def _kept(body: Mapping[str, Any], name: str, last: int) -> int:
+    """What the report counts; what it last counted while it says nothing of it."""
+    return count(body, name) or 0 if name in body else last
+
+
 def _number(body: Mapping[str, Any], name: str) -> float | None:
     value = body.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if abs(value) <= _LARGEST else None  # nor is one that is not finite
+    # As many digits as a column of a table can show; nor is one a number that is not finite.
+    return round(float(value), 4) if abs(value) <= _LARGEST else None

@@ -8,7 +8,7 @@ import pytest
 from rljob.api import RLJob
 from rljob.plan.environment import RoleEnvironment
 from rljob_operator.children.job_file import KEY
-from tests.operator_.children.subject import a_job, container, manifest, minimal, variables
+from tests.operator_.children.subject import UID, a_job, container, manifest, minimal, variables
 
 ROLES = ("trainer", "rollout", "buffer", "router")
 # What the kubelet would put in.
@@ -60,6 +60,7 @@ def test_a_role_can_read_it(role: str) -> None:
         termination_file="/dev/termination-log",
         supervisor=None,
         linger=True,
+        job_uid=UID if role == "trainer" else None,
     )
 
 

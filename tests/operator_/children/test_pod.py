@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from rljob.api import RLJob
 from rljob_operator import names
 from tests.operator_.children.subject import (
     WORKLOADS,
@@ -27,12 +28,47 @@ def capabilities(job: Any, role: str) -> dict[str, Any]:
 
 def test_gpus_are_those_of_the_spec() -> None:
     job = minimal(trainer={"gpusPerReplica": 8}, rollout={"gpusPerReplica": 2})
-    assert container(job, "trainer")["resources"] == {"limits": {"nvidia.com/gpu": "8"}}
-    assert container(job, "rollout")["resources"] == {"limits": {"nvidia.com/gpu": "2"}}
+    assert container(job, "trainer")["resources"]["limits"] == {"nvidia.com/gpu": "8"}
+    assert container(job, "rollout")["resources"]["limits"] == {"nvidia.com/gpu": "2"}
     for role in OTHERS:
-        assert "resources" not in container(job, role)
+        assert "limits" not in container(job, role)["resources"]
     for role in WORKLOADS:
-        assert "resources" not in container(minimal(device="cpu"), role)
+        assert "limits" not in container(minimal(device="cpu"), role)["resources"]
+
+
+def test_every_pod_requests_what_its_processes_need() -> None:
+    job = minimal(
+        trainer={"gpusPerReplica": 8},
+        rollout={"gpusPerReplica": 2},
+        buffer={"memory": "3Gi"},
+    )
+    assert requests(job) == {
+        "trainer": {"cpu": "8000m", "memory": "32768Mi"},
+        "rollout": {"cpu": "2000m", "memory": "8192Mi"},
+        "router": {"cpu": "100m", "memory": "128Mi"},
+        "buffer": {"cpu": "100m", "memory": "3Gi"},
+    }
+    assert requests(minimal(device="cpu")) == {
+        "trainer": {"cpu": "250m", "memory": "768Mi"},
+        "rollout": {"cpu": "250m", "memory": "2048Mi"},
+        "router": {"cpu": "100m", "memory": "128Mi"},
+        "buffer": {"cpu": "100m", "memory": "256Mi"},
+    }
+
+
+def requests(job: RLJob) -> dict[str, Any]:
+    return {role: container(job, role)["resources"]["requests"] for role in WORKLOADS}
+
+
+def test_every_role_takes_a_template() -> None:
+    overlay = {"spec": {"nodeSelector": {"pool": "cpu"}, "priorityClassName": "high"}}
+    job = minimal(
+        trainer={"template": overlay},
+        rollout={"template": overlay, "router": {"template": overlay}},
+        buffer={"template": overlay},
+    )
+    for role in WORKLOADS:
+        assert templates(job)[role]["spec"].items() >= overlay["spec"].items()
 
 
 def test_images_are_the_jobs_or_the_operators() -> None:
@@ -41,7 +77,7 @@ def test_images_are_the_jobs_or_the_operators() -> None:
         ("trainer", "trainer:2", "trainer:1"),
         ("rollout", "rollout:2", "rollout:1"),
         ("router", "rollout:2", "rollout:1"),
-        ("buffer", "trainer:1", "trainer:1"),
+        ("buffer", "trainer:2", "trainer:1"),
     ):
         assert container(job, role)["image"] == own
         assert container(minimal(), role)["image"] == default
@@ -66,7 +102,7 @@ def test_rdma_reaches_the_pods_that_compute() -> None:
         annotations = templates(job)[role]["metadata"]["annotations"]
         assert annotations["k8s.v1.cni.cncf.io/networks"] == "rail-0,team/rail-1"
     for role in OTHERS:
-        assert "resources" not in container(job, role)
+        assert "limits" not in container(job, role)["resources"]
         assert not any(name.startswith("NCCL") for name in variables(job, role))
         assert capabilities(job, role) == {"drop": ["ALL"]}
         assert "k8s.v1.cni.cncf.io/networks" not in templates(job)[role]["metadata"]["annotations"]

@@ -18,7 +18,14 @@ from tests.operator_.children.subject import CLUSTER, SPEC, a_job, children_of, 
 
 # What reaches the pods of router and buffer beside the job's file, which they read no option of.
 ROUTER = ("imagePull", "rollout.image", "rollout.router", "buffer.external", "code.configMapRef")
-BUFFER = ("imagePull", "buffer.external", "code.configMapRef")
+BUFFER = (
+    "imagePull",
+    "trainer.image",
+    "buffer.external",
+    "buffer.memory",
+    "buffer.template",
+    "code.configMapRef",
+)
 # What a part needs that the job does not have.
 NEEDED: dict[str, dict[str, Any]] = {
     "urlSecretRef": {"name": "redis", "key": "url"},

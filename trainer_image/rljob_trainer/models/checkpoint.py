@@ -1,6 +1,7 @@
 """Hugging Face checkpoints: a directory of config.json and safetensors."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -129,6 +130,12 @@ def _opened(file: Path) -> Any:
     try:
         return safe_open(file, framework="pt")
     except FileNotFoundError:
+        # safetensors says so of a file that it may not read, too.
+        if file.exists():
+            raise UsageError(
+                f"{file}: not readable by uid {os.getuid()}; its mode is "
+                f"{file.stat().st_mode & 0o7777:04o}, its owner uid {file.stat().st_uid}"
+            ) from None
         raise UsageError(f"{file}: named by {_INDEX}, missing") from None
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{file}: not a readable safetensors file: {error}") from error
@@ -166,6 +173,7 @@ def _save_weights(directory: Path, weights: Iterable[tuple[str, Tensor]]) -> Non
     names = [_shard_name(number, len(shards)) for number in range(len(shards))]
     for name, shard in zip(names, shards, strict=True):
         save_file(shard, directory / name, metadata={"format": "pt"})
+        (directory / name).chmod(0o644)  # safetensors writes for the owner only
     if len(shards) > 1:
         places = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
         write_index(directory, places, total)

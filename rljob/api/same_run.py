@@ -1,22 +1,24 @@
 """What of a manifest may change between two starts of the same run."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from rljob.api import RLJob
 from rljob.api.change import SAME_RUN
 
-FIXED = ("metadata.name", "metadata.namespace", *(f"spec.{field}" for field in SAME_RUN))
+SPEC_FIXED = tuple(f"spec.{field}" for field in SAME_RUN)
+FIXED = ("metadata.name", "metadata.namespace", *SPEC_FIXED)
 
 
-def forbidden_changes(before: RLJob, after: RLJob) -> list[str]:
+def forbidden_changes(before: RLJob, after: RLJob, fixed: Sequence[str] = FIXED) -> list[str]:
     """A line for each fixed field that differs: its name, the old value and the new one."""
     old, new = _flat(before), _flat(after)
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return [
         f"{name}: the run has {_shown(old.get(name))}, found {_shown(new.get(name))}"
         for name in changed
-        if any(name == field or name.startswith(f"{field}.") for field in FIXED)
+        if any(name == field or name.startswith(f"{field}.") for field in fixed)
     ]
 
 

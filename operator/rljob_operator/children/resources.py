@@ -1,0 +1,44 @@
+"""What containers ask of a node unless an overlay says otherwise.
+
+A pod without requests is evicted first and gets CPU time last, and a buffer that starves stops the
+whole job. The requests are low, so that they do not keep a pod from a node that would do.
+"""
+
+from typing import Any
+
+from rljob_operator.children.wanted import Subject
+
+_GPU = "nvidia.com/gpu"
+# Of one process that computes: millicores, and MiB of memory (on the CPU the model's, too).
+_BESIDE_GPU = (1000, 4096)
+_TRAINER_CPU = (250, 768)
+_ROLLOUT_CPU = (250, 2048)
+_BUFFER_MEMORY = "256Mi"
+
+
+def trainer(subject: Subject) -> dict[str, Any]:
+    """Of a trainer's container."""
+    return _of_processes(subject, subject.job.spec.trainer.gpus_per_replica, _TRAINER_CPU)
+
+
+def rollout(subject: Subject) -> dict[str, Any]:
+    """Of a worker with its engine."""
+    return _of_processes(subject, subject.job.spec.rollout.gpus_per_replica, _ROLLOUT_CPU)
+
+
+def buffer(subject: Subject) -> dict[str, Any]:
+    """Of the buffer's server."""
+    memory = subject.job.spec.buffer.memory or _BUFFER_MEMORY
+    return {"requests": {"cpu": "100m", "memory": memory}}
+
+
+def router() -> dict[str, Any]:
+    """Of the router."""
+    return {"requests": {"cpu": "100m", "memory": "128Mi"}}
+
+
+def _of_processes(subject: Subject, count: int, on_cpu: tuple[int, int]) -> dict[str, Any]:
+    on_gpus = subject.job.spec.device != "cpu"
+    millicores, mebibytes = _BESIDE_GPU if on_gpus else on_cpu
+    requests = {"cpu": f"{count * millicores}m", "memory": f"{count * mebibytes}Mi"}
+    return {"requests": requests, **({"limits": {_GPU: str(count)}} if on_gpus else {})}
