@@ -1,4 +1,4 @@
-"""What of a manifest may change between two starts of the same run."""
+"""Checks which fields of a manifest changed between two starts of the same run."""
 
 import json
 from collections.abc import Sequence

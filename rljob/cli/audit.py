@@ -9,7 +9,7 @@ from rljob.ledger.books import Books
 
 
 def audit(run_dir: Path) -> tuple[list[str], bool]:
-    """What to print, and whether the ledger holds.
+    """The lines to print, and whether the ledger passes the audit.
 
     Raises:
         UsageError: there is no ledger.
@@ -18,7 +18,7 @@ def audit(run_dir: Path) -> tuple[list[str], bool]:
         found = read(run_dir)
     except OSError as error:
         raise UsageError(
-            f"{run_dir / LEDGER}: {error.strerror}; allowed: the directory of a run that has begun"
+            f"{run_dir / LEDGER}: {error.strerror}; allowed: the directory of a started run"
         ) from error
     if found.violation is not None:
         return [found.violation], False
@@ -29,14 +29,14 @@ def _uses(books: Books) -> str:
     assert books.start is not None
     if books.start.max_uses == 1:
         return "each once"
-    return f"each 1 to {books.start.max_uses} times, together {books.uses:,} times"
+    return f"each 1 to {books.start.max_uses} times, {books.uses:,} times in total"
 
 
 def _proven(found: Audit) -> list[str]:
     books = found.books
     if books.start is None:
         return ["the trainer has not begun: nothing was admitted"]
-    state = "the run has ended" if books.finished else f"{len(books.open):,} groups are under way"
+    state = "the run has ended" if books.finished else f"{len(books.open):,} groups are open"
     lines = [
         f"{found.lines:,} events of {books.start.incarnation:,} starts: {books.rollout:,} batches "
         f"of {books.start.batch_size:,} groups; {state}",
@@ -47,7 +47,7 @@ def _proven(found: Audit) -> list[str]:
         f"{books.staleness:,} versions old (allowed: {books.start.max_staleness:,})",
     ]
     lines += [
-        f"from batch {batch:,} on, the content of {', '.join(files)} was another "
+        f"from batch {batch:,} on, the content of {', '.join(files)} was different "
         "(spec.data.allowChanged)"
         for batch, files in books.changes
     ]
@@ -59,5 +59,5 @@ def _proven(found: Audit) -> list[str]:
 def _drawn(books: Books) -> str:
     prompts = books.start.prompts if books.start is not None else None
     if prompts is None:
-        return f"{books.given:,} of a source without end"
+        return f"{books.given:,} of a source without a known length"
     return f"{len(books.drawn):,} of {prompts:,} in epoch {books.epoch}"

@@ -1,4 +1,4 @@
-"""A plan as a person reads it, and as a program does."""
+"""A plan as YAML for people, and as JSON for programs."""
 
 import io
 from collections.abc import Iterable
@@ -16,9 +16,9 @@ _SECRETS = ("buffer_password", "engine_api_key", "engine_admin_key")
 
 
 def description(app: AppDef) -> dict[str, Any]:
-    """The roles of a plan, with names of secrets but never their values.
+    """The roles of a plan, with the names of secrets but never their values.
 
-    Of the environment it has what tells where a role works, and where others reach it.
+    Of the environment it has only what says where a role works and where others reach it.
     """
     return {
         "name": app.name,
@@ -38,7 +38,7 @@ def description(app: AppDef) -> dict[str, Any]:
 
 
 def _values(role: Role, names: Iterable[str]) -> dict[str, str]:
-    # `$$` is torchx's way to write `$`.
+    # torchx escapes `$` as `$$`.
     return {variable(name): role.env[variable(name)].replace("$$", "$") for name in names}
 
 

@@ -30,7 +30,7 @@ def visible_gpus() -> list[str]:
 
 
 def check_gpus(job: RLJob, gpus: list[str]) -> None:
-    """Raises UsageError where the machine has GPUs, but fewer than the job's roles need."""
+    """Raises UsageError if the machine has GPUs, but fewer than the job's roles need."""
     trainer, rollout = job.spec.trainer, job.spec.rollout
     needed = trainer.replicas * trainer.gpus_per_replica
     needed += rollout.replicas * rollout.gpus_per_replica
@@ -44,7 +44,7 @@ def check_gpus(job: RLJob, gpus: list[str]) -> None:
 
 
 def threads(job: RLJob) -> int | None:
-    """Threads of each computing process, so that they share the cores; None: the user's choice."""
+    """Threads for each compute process, so that they share the cores; None if the user chose."""
     if "OMP_NUM_THREADS" in os.environ:
         return None
     trainer, rollout = job.spec.trainer, job.spec.rollout

@@ -29,7 +29,7 @@ _RESULTS = ("metrics", "evaluations")
 
 
 class Execution:
-    """Starts the roles, shows how they get on, and ends them, whatever happens."""
+    """Starts the roles, shows their progress, and always stops them at the end."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Execution:
         return code
 
     def delay(self, replica: Replica, code: int) -> float | None:
-        """Seconds until a failed replica is to be started again; None: the run has failed."""
+        """Seconds until a failed replica is restarted; None: the run has failed."""
         delay = self._restarts.delay(
             replica.role,
             code,
@@ -77,18 +77,16 @@ class Execution:
         if delay is not None:
             reason = (self._reason(replica).splitlines() or [""])[0]
             said = f"{replica} {_way(code)}{': ' if reason else ''}{reason}"
-            self._incidents.add(
-                "role.failed", f"{said}; starting it again ({self._restarts.count})"
-            )
+            self._incidents.add("role.failed", f"{said}; restarting it ({self._restarts.count})")
         return delay
 
     def restart(self, replica: Replica) -> Replica:
-        """Starts a replica again; its next failure has a reason of its own."""
+        """Restart a replica; the reason of its last failure is removed first."""
         self._reason_file(replica).unlink(missing_ok=True)
         return self._app.restart(replica)
 
     def _report(self) -> None:
-        """Writes the report, of a run that has results."""
+        """Write the report, if the run has results."""
         path = self._directory.path
         if not any(read_records(path / f"{name}.jsonl").records for name in _RESULTS):
             return
@@ -100,7 +98,7 @@ class Execution:
             self._display.say(f"no report: {full_disk.advice(path)}")
 
     def _tell(self, ending: Ending) -> None:
-        """What is known before the roles are stopped, which takes a while."""
+        """Print the reason of the end before the roles are stopped, which takes a while."""
         if ending.kind == "interrupted":
             self._display.say("stopping every role; interrupt again to kill them ...")
         replica = ending.replica
@@ -155,7 +153,7 @@ class Execution:
 
 
 def _way(code: int) -> str:
-    """How a process has ended, from its exit code as subprocess has it."""
+    """How a process ended, in words, from its return code in subprocess."""
     if code == 0:
         return "ended before the run was finished"
     if code < 0:

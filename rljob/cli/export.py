@@ -1,4 +1,4 @@
-"""`rljob export`: the model of a run that has not ended."""
+"""`rljob export`: a checkpoint of a run, finished or not, as a Hugging Face model."""
 
 import subprocess
 import sys
@@ -10,11 +10,11 @@ from rljob.errors import EXIT_USAGE, UsageError
 
 
 def export(run_dir: Path, checkpoint: str | None, out: Path | None) -> str:
-    """Writes a checkpoint as a Hugging Face directory; returns where it is.
+    """Write a checkpoint as a Hugging Face directory, and return its path.
 
     Raises:
         UsageError: there is no such checkpoint, the output is not empty, or its disk is full.
-        RuntimeError: it failed, with what the process said.
+        RuntimeError: the export failed; has the output of the process.
     """
     command = [sys.executable, "-m", "rljob_trainer.export", str(existing(run_dir).path)]
     if checkpoint is not None:
@@ -27,5 +27,5 @@ def export(run_dir: Path, checkpoint: str | None, out: Path | None) -> str:
     if ended.returncode and full_disk.tells_of_full_disk(ended.stderr.splitlines()):
         raise UsageError(full_disk.advice(out or run_dir))
     if ended.returncode:
-        raise RuntimeError(f"{run_dir}: not exported:\n{ended.stderr}")
+        raise RuntimeError(f"{run_dir}: export failed:\n{ended.stderr}")
     return ended.stdout.strip()

@@ -1,4 +1,4 @@
-"""How a start of a run has failed, kept for whoever looks later."""
+"""The failure of a run's last start, kept for `rljob status`."""
 
 import json
 import time
@@ -13,7 +13,7 @@ class Failure:
     """The end of a start that failed.
 
     Args:
-        message: what happened, and why as far as it is known.
+        message: what happened, and the reason if it is known.
         code: exit code of `rljob run`.
         time: unix seconds.
     """
@@ -24,15 +24,15 @@ class Failure:
 
 
 def write_failure(run_dir: Path, failure: Failure) -> None:
-    """Keeps it; on a full disk it is lost, which must not hide the failure itself."""
+    """Save a failure; an error here, e.g. a full disk, must not hide the failure itself."""
     try:
         (run_dir / FILE_NAME).write_text(json.dumps(asdict(failure), indent=2) + "\n")
     except OSError:
-        forget_failure(run_dir)  # half of it
+        forget_failure(run_dir)  # it may be incomplete
 
 
 def read_failure(run_dir: Path) -> Failure | None:
-    """Of the last start; None where it did not fail."""
+    """The failure of the last start; None if it did not fail."""
     try:
         return Failure(**json.loads((run_dir / FILE_NAME).read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -40,5 +40,5 @@ def read_failure(run_dir: Path) -> Failure | None:
 
 
 def forget_failure(run_dir: Path) -> None:
-    """As a new start does."""
+    """Remove the failure of the last start, as a new start does."""
     (run_dir / FILE_NAME).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A disk without space: told in one line, with what to free."""
+"""A full disk, reported in one line that says what to free."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ _WHAT = "free some, e.g. old checkpoints, logs and runs, and run the same comman
 
 
 def is_full(error: OSError) -> bool:
-    """Whether a disk, or the user's share of it, is the reason of an error."""
+    """Whether a full disk or an exceeded quota caused an error."""
     return error.errno in _CODES
 
 
@@ -24,18 +24,18 @@ def tells_of_full_disk(lines: list[str]) -> bool:
 
 
 def has_no_space(run_dir: Path) -> bool:
-    """Whether its disk is full now: a role that could not write could not say so either."""
+    """Whether the run's disk is full now: a role that can't write can't report that either."""
     return os.statvfs(run_dir).f_bavail == 0
 
 
 def advice(run_dir: Path) -> str:
-    """What a person should do."""
+    """The message for the user, with what to do."""
     return f"{run_dir}: no space left on its disk; {_WHAT}"
 
 
 @contextmanager
 def told(run_dir: Path) -> Iterator[None]:
-    """Turns the error of a full disk into the user's mistake, which has a message of one line."""
+    """Turn the error of a full disk into a UsageError with a one-line message."""
     try:
         yield
     except OSError as error:

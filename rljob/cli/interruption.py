@@ -1,4 +1,4 @@
-"""The user's wish to stop: Ctrl-C, or SIGTERM."""
+"""Interruption by Ctrl-C or SIGTERM."""
 
 import signal
 from collections.abc import Callable
@@ -6,14 +6,14 @@ from types import FrameType
 
 
 class Interruption:
-    """Asked for by the first signal; the second one loses patience."""
+    """The first signal requests a stop; the second one calls `at_second`, which forces it."""
 
     def __init__(self) -> None:
         self.requested = False
         self._at_second: Callable[[], None] | None = None
 
     def listen(self, at_second: Callable[[], None]) -> None:
-        """Takes the signals over. Main thread only.
+        """Install the signal handlers. Main thread only.
 
         Args:
             at_second: called at the second and any later signal, inside the handler.

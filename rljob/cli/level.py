@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """The least that is shown."""
+    """The lowest level that is shown."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -12,7 +12,7 @@ class Level(StrEnum):
     ERROR = "error"
 
 
-# As structlog, Python and sglang-router name them.
+# The names in structlog, Python and sglang-router.
 _NAMES = (("trace", "debug"), ("info",), ("warn", "warning"), ("error", "critical"))
 _RANKS = {name: rank for rank, names in enumerate(_NAMES) for name in names}
 

@@ -22,13 +22,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Process(Protocol):
-    """What is used of subprocess.Popen."""
+    """The part of subprocess.Popen that is used."""
 
     pid: int
     returncode: int | None
 
     def poll(self) -> int | None:
-        """The exit code, None while it runs."""
+        """The exit code; None while the process runs."""
 
 
 @dataclass(frozen=True)
@@ -47,31 +47,31 @@ class LocalApp:
     """Starts all roles of a plan and ends them. Main thread only."""
 
     def __init__(self, app: AppDef, *, logs: Path, gpus: Sequence[str]) -> None:
-        """Nothing is started yet.
+        """Prepare the roles; `start` starts them.
 
         Args:
-            app: the plan; its GPUs are taken from `gpus` in its order.
-            logs: directory of this start's logs, which is new.
+            app: the plan; its replicas get the `gpus` in order.
+            logs: new directory for the logs of this start.
             gpus: as CUDA_VISIBLE_DEVICES names them.
         """
         self._scheduler: Any = None
         self._runner = Runner(logs.name, {_SCHEDULER: self._create_scheduler})
-        # Orphans of a role are found, and ended, as children of this process.
+        # Orphans of a role become children of this process, which can then kill them.
         adopt_orphans()
         self._request = self._runner.dryrun(app, _SCHEDULER, {"log_dir": str(logs.parent)})
         self._assign_gpus(app, list(gpus))
         for replicas in self._request.request.role_params.values():
             for parameters in replicas:
-                # A copy of both streams, by a thread that a full disk would end with a traceback.
+                # No combined log: on a full disk, the thread that writes it dies with a traceback.
                 parameters.combined = None
         self._handle: str | None = None
         self.replicas: list[Replica] = []
 
     def start(self) -> None:
-        """Starts every role."""
+        """Start every role."""
         self._handle = self._runner.schedule(self._request)
-        # torchx tells the state of the app as a whole, and calls it running while any process
-        # runs. Which one has ended, and how, only its processes know.
+        # torchx only reports the state of the whole app, which is running while any process runs.
+        # Only the processes themselves tell which one has ended, and how.
         self.replicas = [
             Replica(role, replica.replica_id, replica.proc)
             for role in self._request.request.role_params
@@ -79,12 +79,12 @@ class LocalApp:
         ]
 
     def restart(self, replica: Replica) -> Replica:
-        """Starts a replica anew that has ended, with what it left behind gone; adds to its logs."""
-        # A server that it has left holds its port, an engine its memory.
+        """Restart a replica that has ended, after killing its orphans; appends to its logs."""
+        # An orphaned server would hold its port, an orphaned engine its memory.
         kill_children(besides={each.process.pid for each in self.replicas if each != replica})
         local = self._replicas_of(replica.role)[replica.number]
         parameters = self._request.request.role_params[replica.role][replica.number]
-        # torchx starts a whole app, and refuses to write to a log that is there.
+        # torchx can only start a whole app, and refuses to write to an existing log.
         with (
             Path(parameters.stdout).open("ab") as stdout,
             Path(parameters.stderr).open("ab") as stderr,
@@ -102,13 +102,13 @@ class LocalApp:
         return started
 
     def stop(self) -> None:
-        """Asks every role to end, kills after 10 s what has not, and whatever they left behind."""
+        """Terminate every role, kill those still running after 10 s, and kill all orphans."""
         handle, self._handle = self._handle, None
         try:
             if handle is not None:
                 self._runner.cancel(handle)
         except OSError as error:
-            # torchx writes a file once all have ended.
+            # torchx writes a file once all roles have ended, which fails on a full disk.
             if not is_full(error):
                 raise
         finally:
@@ -116,7 +116,7 @@ class LocalApp:
             kill_children()
 
     def kill(self) -> None:
-        """Kills every role at once; `stop` then returns soon. Safe in a signal handler."""
+        """Kill every role at once, so that `stop` returns soon. Safe in a signal handler."""
         for replica in self.replicas:
             if replica.process.returncode is None:
                 try:
@@ -128,7 +128,7 @@ class LocalApp:
         return self._scheduler._apps[self._request.request.app_id].role_replicas[role]
 
     def _create_scheduler(self, session: str, **_: object) -> Any:
-        """torchx's own, without its signal handlers: they would raise wherever this process is."""
+        """torchx's scheduler without its signal handlers, which would raise at any point."""
         handlers = {number: signal.getsignal(number) for number in _SIGNALS}
         self._scheduler = create_scheduler(session)
         for number, handler in handlers.items():
@@ -136,7 +136,7 @@ class LocalApp:
         return self._scheduler
 
     def _assign_gpus(self, app: AppDef, gpus: list[str]) -> None:
-        """Different GPUs for each replica, out of those that this process may use."""
+        """Assign each replica its own GPUs, from those that this process may use."""
         for role in app.roles:
             for parameters in self._request.request.role_params[role.name]:
                 own, gpus = gpus[: role.resource.gpu], gpus[role.resource.gpu :]

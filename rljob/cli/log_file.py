@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_LONGEST_TAIL = 256 * 1024  # bytes at a file's end in which its last lines are looked for
+_LONGEST_TAIL = 256 * 1024  # bytes at the end of a file that are searched for its last lines
 
 
 @dataclass(frozen=True)
 class LogFile:
-    """What one replica has written to one of its streams."""
+    """The log of one stream of one replica."""
 
     role: str
     replica: int
@@ -19,8 +19,8 @@ class LogFile:
 def log_files(logs: Path) -> list[LogFile]:
     """All files under one start's directory: <app>/<role>/<replica>/std{out,err}.log.
 
-    A role's process sends everything to stdout once it has begun; what came before (Python did not
-    start, a module was not found) is on stderr.
+    A role's process sends everything to stdout once it runs; earlier errors (Python did not start,
+    a module was not found) are on stderr.
     """
     return [
         LogFile(path.parent.parent.name, int(path.parent.name), path)
@@ -31,7 +31,7 @@ def log_files(logs: Path) -> list[LogFile]:
 
 
 def last_lines(logs: Path, role: str, replica: int, count: int) -> list[str]:
-    """The last `count` lines of a replica, of both streams."""
+    """The last `count` lines of a replica, from both streams."""
     lines = [
         line
         for file in log_files(logs)
@@ -42,14 +42,14 @@ def last_lines(logs: Path, role: str, replica: int, count: int) -> list[str]:
 
 
 class Tail:
-    """What is added to a growing file, by whole lines."""
+    """Reads the lines that are appended to a growing file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
 
     def lines(self) -> Iterator[str]:
-        """The lines completed since the last call; all again where the file was cut back."""
+        """The lines completed since the last call; all lines again if the file was truncated."""
         try:
             with self._path.open("rb") as file:
                 if file.seek(0, 2) < self._offset:

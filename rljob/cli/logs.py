@@ -1,4 +1,4 @@
-"""`rljob logs`: what the roles, the engines and the router have said, in the order of time."""
+"""`rljob logs`: the logs of the roles, the engines and the router, in order of time."""
 
 import re
 import time
@@ -26,8 +26,8 @@ class Line:
 
     Args:
         source: `trainer[0]`, `engine[1]`.
-        time: as in the log; of a line without one, that of the line before.
-        level: likewise; empty where the log has none.
+        time: as in the log; a line without one has that of the line before.
+        level: likewise; empty if the log has no levels.
         text: the whole line.
     """
 
@@ -38,21 +38,21 @@ class Line:
 
     @property
     def shown(self) -> str:
-        """As a person reads it: an engine's line does not say itself whose it is."""
+        """The line for people; engine lines get their source in front, which they do not name."""
         return f"{self.source} {self.text}" if self.source.startswith(ENGINE) else self.text
 
 
 def logs(
     run_dir: Path, role: str | None, *, follow: bool, tail: int | None, level: Level | None
 ) -> Iterator[Line]:
-    """Lines of all roles, or of one, of the last start; or those of the engines, of all starts.
+    """Lines of all roles or of one role from the last start, or of the engines from all starts.
 
     Args:
-        run_dir: of the run.
-        role: also `engine`: what SGLang has printed.
-        follow: until the run ends.
-        tail: so many of the last lines at first; None: all.
-        level: without lines below it.
+        run_dir: the run directory.
+        role: one role only, or `engine`: the output of SGLang.
+        follow: keep reading until the run ends.
+        tail: number of last lines to begin with; None: all.
+        level: the lowest level that is shown.
 
     Raises:
         UsageError: there is no run in the directory, no such role, or no levels.
@@ -86,7 +86,7 @@ def logs(
 
 
 def _files(run_dir: Path, logs: Path, role: str | None) -> Iterator[tuple[str, Path]]:
-    """What wrote each file, and the file."""
+    """The source of each log file, and its path."""
     if role == ENGINE:
         for path in sorted((run_dir / "logs").glob("engine-*.log")):
             yield f"engine[{path.stem.removeprefix('engine-')}]", path
@@ -95,12 +95,12 @@ def _files(run_dir: Path, logs: Path, role: str | None) -> Iterator[tuple[str, P
         if role in (None, file.role):
             yield f"{file.role}[{file.replica}]", file.path
     if role == "router":
-        # What sglang-router itself has printed.
+        # The output of sglang-router itself.
         yield "router", run_dir / "logs" / "router.log"
 
 
 class _Reader:
-    """The lines of one file; one without a time or level has those of the line before."""
+    """The lines of one file; a line without time and level has those of the line before."""
 
     def __init__(self, source: str, path: Path) -> None:
         self._source = source

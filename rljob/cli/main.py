@@ -1,6 +1,6 @@
 """The command line: `rljob --help`.
 
-Commands import what they need when they run: help comes at once.
+Commands import what they need when they run, so that `--help` is fast.
 """
 
 import json
@@ -43,8 +43,8 @@ def run(
         int | None,
         typer.Option(min=1, max=65535, help="Port of the trainer's /metrics and /status."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the manifest's seed.")] = None,
-    output: Annotated[Output, typer.Option("--output", "-o", help="Form of the dry run.")] = (
+    seed: Annotated[int | None, typer.Option(min=0, help="Overrides the manifest's seed.")] = None,
+    output: Annotated[Output, typer.Option("--output", "-o", help="Format of the dry run.")] = (
         Output.TEXT
     ),
 ) -> None:
@@ -57,7 +57,7 @@ def run(
 
 @app.command()
 def status(run_dir: RunDir, output: OutputOption = Output.TEXT) -> None:
-    """Tell how far a run is; ends with 1 where its last start has failed."""
+    """Show the progress of a run; exits with 1 if its last start has failed."""
     from rljob.cli.status import status as look
 
     found = look(run_dir)
@@ -79,10 +79,10 @@ def logs(
     ] = None,
     *,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the run ends.")
+        bool, typer.Option("--follow", "-f", help="Follow the logs until the run ends.")
     ] = False,
     tail: Annotated[
-        int | None, typer.Option(min=1, help="Only so many of the last lines.", show_default=False)
+        int | None, typer.Option(min=1, help="Only this many last lines.", show_default=False)
     ] = None,
     level: Annotated[
         Level | None,
@@ -90,7 +90,7 @@ def logs(
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Print the logs of the roles, of the last start."""
+    """Print the logs of the roles from the last start."""
     from rljob.cli.logs import logs as read
 
     lines = read(run_dir, role, follow=follow, tail=tail, level=level)

@@ -1,4 +1,4 @@
-"""Processes that a role has started and left behind."""
+"""Orphans: processes that a role started and left behind."""
 
 import contextlib
 import os
@@ -11,9 +11,9 @@ _KILL_SECONDS = 2.0
 
 
 def kill_children(besides: Collection[int] = ()) -> None:
-    """Kills every child of this process and, as they become its children, their descendants.
+    """Kill every child of this process and, as it adopts them, their descendants.
 
-    Only for a process that has adopted its orphans. Linux only.
+    Only for a process that is a subreaper (`lifeline.adopt_orphans`). Linux only.
 
     Args:
         besides: pids of children that are still needed.
@@ -37,7 +37,7 @@ def _children(parent: int) -> set[int]:
 
 def _parent_of(stat: Path) -> int | None:
     try:
-        # "pid (name) state parent ...", and the name may hold anything.
+        # "pid (name) state parent ..."; the name may contain any character.
         return int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
     except (OSError, IndexError, ValueError):
         return None

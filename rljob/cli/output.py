@@ -1,4 +1,4 @@
-"""What a command prints: text for a person, or JSON for a program."""
+"""Output of a command: text for people, or JSON for programs."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import typer
 
 
 class Output(StrEnum):
-    """The form of what is printed."""
+    """Output format."""
 
     TEXT = "text"
     JSON = "json"
@@ -23,15 +23,15 @@ OutputOption = Annotated[
 
 
 def echo_json(value: Any) -> None:
-    """Prints a value as JSON, indented."""
+    """Print a value as indented JSON."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def echo_lines(lines: Iterable[str]) -> None:
-    """Prints lines until there are no more, or their reader has gone (`rljob logs DIR | head`)."""
+    """Print lines to the end, or until the pipe is closed (`rljob logs DIR | head`)."""
     try:
         for line in lines:
             typer.echo(line)
     except BrokenPipeError:
-        # Python would write what it has buffered when it ends, and fail again.
+        # At exit Python would flush its buffer to the closed pipe, and fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

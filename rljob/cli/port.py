@@ -15,13 +15,13 @@ _DEFAULT_EPHEMERAL = 32_768  # of Linux
 
 
 def free_ports(host: str, count: int, *, besides: Iterable[int] = ()) -> list[int]:
-    """Different ports of `host` on which nothing listens now.
+    """Distinct ports of `host` on which nothing listens.
 
-    They lie below the range from which the system takes the ports of outgoing connections: until a
-    role listens on its port, no connection of another process can have it.
+    They are below the ephemeral range, so that no outgoing connection of another process can take
+    one before its role listens on it.
 
     Raises:
-        UsageError: there are not as many.
+        UsageError: there are not that many.
     """
     numbers = random.SystemRandom()
     chosen: list[int] = []
@@ -40,7 +40,7 @@ def free_ports(host: str, count: int, *, besides: Iterable[int] = ()) -> list[in
 
 
 def check_free(host: str, port: int, option: str) -> None:
-    """Raises UsageError where something listens on the port that the user chose."""
+    """Raises UsageError if something listens on the port that the user chose."""
     with socket.socket() as probe:
         if not _bind(probe, host, port):
             raise UsageError(f"{option}: port {port} of {host} is already in use")

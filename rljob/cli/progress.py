@@ -22,23 +22,23 @@ Record = dict[str, Any]
 
 
 class Display(Protocol):
-    """Where progress is shown."""
+    """Shows the progress of a run."""
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a permanent line."""
 
     def status(self, status: Record | None) -> None:
-        """The trainer's own words, None before it has any."""
+        """Show the trainer's status; None before there is one."""
 
     def batch(self, record: Record) -> None:
-        """A batch was trained on."""
+        """Show a batch that was trained on."""
 
     def close(self) -> None:
-        """Nothing more is shown."""
+        """Stop showing progress."""
 
 
 class Lines:
-    """One plain line per batch, for files and for machines."""
+    """One plain line per batch, for output that is not a terminal."""
 
     def __init__(self, console: Console, rollouts: int) -> None:
         self._console = console
@@ -60,11 +60,11 @@ class Lines:
         self.say(words.batch(record, self._rollouts, self._status))
 
     def close(self) -> None:
-        """Lines stay as they are."""
+        """Nothing to do: the lines are already printed."""
 
 
 class Bar:
-    """A live bar at the foot of the terminal; lines scroll above it."""
+    """A live bar at the bottom of the terminal; lines scroll above it."""
 
     def __init__(self, console: Console, rollouts: int) -> None:
         self._console = console
@@ -80,7 +80,7 @@ class Bar:
         self._live.update(self._render(status))
 
     def batch(self, record: Record) -> None:
-        """The bar itself tells."""
+        """Nothing to do: the bar shows it."""
 
     def close(self) -> None:
         self._live.stop()
@@ -125,15 +125,15 @@ class Bar:
 
 
 class Progress:
-    """Brings what the trainer says and writes to a display."""
+    """Shows the trainer's status and the records it writes on a display."""
 
     def __init__(self, display: Display, run_dir: Path, status_url: str, began: float) -> None:
         """
         Args:
-            display: where to.
-            run_dir: where the trainer writes.
-            status_url: where the trainer answers.
-            began: unix seconds; what was written before is of an earlier start.
+            display: where progress is shown.
+            run_dir: the run directory, where the trainer writes its records.
+            status_url: the trainer's /status.
+            began: unix seconds; older records are from earlier starts, and are not shown.
         """
         self.has_had_engines = False
         self.trained = 0  # batches
@@ -145,7 +145,7 @@ class Progress:
         self._incidents = Tail(run_dir / incident.FILE_NAME)
 
     def look(self) -> None:
-        """Shows what is new."""
+        """Show what is new since the last call."""
         status = self._poll.latest
         if status is not None:
             self.has_had_engines = self.has_had_engines or bool(status.get("engines"))
@@ -165,11 +165,11 @@ class Progress:
                 self._display.say(line)
 
     def stopping(self) -> None:
-        """Shows that the roles are being stopped."""
+        """Show that the roles are being stopped."""
         self._display.status({**(self._poll.latest or {}), "phase": "stopping", "message": ""})
 
     def close(self) -> None:
-        """Shows the last of it."""
+        """Show the last records, and close the display."""
         self._poll.close()
         self._show_new()
         self._display.close()
@@ -187,5 +187,5 @@ class Progress:
 
 
 def display(console: Console, rollouts: int) -> Display:
-    """A bar where a person watches, lines where not."""
+    """A bar on a terminal, otherwise lines."""
     return Bar(console, rollouts) if console.is_terminal else Lines(console, rollouts)

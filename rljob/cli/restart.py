@@ -1,4 +1,4 @@
-"""Which roles are started again after a failure, when, and how often."""
+"""Restart policy: which roles are restarted after a failure, when, and how often."""
 
 from rljob.api.run_policy import RunPolicySpec
 from rljob.errors import EXIT_USAGE
@@ -9,11 +9,11 @@ _LAST_DELAY_SECONDS = 60.0
 
 
 class Restarts:
-    """Counts failures as the operator does: those since training was last further than ever.
+    """Counts failures like the operator: those since training last made new progress.
 
-    The ledger can rebuild what an engine, the router or the buffer loses, so these are restarted. A
-    trainer is not, unless a rule of `spec.runPolicy.failure` says so: the same command resumes from
-    its checkpoint.
+    Rollout, router and buffer are restarted, because the ledger can rebuild what they lose. The
+    trainer is not, unless a rule of `spec.runPolicy.failure` says so: running the same command
+    again resumes from its checkpoint.
     """
 
     def __init__(self, policy: RunPolicySpec) -> None:
@@ -23,18 +23,19 @@ class Restarts:
 
     @property
     def count(self) -> str:
-        """How many there were, of how many that are allowed."""
+        """The number of failures and the limit, in words."""
         return f"restart {self._failures} of at most {self._policy.backoff_limit}"
 
     def delay(self, role: str, code: int, *, trained: int, has_worked: bool) -> float | None:
-        """Seconds to wait before a failed replica is started again; None: the run has failed.
+        """Seconds to wait before a failed replica is restarted; None: the run has failed.
 
         Args:
-            role: of the replica.
+            role: role of the replica.
             code: its exit code, not 0; negative: minus the signal that killed it.
             trained: batches that the run has trained on.
-            has_worked: whether an engine has ever held weights since `rljob run` began. Until then
-                a failure is most likely a mistake of the manifest or the machine, and repeats.
+            has_worked: whether an engine has held weights since `rljob run` began. Before that, a
+                failure is most likely a mistake in the manifest or the machine's setup, and would
+                repeat.
         """
         if trained > self._trained:
             self._trained, self._failures = trained, 0
@@ -52,7 +53,7 @@ class Restarts:
         if code == EXIT_USAGE:
             return "FailJob"
         for rule in self._policy.failure:
-            # A shell, and so Kubernetes, has 128 + n for signal n.
+            # Exit codes in Kubernetes, as in a shell, are 128 + n for signal n.
             if rule.role in (None, role) and (code if code > 0 else 128 - code) in rule.exit_codes:
                 return rule.action
         if role == TRAINER or (code > 0 and not has_worked):

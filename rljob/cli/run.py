@@ -45,12 +45,12 @@ def run(
     metrics_port: int | None,
     seed: int | None,
 ) -> int:
-    """Runs a job to its end, or with `dry_run` only tells in that form what it would start.
+    """Run a job to its end, or with `dry_run` only print in that format what it would start.
 
     Returns the exit code.
 
     Raises:
-        UsageError: the manifest, the machine or the run directory does not allow it.
+        UsageError: the job can't run with this manifest, machine or run directory.
     """
     job, directory = _resolved(file, run_dir, seed, look=dry_run is None)
     gpus = visible_gpus() if job.spec.device == "auto" else []
@@ -102,13 +102,13 @@ def run(
 
 
 def _empty_buffer(job: RLJob, placement: LocalPlacement, run_dir: Path) -> None:
-    """Removes the job's keys from the user's own server, before the roles start and at their end.
+    """Remove the job's keys from the user's own server, before the roles start and after their end.
 
-    Before, as a run that was killed has left some: workers would read there that all is finished
-    before the trainer has begun. What the run needs to go on is in its directory.
+    A run that was killed leaves its keys: before the trainer has started, workers could read there
+    that the run is finished. All that a run needs to resume is in its directory.
 
     Raises:
-        UsageError: another run of this name is at work there, or the server does not answer.
+        UsageError: another run of this name uses the server, or the server does not answer.
     """
     assert job.spec.buffer.external is not None
     assert job.spec.buffer.external.url is not None
@@ -130,7 +130,7 @@ def _empty_buffer(job: RLJob, placement: LocalPlacement, run_dir: Path) -> None:
 def _resolved(
     file: Path, chosen: Path | None, seed: int | None, *, look: bool
 ) -> tuple[RLJob, RunDirectory]:
-    """The job and its directory, if this machine can run it and, with `look`, has its files."""
+    """The job and its directory; checks support and, with `look`, that the job's files exist."""
     checks = [partial(unsupported, local=True)]
     if look:
         checks.append(partial(missing, directory=file.parent))
@@ -147,7 +147,7 @@ def _placement(
 ) -> LocalPlacement:
     chosen = [] if metrics_port is None else [metrics_port]
     buffer, router, rendezvous, metrics = free_ports(_HOST, 4, besides=chosen)
-    # A server of the user's has a password of the user's.
+    # The user's own server has the user's password.
     password = (
         secrets.token_urlsafe(_SECRET_BYTES)
         if job.spec.buffer.external is None

@@ -1,4 +1,4 @@
-"""The directory of a run: who may use it, which job it holds, where its logs are."""
+"""The run directory: its lock, its job, and where its logs are."""
 
 import fcntl
 import json
@@ -15,7 +15,7 @@ from rljob.ledger.begun import has_begun
 from rljob.telemetry import lifeline
 from rljob.telemetry.lifeline import LOCK_FILE
 
-# Roles whose supervisor was killed end by themselves within this time.
+# Roles stop by themselves within this time if their supervisor was killed.
 _PATIENCE_SECONDS = 15.0
 
 
@@ -24,7 +24,7 @@ class Attempt:
     """One start of a run.
 
     Args:
-        pid: of `rljob run`.
+        pid: process id of `rljob run`.
         began: unix seconds.
         logs: directory of the roles' logs.
         status_url: the trainer's /status.
@@ -45,21 +45,21 @@ class RunDirectory:
 
     @property
     def job_file(self) -> Path:
-        """The resolved job."""
+        """Path of the resolved job."""
         return self.path / "job.json"
 
     @property
     def report(self) -> Path:
-        """The HTML report."""
+        """Path of the HTML report."""
         return self.path / "report.html"
 
     def lock(self) -> None:
-        """Keeps others out until this process ends.
+        """Lock the directory until this process ends.
 
-        Waits a little for the roles of a run whose `rljob run` was killed.
+        Waits up to 15 s for the roles of a run whose `rljob run` was killed.
 
         Raises:
-            UsageError: another run uses the directory, or it can't be made.
+            UsageError: another run uses the directory, or it can't be created.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -77,12 +77,12 @@ class RunDirectory:
                     raise self._in_use_by(attempt) from None
 
     def share(self) -> None:
-        """Lets the roles hold the directory, too: it stays in use until the last one has ended."""
+        """Share the lock with the roles: the directory is in use until the last one has ended."""
         assert self._lock is not None
         lifeline.lock(self._lock, fcntl.LOCK_SH)
 
     def in_use(self) -> bool:
-        """Whether a run is going on here."""
+        """Whether a run is active in the directory."""
         try:
             descriptor = os.open(self.path / LOCK_FILE, os.O_RDWR)
         except OSError:
@@ -96,14 +96,15 @@ class RunDirectory:
         return False
 
     def check_job(self, job: RLJob) -> None:
-        """Raises UsageError where the directory holds a run that can't go on with this job."""
+        """Raises UsageError if the directory holds a run that can't continue with this job."""
         before = self._read(self.job_file)
         if before is None or not has_begun(self.path):
             return
         try:
             changes = forbidden_changes(RLJob.model_validate(before), job)
         except ValueError as error:
-            raise UsageError(f"{self.job_file}: not a job of this version: {error}") from error
+            message = f"{self.job_file}: not a job that this version of rljob reads: {error}"
+            raise UsageError(message) from error
         if changes:
             listed = "\n".join(f"  {change}" for change in changes)
             raise UsageError(
@@ -112,16 +113,16 @@ class RunDirectory:
             )
 
     def write_job(self, job: RLJob, manifest: Path) -> None:
-        """Keeps the manifest as given, and the resolved job for the roles."""
+        """Save the manifest as given, and the resolved job for the roles."""
         self._write("job.yaml", manifest.read_bytes())
         self._write("job.json", job.model_dump_json(by_alias=True, indent=2).encode() + b"\n")
 
     def write_attempt(self, attempt: Attempt) -> None:
-        """Notes where a start's logs and status are."""
+        """Save where the logs and the status of a start are."""
         self._write("run.json", json.dumps(asdict(attempt), indent=2).encode() + b"\n")
 
     def attempt(self) -> Attempt | None:
-        """The last start, None where there was none."""
+        """The last start; None if there was none."""
         values = self._read(self.path / "run.json")
         return Attempt(**values) if values else None
 
@@ -133,7 +134,7 @@ class RunDirectory:
         )
 
     def _write(self, name: str, content: bytes) -> None:
-        """Whole or not at all: a reader may look at any time."""
+        """Write a file atomically: a reader may open it at any time."""
         partial = self.path / f"{name}.partial"
         partial.write_bytes(content)
         partial.replace(self.path / name)
@@ -148,10 +149,10 @@ class RunDirectory:
 
 
 def existing(path: Path) -> RunDirectory:
-    """The directory of a run that was started once.
+    """The directory of a run that has been started before.
 
     Raises:
-        UsageError: there is none at `path`.
+        UsageError: there is no run at `path`.
     """
     directory = RunDirectory(path)
     if not directory.job_file.is_file():

@@ -1,4 +1,4 @@
-"""`rljob status`: how far a run is, from the trainer itself or from what it has left."""
+"""`rljob status`: the progress of a run, from the trainer itself or from the run directory."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +13,18 @@ from rljob.report.record import read_records
 from rljob.telemetry.incident import read_incidents
 from rljob.telemetry.outcome import is_finished, read_summary
 
-_INCIDENTS = 5  # the last ones are told
+_INCIDENTS = 5  # number of last incidents that are shown
 _COUNTS = ("engines", "waiting", "leased", "ready")
 
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of a run.
+    """The status of a run.
 
     Args:
-        lines: for a person.
-        record: the same for a program.
-        failed: the last start has failed.
+        lines: for people.
+        record: the same for programs.
+        failed: whether the last start has failed.
     """
 
     lines: list[str]
@@ -33,7 +33,7 @@ class Status:
 
 
 def status(run_dir: Path) -> Status:
-    """Of a run in any state.
+    """The status of a run, running or not.
 
     Raises:
         UsageError: there is no run in the directory.
@@ -83,7 +83,7 @@ def _ask(directory: RunDirectory) -> dict[str, Any] | None:
 def _state(
     directory: RunDirectory, job: RLJob, known: dict[str, Any] | None
 ) -> tuple[str, str, str | None]:
-    """In one word, in a sentence, and why it failed."""
+    """The state in one word, as a sentence, and the reason if the run failed."""
     if directory.in_use():
         return "running", words.phase(known), None
     if is_finished(directory.path, job.spec.schedule):
@@ -92,7 +92,7 @@ def _state(
     failure = read_failure(directory.path)
     if failure is not None:
         return "failed", f"failed: {failure.message}", failure.message
-    if full_disk.has_no_space(directory.path):  # nor for the reason of a failure
+    if full_disk.has_no_space(directory.path):  # so the reason of a failure could not be saved
         reason = full_disk.advice(directory.path)
         return "failed", f"failed: {reason}", reason
     return "stopped", "stopped; `rljob run` resumes it", None

@@ -1,4 +1,4 @@
-"""Watches the roles of a run to its end, whichever end that is."""
+"""Supervises the roles of a run until it ends, fails or is interrupted."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,9 +11,10 @@ from rljob.cli.restart import TRAINER
 from rljob.errors import EXIT_USAGE
 
 _LOOK_SECONDS = 0.1
-# The others end by themselves once the trainer has finished the run.
+# Time for the other roles to exit by themselves once the trainer has finished the run.
 _FINISH_SECONDS = 30.0
-# And none of them ends before. The trainer says that the run is finished before it ends itself.
+# Time for the trainer to exit once another role has: the trainer announces the end of the run
+# before it exits, and the others exit only then.
 _EARLY_SECONDS = 60.0
 
 
@@ -22,8 +23,8 @@ class Ending:
     """How a run ended.
 
     Args:
-        kind: ended: the trainer has, by itself; interrupted: by the user; failed: `replica` has
-            ended with `code`, the cause of it all.
+        kind: ended: the trainer exited by itself; interrupted: by the user; failed: `replica`
+            exited with `code`, which is the cause.
     """
 
     kind: Literal["ended", "interrupted", "failed"]
@@ -32,17 +33,17 @@ class Ending:
 
 
 class Recovery(Protocol):
-    """What is done about a failed replica."""
+    """Decides about failed replicas, and restarts them."""
 
     def delay(self, replica: Replica, code: int) -> float | None:
-        """Seconds until it is to be started again; None: the run has failed."""
+        """Seconds until the replica is restarted; None: the run has failed."""
 
     def restart(self, replica: Replica) -> Replica:
-        """Starts it again."""
+        """Restart the replica."""
 
 
 class Supervisor:
-    """Looks at the processes and never waits for anything without a limit."""
+    """Polls the processes; every wait has a limit."""
 
     def __init__(
         self,
@@ -56,12 +57,12 @@ class Supervisor:
     ) -> None:
         """
         Args:
-            replicas: of the started app.
-            interruption: the user's wish.
+            replicas: the replicas of the started app.
+            interruption: whether the user wants to stop.
             look: called several times a second, to show progress.
             recovery: asked once for each replica that fails.
-            finish_seconds: for the other roles, once the trainer has ended.
-            early_seconds: for the trainer, once another role has ended.
+            finish_seconds: time for the other roles to exit once the trainer has ended.
+            early_seconds: time for the trainer to exit once another role has ended.
         """
         self._replicas = list(replicas)
         self._interruption = interruption
@@ -70,10 +71,10 @@ class Supervisor:
         self._finish_seconds = finish_seconds
         self._early_seconds = early_seconds
         self._ended: dict[Replica, float] = {}
-        self._restarts: dict[Replica, float] = {}  # when each is due
+        self._restarts: dict[Replica, float] = {}  # time at which each is due
 
     def watch(self) -> Ending:
-        """Returns when the run has ended or has to be ended; the app is still to be stopped."""
+        """Return when the run has ended or must be stopped; the caller then stops the app."""
         while True:
             now = time.monotonic()
             ending = self._ending(now)
@@ -95,7 +96,7 @@ class Supervisor:
             for replica, code in codes.items()
             if code is not None and replica not in self._ended
         ]
-        # The user's mistake is the reason for the others, where several have failed at once.
+        # If several failed at once, a usage error is the likely cause of the others.
         failed.sort(key=lambda replica: codes[replica] != EXIT_USAGE)
         for replica in failed:
             if replica not in self._restarts:
@@ -107,7 +108,7 @@ class Supervisor:
 
     @property
     def _trainer_has_ended(self) -> bool:
-        """Well: what fails after that, or is not there, is not needed any more."""
+        """Whether all trainer replicas exited successfully; other roles may fail from then on."""
         return all(replica in self._ended for replica in self._replicas if replica.role == TRAINER)
 
     def _ending_in_order(self, now: float) -> Ending | None:

@@ -1,4 +1,4 @@
-"""What the trainer says of itself at /status."""
+"""Client for the trainer's /status."""
 
 import http.client
 import json
@@ -11,7 +11,7 @@ _ANSWER_SECONDS = 2.0
 
 
 def ask(url: str) -> dict[str, Any] | None:
-    """The status, None while there is nobody to answer."""
+    """The trainer's status; None while it does not answer."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(
         parts.hostname or "", parts.port or 80, timeout=_ANSWER_SECONDS
@@ -27,7 +27,7 @@ def ask(url: str) -> dict[str, Any] | None:
 
 
 class StatusPoll:
-    """Asks again and again, beside the main thread, which must not wait for an answer."""
+    """Polls the status in a thread, because the main thread must not block on it."""
 
     def __init__(self, url: str) -> None:
         self.latest: dict[str, Any] | None = None
@@ -37,7 +37,7 @@ class StatusPoll:
         self._thread.start()
 
     def close(self) -> None:
-        """Asks no more."""
+        """Stop polling."""
         self._closed.set()
         self._thread.join()
 

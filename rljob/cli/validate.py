@@ -43,7 +43,7 @@ def validate(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Check manifests without a cluster and without starting anything."""
-    # The models take a second to import, which `rljob --help` must not.
+    # Importing the models takes a second, which `rljob --help` must not spend.
     from rljob.api.load import load_with_warnings
     from rljob.api.rljob import KIND
 
@@ -75,7 +75,7 @@ def validate(
 
 
 def _checks(target: Target | None) -> tuple[list["Check"], list["Check"]]:
-    """What gives problems, and what gives warnings, about things that are not supported."""
+    """The checks for unsupported settings: those that report problems, then warnings."""
     from rljob.api.support import unsupported, unsupported_anywhere, unsupported_somewhere
 
     if target is None:

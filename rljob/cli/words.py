@@ -1,4 +1,4 @@
-"""Numbers, times and texts of a run as a person reads them on a terminal."""
+"""Numbers, durations and texts of a run, formatted for a terminal."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ _NONE = "-"
 
 
 def number(value: Any, digits: int) -> str:
-    """With so many digits after the point; a dash where there is none yet."""
+    """A number with `digits` digits after the decimal point; a dash if there is none yet."""
     return f"{value:,.{digits}f}" if isinstance(value, int | float) else _NONE
 
 
 def duration(seconds: Any) -> str:
-    """`1:02:03` or `2:03`; a dash where it is not known."""
+    """`1:02:03` or `2:03`; a dash if it is not known."""
     if not isinstance(seconds, int | float):
         return _NONE
     minutes, rest = divmod(round(seconds), 60)
@@ -21,13 +21,13 @@ def duration(seconds: Any) -> str:
 
 
 def text(value: Any) -> str:
-    """A model's text on one line: cut, and nothing in it that a terminal would obey."""
+    """A model's text on one line: truncated, with control characters escaped."""
     shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value)[:_LONGEST_TEXT])
     return shown + ("…" if len(str(value)) > _LONGEST_TEXT else "")
 
 
 def phase(status: dict[str, Any] | None) -> str:
-    """What the run is doing: the trainer's phase and what it says about it."""
+    """What the run is doing: the trainer's phase and message."""
     if status is None:
         return "starting"
     return ": ".join(str(part) for part in (status.get("phase"), status.get("message")) if part)

@@ -1,1 +1,1 @@
-"""The ledger of a run: what became of every prompt, as events in a file, and the proof of it."""
+"""The ledger of a run, an event log of what happened to every prompt, and its audit."""

@@ -1,4 +1,4 @@
-"""The proof, from its files alone, that a run has used every prompt as it promised."""
+"""The audit: proves from a run's files alone that it used every prompt by the rules."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,13 @@ LEDGER = "ledger.jsonl"
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found.
+    """The result of an audit.
 
     Args:
         books: the state at the end, or before the first violation.
-        lines: of the ledger that were read.
-        torn: the last line is incomplete: the writer was killed, or writes now.
-        violation: the first, with its place; None where there is none.
+        lines: number of ledger lines that were read.
+        torn: the last line is incomplete: the writer was killed, or is still writing.
+        violation: the first violation, with its position; None if there is none.
     """
 
     books: Books
@@ -28,10 +28,10 @@ class Audit:
 
 
 def audit(run_dir: Path) -> Audit:
-    """Reads the ledger of a run, finished or not.
+    """Audit the ledger of a run, finished or not.
 
     Raises:
-        OSError: it can't be read.
+        OSError: the ledger can't be read.
     """
     books = Books()
     number, torn = 0, False
@@ -48,11 +48,11 @@ def audit(run_dir: Path) -> Audit:
 
 
 def _outside(run_dir: Path, books: Books) -> str | None:
-    """What other files of the run know and the ledger does not."""
+    """The violation if other files of the run contain batches that the ledger does not."""
     summary = read_summary(run_dir)
     ended = int(summary.get("rollouts", 0)) if summary.get("state") == SUCCEEDED else 0
     if ended > books.rollout:
-        return f"{LEDGER} ends with batch {books.rollout}, but summary.json tells of {ended}"
+        return f"{LEDGER} ends with batch {books.rollout}, but summary.json has {ended} batches"
     saved = [
         int(path.name.removeprefix("step-"))
         for path in (run_dir / "checkpoints").glob("step-*")

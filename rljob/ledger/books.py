@@ -1,4 +1,4 @@
-"""The rules that a ledger has to keep, checked event by event."""
+"""The rules of a ledger, checked event by event."""
 
 from dataclasses import dataclass, field
 
@@ -17,12 +17,12 @@ from rljob.ledger.event import (
 
 
 class ViolationError(ValueError):
-    """An event that must not be; the message tells what is wrong with it."""
+    """An event that breaks a rule of the ledger; the message says how."""
 
 
 @dataclass
 class Entry:
-    """An open group: how it was admitted, and its last use, if there was one."""
+    """An open group: its admission, and its last use, if any."""
 
     admitted: Admit
     used: Consume | None = None
@@ -30,36 +30,36 @@ class Entry:
 
 @dataclass
 class Books:
-    """What the events so far amount to.
+    """The state after the events so far.
 
-    Its memory is that of the open groups and of one epoch's prompts, however long the run.
+    Memory is bounded by the open groups and the prompts of one epoch, however long the run.
     """
 
     start: Start | None = None
     rollout: int = 0  # batches trained on
     version: int = -1  # published weights; -1: none yet
-    restarted: bool = False  # nothing was published by the last trainer that started
+    restarted: bool = False  # a restarted trainer has not published anything yet
     next_group: int = 1
     open: dict[int, Entry] = field(default_factory=dict)  # by id, in the order of admission
     epoch: int = 0
     drawn: set[int] = field(default_factory=set)  # prompts of this epoch
-    given: int = 0  # prompts of a source that has no known length
+    given: int = 0  # prompts drawn from a source without a known length
     batch: int = 0  # groups of the batch that is being trained on
     consumed: int = 0  # groups that were trained on
     uses: int = 0  # times that groups were trained on
     dropped: int = 0
     skipped: int = 0
     tokens: int = 0
-    staleness: int = 0  # the greatest that was found
+    staleness: int = 0  # the maximum so far, in versions
     changes: list[tuple[int, list[str]]] = field(default_factory=list)
-    """Files whose content was another from a batch on, as `data.allowChanged` lets through."""
+    """Batches from which on files had different content, as `data.allowChanged` permits."""
     finished: bool = False
 
     def enter(self, event: Event) -> None:
-        """Takes the next event in.
+        """Apply the next event.
 
         Raises:
-            ViolationError: it contradicts those before it.
+            ViolationError: it contradicts the events before it.
         """
         if self.finished:
             raise ViolationError(f"{event.event} after the end of the run")
@@ -96,16 +96,16 @@ class Books:
         if self.start is not None and event.incarnation <= self.start.incarnation:
             raise ViolationError(
                 f"incarnation {event.incarnation} starts after incarnation "
-                f"{self.start.incarnation}: incarnations grow"
+                f"{self.start.incarnation}: incarnations must increase"
             )
         if event.rollout != self.rollout or self.batch:
             raise ViolationError(
-                f"a trainer goes on after batch {event.rollout}, but the batches up to "
+                f"a trainer continues after batch {event.rollout}, but the batches up to "
                 f"{self.rollout} were trained on, and {self.batch} groups of the next"
             )
         if self.start is not None and event.prompts != self.start.prompts:
             now, before = _number(event.prompts), _number(self.start.prompts)
-            raise ViolationError(f"the data has {now} prompts; it had {before} before")
+            raise ViolationError(f"the number of prompts is {now}; it was {before} before")
         if self.start is not None and (changed := _changed(self.start.files, event.files)):
             self.changes.append((self.rollout + 1, changed))
         self.restarted = self.start is not None
@@ -128,15 +128,13 @@ class Books:
 
     def _draw_ids(self, first: int, last: int) -> None:
         if first < self.next_group:
-            raise ViolationError(f"group {first}: its id was given before")
+            raise ViolationError(f"group {first}: its id was used before")
         if first > self.next_group:
-            raise ViolationError(
-                f"group {self.next_group}: nothing tells of it, the next one is {first}"
-            )
+            raise ViolationError(f"group {self.next_group} is missing: the next one is {first}")
         self.next_group = last + 1
 
     def _draw(self, epoch: int, index: int, start: Start) -> None:
-        """A prompt leaves the data set: each once in an epoch, and all before the next epoch."""
+        """Draw a prompt of the data set: each once per epoch, and all before the next epoch."""
         if start.prompts is None:
             return self._count(epoch, index)
         if epoch == self.epoch + 1:
@@ -159,7 +157,7 @@ class Books:
         return None
 
     def _count(self, epoch: int, index: int) -> None:
-        """A prompt leaves a source of no known length, which counts them."""
+        """Draw a prompt of a source without a known length, which numbers its prompts."""
         if epoch:
             raise ViolationError(f"a prompt of epoch {epoch}; the source has one epoch, 0")
         if index < self.given:
@@ -202,14 +200,14 @@ class Books:
             self.batch = 0
 
     def _check_again(self, event: Consume, last: Consume) -> None:
-        """A use after the first: the next in number, in another batch, of the same samples."""
+        """Check a repeated use: the next number, in another batch, with the same samples."""
         group = event.group
         if event.use != last.use + 1:
             raise ViolationError(f"group {group}: use {event.use}; the next is {last.use + 1}")
         if event.rollout == last.rollout:
             raise ViolationError(f"group {group}: twice in batch {event.rollout}")
         if (event.tokens, event.versions) != (last.tokens, last.versions):
-            raise ViolationError(f"group {group}: other tokens than in batch {last.rollout}")
+            raise ViolationError(f"group {group}: tokens differ from batch {last.rollout}")
 
     def _check_order(self, group: int) -> None:
         oldest = next(number for number, entry in self.open.items() if entry.used is None)
@@ -226,7 +224,7 @@ class Books:
                 "published"
             )
         if event.tokens and not event.versions:
-            raise ViolationError(f"group {group}: {event.tokens} tokens of no version")
+            raise ViolationError(f"group {group}: {event.tokens} tokens without a version")
         for version in event.versions:
             if version > self.version:
                 raise ViolationError(
@@ -266,12 +264,12 @@ class Books:
     def _entry(self, group: int, how: str) -> Entry:
         entry = self.open.get(group)
         if entry is None:
-            why = "has ended before" if group < self.next_group else "was never admitted"
+            why = "had already ended" if group < self.next_group else "was never admitted"
             raise ViolationError(f"group {group}: {how}, but it {why}")
         return entry
 
     def _publish(self, event: Publish) -> None:
-        # A trainer that has just started publishes the same again, for its engines.
+        # A restarted trainer publishes the same version again, for its engines.
         again = self.restarted and event.version == self.version
         if event.version != self.version + 1 and not again:
             raise ViolationError(
@@ -294,10 +292,10 @@ class Books:
 
 
 def _number(prompts: int | None) -> str:
-    return "countless" if prompts is None else str(prompts)
+    return "unknown" if prompts is None else str(prompts)
 
 
 def _changed(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Files of other content; that a directory was moved does not count."""
+    """Files whose content changed; moving a directory does not count."""
     pairs = zip(before.values(), after.items(), strict=False)
     return [path for old, (path, checksum) in pairs if checksum != old]

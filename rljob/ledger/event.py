@@ -12,13 +12,13 @@ class _Event(BaseModel):
 
 
 class Start(_Event):
-    """A trainer takes the run over.
+    """A trainer starts, for the first time or after a restart.
 
-    `rollout` batches have been trained on. Batches consist of `batch_size` groups of `samples`
-    samples, whose tokens are at most `max_staleness` versions old; a group is in `max_uses` batches
-    at most. An epoch has `prompts` prompts; None: the source has no known length, and its prompts
-    are counted from 0, all in epoch 0. Without a `buffer_filter` groups are first used in the order
-    of their admission. `files` has the checksum of each prompt file's content.
+    `rollout` batches have been trained on. A batch has `batch_size` groups of `samples` samples,
+    whose tokens are at most `max_staleness` versions old; a group is used in at most `max_uses`
+    batches. An epoch has `prompts` prompts; None: the source has no known length, and its prompts
+    are numbered from 0, all in epoch 0. Without a `buffer_filter`, groups are first used in order
+    of admission. `files` has the checksum of each prompt file's content.
     """
 
     event: Literal["start"] = "start"
@@ -34,7 +34,7 @@ class Start(_Event):
 
 
 class Admit(_Event):
-    """The prompt of line `index` becomes an open group, `version` being the published weights."""
+    """The prompt with number `index` becomes an open group; `version` is the published one."""
 
     event: Literal["admit"] = "admit"
     group: Annotated[int, Field(ge=1)]
@@ -44,7 +44,7 @@ class Admit(_Event):
 
 
 class Skip(_Event):
-    """A prompt does not become a group."""
+    """A prompt is skipped and does not become a group."""
 
     event: Literal["skip"] = "skip"
     epoch: Count
@@ -53,7 +53,7 @@ class Skip(_Event):
 
 
 class Evaluate(_Event):
-    """The ids from `first` to `last` go to groups of an evaluation, which are not trained on."""
+    """The group ids `first` to `last` are used by an evaluation, which is not trained on."""
 
     event: Literal["evaluate"] = "evaluate"
     name: str
@@ -64,8 +64,8 @@ class Evaluate(_Event):
 class Consume(_Event):
     """A group is trained on in batch `rollout`, for the `use`-th time.
 
-    With its last use it ends. `version` is that of the published weights; `versions` are those that
-    made the group's tokens, growing.
+    The group ends with its last use. `version` is the published weight version; `versions` are the
+    versions that generated the group's tokens, in increasing order.
     """
 
     event: Literal["consume"] = "consume"
@@ -87,7 +87,7 @@ class Drop(_Event):
 
 
 class Retire(_Event):
-    """A group ends that was trained on `uses` times, fewer than it might have been."""
+    """A group ends after `uses` uses, fewer than allowed."""
 
     event: Literal["retire"] = "retire"
     group: Annotated[int, Field(ge=1)]
@@ -96,7 +96,7 @@ class Retire(_Event):
 
 
 class Publish(_Event):
-    """Weights of this version are with the engines."""
+    """The engines have the weights of this version."""
 
     event: Literal["publish"] = "publish"
     version: Count

@@ -9,7 +9,7 @@ from rljob.report.run import Run, finite
 Figure = dict[str, Any]
 
 _COLORS = ("#2563eb", "#ea580c", "#16a34a", "#9333ea", "#dc2626", "#0891b2", "#78716c")
-# Seen on white and on black alike: the page follows the reader's choice of dark or light.
+# Readable on white and on black: the page follows the reader's dark or light mode.
 _INK = "#7b8494"
 _GRID = "rgba(128, 128, 128, 0.25)"
 _NOTHING = "rgba(0, 0, 0, 0)"
@@ -17,7 +17,7 @@ _NOTHING = "rgba(0, 0, 0, 0)"
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a chart: a metric and what it is called there."""
+    """One line of a chart: a metric and its label."""
 
     metric: str
     label: str
@@ -77,7 +77,7 @@ CHARTS = (
     Chart(
         "Truncated responses",
         "share",
-        (Curve("response/truncated_share", "cut at the longest length"),),
+        (Curve("response/truncated_share", "cut at the maximum length"),),
         _FROM_ZERO,
     ),
     Chart(
@@ -94,7 +94,7 @@ CHARTS = (
     ),
     Chart("Gradient norm", "", (Curve("train/gradient_norm", "before clipping"),), _LOGARITHMIC),
     Chart(
-        "Trainer against engine",
+        "Mismatch between trainer and engine",
         "|difference of log-probabilities|",
         (
             Curve("mismatch/logprob_mean", "fresh samples, mean"),
@@ -108,7 +108,7 @@ STAGES = ("wait", "logprob", "train", "publish", "save", "evaluate")
 
 
 def figure(chart: Chart, run: Run) -> Figure | None:
-    """The chart of a run; None where the run has none of its metrics."""
+    """The chart of a run; None if the run has none of its metrics."""
     known = [
         curve for curve in chart.curves if any(v is not None for v in run.series(curve.metric))
     ]
@@ -122,7 +122,7 @@ def figure(chart: Chart, run: Run) -> Figure | None:
 
 
 def time_figure(run: Run) -> Figure | None:
-    """Where the wall time of each rollout batch has gone, stacked."""
+    """The wall time of each rollout batch by stage, stacked."""
     total = [value or 0.0 for value in run.series("time/total")]
     if not any(total):
         return None
@@ -149,7 +149,7 @@ def evaluation_figure(run: Run) -> Figure | None:
             **_line(
                 [record["rollout"] for record in run.evaluations_of(name)],
                 [finite(record.get("reward")) for record in run.evaluations_of(name)],
-                html.escape(name),  # plotly's texts know some tags
+                html.escape(name),  # plotly interprets some tags in texts
                 _COLORS[n % len(_COLORS)],
             ),
             "mode": "lines+markers",
@@ -161,7 +161,7 @@ def evaluation_figure(run: Run) -> Figure | None:
 
 
 def _line(x: list[int], y: list[Any], label: str, color: str) -> dict[str, Any]:
-    # A single point makes no line.
+    # A single point would not be visible as a line.
     mode = "lines" if len(x) > 1 else "markers"
     return {
         "type": "scatter",

@@ -1,4 +1,4 @@
-"""The HTML report: one file that needs nothing else, of a run in any state."""
+"""The HTML report: one self-contained file, for a run in any state."""
 
 import json
 import secrets
@@ -16,9 +16,9 @@ from rljob.report.run import Record, Run, finite, read_run
 
 FILE_NAME = "report.html"
 _PLOTLY = Path(__file__).parent / "plotly" / "plotly-basic.min.js"
-_WINDOW = 5  # batches whose rewards make one number of the summary
-_MOMENTS = 8  # points in time of which sample texts are shown
-_RECENT = 10  # batches of which the throughput is averaged
+_WINDOW = 5  # batches over which the summary averages the reward
+_MOMENTS = 8  # rollout batches from which sample texts are shown
+_RECENT = 10  # batches over which the throughput is averaged
 
 T = TypeVar("T")
 
@@ -36,14 +36,14 @@ def write_report(directory: Path) -> Path:
     """Writes report.html into a run directory and returns its path."""
     path = directory / FILE_NAME
     partial = path.with_suffix(".partial")
-    # Half of a surrogate pair, which a model's text may have, is no character of any encoding.
+    # A model's text may contain lone surrogates, which UTF-8 can't encode.
     partial.write_text(render(read_run(directory)), encoding="utf-8", errors="replace")
     partial.replace(path)
     return path
 
 
 def render(run: Run) -> str:
-    """The page. Every text of the run is escaped: models and data write what they like."""
+    """Render the page. Every text of the run is escaped: models and data are not trusted."""
     environment = Environment(
         loader=PackageLoader("rljob.report", "."),
         autoescape=True,
@@ -73,13 +73,13 @@ def render(run: Run) -> str:
 
 
 def _script_data(figures: list[Figure | None]) -> Markup:
-    """JSON inside a script element, where `<` could end the element."""
+    """JSON for a script element, with `<` escaped because it could end the element."""
     text = json.dumps(figures, allow_nan=False).replace("<", "\\u003c")
-    return Markup(text)  # noqa: S704 - escaped for its place in the line before
+    return Markup(text)  # noqa: S704 - escaped in the line before
 
 
 def _state(run: Run) -> str:
-    # A run that goes on after its end keeps its old summary until its next one.
+    # A finished run that is continued keeps its old summary until it finishes again.
     if run.summary and run.summary.get("rollouts") == len(run.metrics):
         return str(run.summary.get("state", ""))
     return "not finished" if run.metrics else "no rollout batch yet"
@@ -104,10 +104,11 @@ def _tiles(run: Run) -> list[Tile]:
         tiles.append(Tile("Wall time", _duration(seconds)))
     speeds = [v for v in run.series("throughput/samples_per_second") if v is not None]
     if speeds:
-        tiles.append(Tile("Samples per second", _number(_mean(speeds[-_RECENT:])), "lately"))
+        note = f"last {_RECENT} batches"
+        tiles.append(Tile("Samples per second", _number(_mean(speeds[-_RECENT:])), note))
     ages = [value for value in run.series("staleness/max") if value is not None]
     if ages:
-        tiles.append(Tile("Greatest staleness", _number(max(ages)), "weight versions"))
+        tiles.append(Tile("Maximum staleness", _number(max(ages)), "weight versions"))
     versions = [value for value in run.series("weights/version") if value is not None]
     if versions:
         tiles.append(Tile("Weight version", _number(versions[-1])))
@@ -123,7 +124,7 @@ def _moments(run: Run) -> list[tuple[int, list[Record]]]:
 
 
 def _spread(items: list[T], count: int) -> list[T]:
-    """At most `count` of them, evenly: the first and the last are among them."""
+    """At most `count` items, evenly spaced, with the first and the last."""
     if len(items) <= count:
         return items
     return [items[round(n * (len(items) - 1) / (count - 1))] for n in range(count)]

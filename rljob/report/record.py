@@ -1,4 +1,4 @@
-"""What a run has written, read whatever state the files are in."""
+"""Reads the JSON Lines files of a run, even if they are missing or damaged."""
 
 import json
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ class Records:
 
 
 def read_records(path: Path) -> Records:
-    """Every line that is a JSON object; a file that is not there has none.
+    """Every line that is a JSON object; none if the file does not exist.
 
-    A run that is still going on, or was killed, leaves a torn last line.
+    The last line of a run that is active or was killed may be incomplete.
     """
     found = Records()
     try:

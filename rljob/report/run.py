@@ -1,4 +1,4 @@
-"""A run as its directory tells it, finished or not."""
+"""The data of a run, finished or not, as read from its directory."""
 
 import json
 import math
@@ -15,19 +15,19 @@ Record = dict[str, Any]
 
 @dataclass
 class Run:
-    """What the report shows.
+    """The data that the report shows.
 
     Args:
         directory: the run directory.
-        name: of the job.
+        name: name of the job.
         manifest: as the user gave it (YAML); from a cluster, as the roles read it (JSON).
-        rollouts: rollout batches wanted; 0: not known.
-        summary: summary.json; empty while the run goes on.
+        rollouts: rollout batches in total; 0: not known.
+        summary: summary.json; empty until the run has ended.
         metrics: one record per trained rollout batch, in order.
         samples: training samples, in order.
         evaluations: results, in order.
-        torn: lines that could not be read, of all files.
-        incidents: what went wrong, in order.
+        torn: lines that could not be read, in all files.
+        incidents: incidents, in order.
     """
 
     directory: Path
@@ -61,7 +61,7 @@ class Run:
 
 
 def read_run(directory: Path) -> Run:
-    """Reads a run directory; what is missing or torn is left out."""
+    """Read a run directory; missing files and damaged lines are left out."""
     files = {
         name: read_records(directory / f"{name}.jsonl")
         for name in ("metrics", "samples", "evaluations")
@@ -85,12 +85,12 @@ def read_run(directory: Path) -> Run:
 
 
 def finite(value: Any) -> float | None:
-    """A number that can be drawn."""
+    """The value if it is a finite number, otherwise None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         return value if math.isfinite(value) else None
-    except OverflowError:  # an integer beyond every float
+    except OverflowError:  # an integer too large for a float
         return None
 
 
@@ -103,7 +103,7 @@ def _objects(values: Any) -> list[Record]:
 
 
 def _last_of_each_rollout(records: list[Record]) -> list[Record]:
-    """A batch that was trained on again after a crash counts as it was the last time."""
+    """The last record of each batch: after a crash, a batch may be trained on again."""
     last = {record["rollout"]: record for record in _numbered(records)}
     return [last[rollout] for rollout in sorted(last)]
 

@@ -189,7 +189,7 @@ time.sleep(600)
     assert gone(helper)  # it would hold a port, or a GPU
     output = run.communicate()[0]
     assert run.returncode == 0, output
-    said = f"{role}[0] was killed by SIGKILL; starting it again (restart 1 of at most 10)"
+    said = f"{role}[0] was killed by SIGKILL; restarting it (restart 1 of at most 10)"
     assert said in output.splitlines()
     assert [incident.message for incident in read_incidents(tmp_path)] == [said]
     (log,) = tmp_path.glob(f"logs/*/*/{role}/0/stdout.log")

@@ -116,28 +116,28 @@ def after_the_end(events: list[Event]) -> int:
 
 
 CORRUPTIONS: dict[str, tuple[Callable[[list[Event]], int], str]] = {
-    "consumed twice": (consumed_twice, "consumed, but it has ended before"),
+    "consumed twice": (consumed_twice, "consumed, but it had already ended"),
     "never admitted": (never_admitted, "group 9999: consumed, but it was never admitted"),
     "prompt used twice": (trained_twice_on_a_prompt, "of epoch 0 is used a second time"),
     "prompt lost": (prompt_lost, "epoch 1 begins, but 1 prompts of epoch 0 were neither"),
-    "admission lost": (admission_lost, "group 8: nothing tells of it, the next one is 9"),
+    "admission lost": (admission_lost, "group 8 is missing: the next one is 9"),
     "samples lost": (samples_lost, "batch 1 ends with 3 groups; a batch has 4"),
     "overtaken": (overtaken, "which was admitted earlier"),
     "too stale": (too_stale, "group 8: has tokens 1 versions old; maxStaleness allows 0"),
     "version of the future": (changed(Consume, 5, versions=[1, 7]), "version 7, which was not"),
-    "version of nobody": (changed(Consume, 5, versions=[]), "64 tokens of no version"),
+    "version of nobody": (changed(Consume, 5, versions=[]), "64 tokens without a version"),
     "older than its admission": (
         changed(Consume, 8, versions=[0, 1]), "version 0, but was admitted only under version 1"
     ),
     "samples of a group": (changed(Consume, 3, samples=7), "7 samples; a group has 8"),
     "batch out of turn": (changed(Consume, 4, rollout=4), "consumed in batch 4; the next is 2"),
-    "dropped after use": (dropped_after_use, "dropped, but it has ended before"),
+    "dropped after use": (dropped_after_use, "dropped, but it had already ended"),
     "version skipped": (changed(Publish, 2, version=5), "version 5 is published after version 1"),
     "old trainer": (changed(Start, 1, incarnation=1), "incarnation 1 starts after incarnation 1"),
-    "resumed elsewhere": (changed(Start, 1, rollout=2), "goes on after batch 2, but the batches"),
-    "other data": (changed(Start, 1, prompts=99), "the data has 99 prompts; it had 10 before"),
+    "resumed elsewhere": (changed(Start, 1, rollout=2), "continues after batch 2, but the batches"),
+    "other data": (changed(Start, 1, prompts=99), "the number of prompts is 99; it was 10 before"),
     "no such prompt": (changed(Admit, 2, index=PROMPTS), "prompt 10; the data has 10"),
-    "id given twice": (changed(Admit, 3, group=4), "group 4: its id was given before"),
+    "id given twice": (changed(Admit, 3, group=4), "group 4: its id was used before"),
     "left open": (left_open, "the run ends, but 1 groups are open"),
     "end told wrong": (changed(Finish, 0, rollout=9), "ends after batch 9, but 6 were trained on"),
     "after the end": (after_the_end, "publish after the end of the run"),
@@ -215,8 +215,8 @@ OF_REUSE: dict[str, tuple[Callable[[list[Event]], int], str]] = {
     "use skipped": (used(1, use=2), "use 2; the next is 1"),
     "used beyond": (used_beyond, "use 3; maxUses allows 2"),
     "twice in a batch": (twice_in_a_batch, "twice in batch 1"),
-    "used after retirement": (used_after_retirement, "consumed, but it has ended before"),
-    "generated again": (used(2, tokens=65), "other tokens than in batch 1"),
+    "used after retirement": (used_after_retirement, "consumed, but it had already ended"),
+    "generated again": (used(2, tokens=65), "tokens differ from batch 1"),
     "retired otherwise": (changed(Retire, 0, uses=2), "retired after 2 uses; it had 1"),
     "dropped for retired": (dropped_for_retired, "dropped, but it was trained on in batch 1"),
     "retirement lost": (retirement_lost, "the run ends, but 1 groups are open"),
@@ -241,7 +241,7 @@ def test_reuse_that_holds_is_proven(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["audit", str(write(tmp_path, events))])
     assert result.exit_code == 0, result.output
     first = sum(isinstance(event, Admit) for event in events)
-    assert f"{first} groups were trained on, each 1 to 2 times, together 24 times" in result.stdout
+    assert f"{first} groups were trained on, each 1 to 2 times, 24 times in total" in result.stdout
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
@@ -272,7 +272,7 @@ def test_data_that_was_changed_on_purpose_is_told(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["audit", str(write(tmp_path, events))])
     assert result.exit_code == 0
     batch = events[last].rollout + 1
-    said = f"from batch {batch} on, the content of /data/a.jsonl was another (spec.data.allowCh"
+    said = f"from batch {batch} on, the content of /data/a.jsonl was different (spec.data.allowCh"
     assert said in result.output
 
 
@@ -281,7 +281,10 @@ def test_source_without_end_is_proven(tmp_path: Path) -> None:
     drawn = sum(isinstance(event, Admit | Skip) for event in events)
     result = CliRunner().invoke(app, ["audit", str(write(tmp_path, events))])
     assert result.exit_code == 0, result.output
-    assert f"accounted for, up to {drawn} of a source without end: 24 groups" in result.stdout
+    assert (
+        f"accounted for, up to {drawn} of a source without a known length: 24 groups"
+        in result.stdout
+    )
 
 
 WITHOUT_END: dict[str, tuple[Callable[[list[Event]], int], str]] = {
@@ -292,7 +295,7 @@ WITHOUT_END: dict[str, tuple[Callable[[list[Event]], int], str]] = {
     "second epoch": (changed(Admit, 2, epoch=1), "a prompt of epoch 1; the source has one epoch"),
     "other data": (
         changed(Start, 1, prompts=10),
-        "the data has 10 prompts; it had countless before",
+        "the number of prompts is 10; it was unknown before",
     ),
 }  # fmt: skip
 
@@ -324,7 +327,7 @@ def test_changed_line_is_told(tmp_path: Path) -> None:
 def test_line_that_is_no_event_is_told(tmp_path: Path) -> None:
     ledger = write(tmp_path, a_run()) / "ledger.jsonl"
     lines = ledger.read_bytes().splitlines(keepends=True)
-    for damaged, message in ((b"\0\0\0\n", "no JSON"), (b"[]\n", "found a JSON list")):
+    for damaged, message in ((b"\0\0\0\n", "not JSON"), (b"[]\n", "found a JSON list")):
         ledger.write_bytes(b"".join([*lines[:5], damaged, *lines[6:]]))
         found = audit(tmp_path)
         assert found.violation is not None
@@ -344,7 +347,7 @@ def test_ledger_cut_short_is_told_by_what_else_is_there(tmp_path: Path) -> None:
     write(tmp_path, events[: nth(events, Consume, 20)])
     (tmp_path / "summary.json").write_text('{"state": "succeeded", "rollouts": 6}')
     found = audit(tmp_path)
-    assert found.violation == "ledger.jsonl ends with batch 5, but summary.json tells of 6"
+    assert found.violation == "ledger.jsonl ends with batch 5, but summary.json has 6 batches"
     (tmp_path / "summary.json").unlink()
     (tmp_path / "checkpoints" / "step-000006").mkdir(parents=True)
     (tmp_path / "checkpoints" / "step-000009.partial").mkdir()
@@ -353,7 +356,7 @@ def test_ledger_cut_short_is_told_by_what_else_is_there(tmp_path: Path) -> None:
 
 
 def test_directory_without_a_ledger_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="the directory of a run that has begun"):
+    with pytest.raises(Exception, match="the directory of a started run"):
         CliRunner().invoke(app, ["audit", str(tmp_path)], catch_exceptions=False)
 
 

@@ -149,7 +149,7 @@ def test_torn_last_lines_and_wrong_values_are_left_out(tmp_path):
             file.write(tail.encode("latin-1"))
     (tmp_path / "summary.json").write_text('{"state": "succ')
     shown = page(tmp_path)
-    assert "3 torn lines" in shown.text
+    assert "3 incomplete lines" in shown.text
     assert curve(shown.figures[0], "mean")["x"] == [1, 2, 3, 4, 5]
 
 
@@ -230,7 +230,7 @@ def test_a_line_nested_too_deeply_is_torn(tmp_path):
     write_run_dir(tmp_path, rollouts=2)
     with (tmp_path / "samples.jsonl").open("a") as file:
         file.write("[" * 100_000 + "\n")
-    assert "1 torn line of" in page(tmp_path).text
+    assert "1 incomplete line in" in page(tmp_path).text
 
 
 def test_incidents_are_told_in_their_order(tmp_path):
