@@ -1,1 +1,1 @@
-"""From a job to the roles that run it."""
+"""The plan of a job: the roles that run it."""

@@ -1,4 +1,4 @@
-"""What a role is told when it starts: a few environment variables, the same on every platform."""
+"""The environment variables of a role, the same on every platform."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,30 +13,30 @@ ROLES = ("buffer", "trainer", "rollout", "router")
 
 @dataclass(frozen=True)
 class RoleEnvironment:
-    """One role's replica; each field is the variable RLJOB_<FIELD>, unset where it is None.
+    """One role's replica; each field is the variable RLJOB_<FIELD>, unset if it is None.
 
     Args:
         role: buffer, trainer, rollout or router.
-        replica: number of this process among those of the role, from 0.
-        job_file: the resolved job as JSON; every path in it is absolute.
+        replica: number of this process within the role, from 0.
+        job_file: path of the resolved job (JSON), in which every path is absolute.
         run_dir: the run directory.
         buffer_url: redis://host:port/database, without a password.
-        engine_api_key: lets a client generate at the engines.
-        metrics_port: of /metrics, /status and /healthz; 0: any that is free.
-        router_port: of the router.
-        host: address under which the other roles reach this one.
-        rendezvous: host:port where the trainer's processes meet.
-        buffer_password: of the buffer; None: it asks for none.
-        engine_admin_key: lets a client update weights and pause engines; None: no key is asked.
+        engine_api_key: key for generation requests to the engines.
+        metrics_port: port of /metrics, /status and /healthz; 0: any free port.
+        router_port: port of the router.
+        host: address at which the other roles reach this one.
+        rendezvous: host:port of the rendezvous of the trainer's processes.
+        buffer_password: password of the buffer; None: it needs none.
+        engine_admin_key: key for weight updates and pauses of the engines; None: none is needed.
         termination_file: where the reason of a failure is written; None: nowhere.
-        supervisor: pid of the process without which this one must not go on; None: there is none.
-        name: of this process among all of the job, where its replica does not tell it from others.
-        linger: once the run is finished the role stays until it is told to stop: where its end
-            would only have it started again. The trainer says on /status that it is finished.
-        job_uid: of the job in the cluster, which tells it from another job of the same name; None:
-            there is no cluster. Only the trainer is told.
-        claim_chosen: whether the user has named the claim that holds the run directory, and so may
-            mean to go on with another job's run.
+        supervisor: pid of the process that this one must not outlive; None: there is none.
+        name: unique name of this process in the job, if its replica number is not unique.
+        linger: after the run has finished, keep running until told to stop, where an exit would
+            only lead to a restart. The trainer reports on /status that it is finished.
+        job_uid: uid of the job in the cluster, which tells it from another job of the same name;
+            None: there is no cluster. Only the trainer gets it.
+        claim_chosen: whether the user named the claim of the run directory, and so may mean to
+            continue another job's run.
     """
 
     role: str
@@ -60,7 +60,7 @@ class RoleEnvironment:
 
     @property
     def member(self) -> str:
-        """Name of this process among all of the job."""
+        """Unique name of this process in the job."""
         return self.name or f"{self.role}-{self.replica}"
 
     def to_env(self) -> dict[str, str]:
@@ -74,16 +74,16 @@ class RoleEnvironment:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "RoleEnvironment":
-        """Reads the variables.
+        """Read the variables.
 
         Raises:
-            UsageError: a variable is missing, empty, or not what it must be.
+            UsageError: a variable is missing, empty or invalid.
         """
 
         def text(name: str) -> str:
             value = environ.get(variable(name), "")
             if not value:
-                raise UsageError(f"{variable(name)}: found nothing, allowed a text")
+                raise UsageError(f"{variable(name)}: found nothing, allowed a string")
             return value
 
         def number(name: str) -> int:

@@ -1,11 +1,11 @@
-"""Where the roles of a job run on one machine, and what they share there."""
+"""Where the roles of a job run on one machine: paths, ports and secrets."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Secrets:
-    """Made anew for every start; they reach the roles by their environment only."""
+    """Secrets, generated for every start and passed to the roles only in their environment."""
 
     buffer_password: str | None = field(repr=False)
     engine_api_key: str = field(repr=False)
@@ -14,23 +14,23 @@ class Secrets:
 
 @dataclass(frozen=True)
 class LocalPlacement:
-    """All that a plan needs to know besides the job.
+    """What a plan needs besides the job.
 
     Args:
         run_dir: absolute path of the run directory.
         job_file: absolute path of the resolved job.
         reasons_dir: absolute path of a directory for the reasons of failures.
         host: address on which the roles reach each other.
-        buffer_port: of the embedded buffer.
-        metrics_port: of the trainer.
-        router_port: of the router.
-        rendezvous_port: where the trainer's processes meet.
+        buffer_port: port of the embedded buffer.
+        metrics_port: port of the trainer's metrics and status.
+        router_port: port of the router.
+        rendezvous_port: port of the rendezvous of the trainer's processes.
         secrets: passwords and keys.
-        python: program that runs the roles.
+        python: Python interpreter that runs the roles.
         python_path: PYTHONPATH that the roles inherit; the job's own code comes before it.
         gpus: whether the roles get GPUs; otherwise all run on the CPU.
-        threads: threads that one process computes with; None: as many as it likes.
-        supervisor: pid of the process without which the roles must not go on.
+        threads: compute threads of one process; None: no limit.
+        supervisor: pid of the process that the roles must not outlive.
     """
 
     run_dir: str

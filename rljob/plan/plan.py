@@ -1,4 +1,4 @@
-"""The roles of a job: what each runs, with which environment, how often, on what."""
+"""The roles of a job: command, environment, replicas and resources of each."""
 
 import os
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from rljob.plan.environment import RoleEnvironment, variable
 from rljob.plan.placement import LocalPlacement
 
 _ANY_PORT = 0
-_UNKNOWN = -1  # torchx's word for a resource that nobody has asked for
+_UNKNOWN = -1  # torchx's value for a resource that is not requested
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """What distinguishes a role from the others."""
+    """The properties in which roles differ."""
 
     name: str
     module: str
     replicas: int = 1
-    processes: int = 1  # that compute, each on a GPU where there are GPUs
+    processes: int = 1  # compute processes, each with a GPU if there are GPUs
     gpus: int = 0
     metrics_port: int = _ANY_PORT
 
 
 def plan(job: RLJob, local: LocalPlacement) -> AppDef:
-    """The roles of a job in the order in which they start; pure, nothing is read or written.
+    """The roles of a job in the order in which they start; a pure function.
 
-    Environment values are torchx's templates: `$` stands as `$$`, and the replica's number as a
+    Environment values are torchx templates: `$` is escaped as `$$`, and the replica's number is a
     macro.
 
     Args:
@@ -112,7 +112,7 @@ def _variables(kind: _Kind, job: RLJob, local: LocalPlacement) -> dict[str, str]
 
 
 def buffer_url(job: RLJob, local: LocalPlacement) -> str:
-    """The user's own server, or the embedded one."""
+    """The URL of the user's own server, or of the embedded one."""
     external = job.spec.buffer.external
     if external is not None and external.url is not None:
         return external.url
@@ -120,5 +120,5 @@ def buffer_url(job: RLJob, local: LocalPlacement) -> str:
 
 
 def _literal(text: str) -> str:
-    """A text that torchx's templates leave as it is."""
+    """A text escaped for torchx's templates."""
     return text.replace("$", "$$")

@@ -1,4 +1,4 @@
-"""A job as its roles read it: every path absolute, whatever directory they run in."""
+"""Resolves the paths of a job, so that its roles can run in any directory."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ P = TypeVar("P", bound=Part)
 
 
 def run_directory(job: RLJob, chosen: Path | None, working_directory: Path) -> Path:
-    """Where the run is kept: as chosen, as the manifest says, or runs/<name>.
+    """The run directory: the chosen one, the manifest's, or runs/<name>.
 
     A relative path starts at the working directory.
     """

@@ -1,1 +1,1 @@
-"""What every role tells: logs, metrics, status, and the reason of its end."""
+"""Observability of every role: logs, metrics, status, and the reason of a failure."""

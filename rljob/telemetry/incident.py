@@ -1,7 +1,7 @@
-"""What goes wrong in a run, one line each, where people look for it.
+"""Incidents of a run: what went wrong, one line each, for people.
 
-Every role may add to `incidents.jsonl` of the run directory. `rljob run` shows each line as it
-comes, `rljob status` the last ones, the report all of them.
+Every role may append to `incidents.jsonl` in the run directory. `rljob run` shows each line at
+once, `rljob status` the last ones, the report all of them.
 """
 
 import json
@@ -19,12 +19,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Incident:
-    """One thing that went wrong, or that a person should know of.
+    """Something that went wrong, or that the user should know.
 
     Args:
         time: unix seconds.
         event: a dotted name, as in the logs: `role.restarted`.
-        message: a sentence for a person.
+        message: a human-readable sentence.
     """
 
     time: float
@@ -33,16 +33,16 @@ class Incident:
 
 
 class Incidents:
-    """The file of a run."""
+    """The incidents file of a run."""
 
     def __init__(self, run_dir: Path) -> None:
         self._path = run_dir / FILE_NAME
 
     def add(self, event: str, message: str) -> None:
-        """Adds a line. Where the disk is full it is lost, and the log says so."""
+        """Append a line. If the disk is full the line is lost, which the log reports."""
         line = json.dumps(asdict(Incident(time.time(), event, message))) + "\n"
         try:
-            # One write to a file opened for appending: lines of several roles do not mix.
+            # One write in append mode, so that lines of several roles do not mix.
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
                 os.write(descriptor, line.encode())
@@ -53,7 +53,7 @@ class Incidents:
 
 
 def parse(line: str) -> Incident | None:
-    """The incident of a line; None where it is none."""
+    """The incident of a line; None if the line is not one."""
     try:
         values = json.loads(line)
         return Incident(float(values["time"]), str(values["event"]), str(values["message"]))
@@ -62,7 +62,7 @@ def parse(line: str) -> Incident | None:
 
 
 def read_incidents(run_dir: Path) -> list[Incident]:
-    """All of a run, in the order in which they were written."""
+    """All incidents of a run, in the order in which they were written."""
     try:
         lines = (run_dir / FILE_NAME).read_text(errors="replace").splitlines()
     except OSError:

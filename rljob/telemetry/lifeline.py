@@ -14,22 +14,22 @@ LOCK_FILE = "lock"  # in the run directory; its exclusive lock is the right to s
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 _PR_SET_CHILD_SUBREAPER = 36
 _LOCK_SECONDS = 1.0
-_STOP_SECONDS = 10.0  # to end in order once the supervisor is gone
+_STOP_SECONDS = 10.0  # for a clean exit once the supervisor is gone
 
 
 def follow(supervisor: int) -> None:
-    """Ends this process in order once `supervisor` is gone, and by force 10 s later.
+    """Terminate this process (SIGTERM) once `supervisor` has died, and kill it 10 s later.
 
-    The force reaches the whole process group where this process leads it: helpers that a role has
-    started go with it. Linux only; elsewhere nothing is done.
+    If this process leads its process group, the whole group is killed, with all helpers that the
+    role has started. Linux only; elsewhere it does nothing.
 
     Args:
         supervisor: pid of a parent or an ancestor.
     """
     if sys.platform != "linux":
         return
-    # The kernel tells at once where the supervisor is the parent; the thread below sees to the
-    # rest: a supervisor that had gone before this line, and a process that does not listen.
+    # If the supervisor is the parent, the kernel signals its death at once. The thread below covers
+    # the other cases: a supervisor that died earlier, and a process that ignores the signal.
     end_with_parent()
     try:
         handle: int | None = os.pidfd_open(supervisor)
@@ -39,27 +39,27 @@ def follow(supervisor: int) -> None:
 
 
 def end_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
-    """Has the kernel send this process a signal when its parent ends. Linux only."""
+    """Have the kernel send this process a signal when its parent ends. Linux only."""
     if sys.platform == "linux":
         _prctl(_PR_SET_PDEATHSIG, number)
 
 
 def hold(run_dir: Path) -> None:
-    """Keeps other runs out of a run directory for as long as this process lives.
+    """Lock a run directory against other runs for as long as this process lives.
 
     Raises:
-        BlockingIOError: another run has the directory already; this process came too late.
+        BlockingIOError: another run holds the directory.
     """
     descriptor = os.open(run_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
-    # The lock goes with the open file, which stays open to the end of the process.
+    # The lock belongs to the open file, which stays open until the process ends.
     lock(descriptor, fcntl.LOCK_SH)
 
 
 def lock(descriptor: int, operation: int) -> None:
-    """Takes a lock on an open file (LOCK_SH or LOCK_EX), also where someone only tests it.
+    """Take a lock on an open file (LOCK_SH or LOCK_EX), retrying in case another only tests it.
 
     Raises:
-        BlockingIOError: it could not be had within a second.
+        BlockingIOError: the lock was held by another for a second.
     """
     deadline = time.monotonic() + _LOCK_SECONDS
     while True:
@@ -72,7 +72,7 @@ def lock(descriptor: int, operation: int) -> None:
 
 
 def adopt_orphans() -> None:
-    """Makes this process the parent of its descendants whose own parent has died. Linux only."""
+    """Make this process the parent of orphaned descendants (subreaper). Linux only."""
     if sys.platform == "linux":
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 

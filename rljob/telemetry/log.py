@@ -1,4 +1,4 @@
-"""Logs: one event, one line: of a role with its name in front, of the operator as JSON.
+"""Logs, one line per event: roles write their name and logfmt, the operator writes JSON.
 
 `2026-11-23T06:00:01Z trainer[0] info rollout.done rollout=3 reward=0.61`
 """
@@ -13,15 +13,15 @@ _logfmt = structlog.processors.LogfmtRenderer(bool_as_flag=False)
 
 
 def configure(role: str, replica: int) -> None:
-    """Sends every event of this process to stdout, those of the standard library from warnings on.
+    """Send every event of this process to stdout; from standard logging, warnings and above.
 
-    Values are logfmt: quoted where they have blanks, and a line break is written as `\\n`.
+    Values are logfmt: quoted if they contain spaces, with line breaks written as `\\n`.
     """
     _configure(_Line(f"{role}[{replica}]"))
 
 
 def configure_json() -> None:
-    """The same, one JSON object a line."""
+    """Like `configure`, but with one JSON object per line."""
     _configure(structlog.processors.JSONRenderer(default=str))
 
 
@@ -35,7 +35,7 @@ def _configure(renderer: Processor) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(),
-        # A module's logger exists before the role is known.
+        # Modules create their loggers before the role is known.
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_Handler()], level=logging.WARNING, force=True)
@@ -57,7 +57,7 @@ class _Line:
 def _value(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
-    # The renderer sees to line feeds and quotes.
+    # The renderer handles line feeds and quotes.
     return str(value).replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -66,7 +66,7 @@ def _one_line(value: object) -> str:
 
 
 class _Handler(logging.Handler):
-    """Hands the standard library's records on, so that they look like all others."""
+    """Forwards records of standard logging to structlog, so that all lines look alike."""
 
     def emit(self, record: logging.LogRecord) -> None:
         values = {"logger": record.name, "message": record.getMessage()}

@@ -1,4 +1,4 @@
-"""Whether a run directory holds a run that has reached its end."""
+"""The outcome of a run, and whether it is finished."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ SUCCEEDED = "succeeded"
 
 
 def read_summary(run_dir: Path) -> dict[str, Any]:
-    """The run's summary.json; empty while there is none that can be read."""
+    """The run's summary.json; empty if there is none, or it can't be read."""
     try:
         summary = json.loads((run_dir / "summary.json").read_bytes())
     except (OSError, ValueError):
@@ -21,7 +21,7 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
 def is_finished(run_dir: Path, schedule: ScheduleSpec) -> bool:
     """True if the run has trained on all its batches, or reached its target.
 
-    A manifest that asks for more batches than were trained makes a finished run go on.
+    A finished run continues if the manifest asks for more batches than were trained.
     """
     summary = read_summary(run_dir)
     if summary.get("state") != SUCCEEDED:

@@ -1,4 +1,4 @@
-"""The frame of every role's process: logs, environment, exit code, the reason of a failure."""
+"""Main function of every role's process: logs, environment, exit code, reason of a failure."""
 
 import os
 import sys
@@ -18,16 +18,16 @@ _LONGEST_REASON = 4096  # bytes that Kubernetes keeps of a termination message
 
 
 def run_role(name: str, main: Callable[[RoleEnvironment], int | None]) -> NoReturn:
-    """Runs a role to its end and exits the process.
+    """Run a role to its end and exit the process.
 
     The exit code is what `main` returns (None: 0), `EXIT_USAGE` for a `UsageError`, 1 for any
     other exception. The reason of a failure is written to the termination file.
 
     Args:
-        name: role in the logs; the environment's own is used once it has been read.
-        main: does the work.
+        name: name of the role in the logs.
+        main: the work of the role.
     """
-    # One stream keeps the order of events, tracebacks and what libraries print.
+    # One stream keeps events, tracebacks and the output of libraries in order.
     sys.stdout.flush()
     os.dup2(1, 2)
     log.configure(name, _replica())
@@ -41,7 +41,7 @@ def run_role(name: str, main: Callable[[RoleEnvironment], int | None]) -> NoRetu
         structlog.get_logger().error("role.failed", message=str(error))
         write_reason(str(error))
         code = EXIT_USAGE
-    except Exception as error:  # noqa: BLE001 - the frame of the process: told, and turned to a code
+    except Exception as error:  # noqa: BLE001 - the process ends: logged, and made an exit code
         traceback.print_exc()
         structlog.get_logger().error("role.failed", message=f"{type(error).__name__}: {error}")
         write_reason(f"{type(error).__name__}: {error}")
@@ -51,15 +51,15 @@ def run_role(name: str, main: Callable[[RoleEnvironment], int | None]) -> NoRetu
 
 
 def write_reason(message: str) -> None:
-    """Leaves the reason of a failure where the supervisor of this process looks for it.
+    """Write the reason of a failure to the termination file, where the supervisor reads it.
 
-    The first reason stays: what fails later in the same replica mostly fails because of it.
+    The first reason is kept: later failures of the same replica are mostly a consequence.
     """
     path = os.environ.get(variable("termination_file"))
     if not path:
         return
     try:
-        with Path(path).open("ab") as file:  # on Kubernetes the file is there, and empty
+        with Path(path).open("ab") as file:  # on Kubernetes the file exists and is empty
             if file.tell() == 0:
                 file.write(message.encode()[:_LONGEST_REASON])
     except OSError as error:

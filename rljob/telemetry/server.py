@@ -1,5 +1,5 @@
-"""What a role tells over HTTP: /metrics for Prometheus, /status for people, and for probes /healthz
-and /readyz."""
+"""HTTP server of a role: /metrics for Prometheus, /status for people, /healthz and /readyz for
+probes."""
 
 import json
 import threading
@@ -19,12 +19,12 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from rljob import __version__
 from rljob.errors import UsageError
 
-# A second series for each counter and histogram, of which nobody asks when it began.
+# A second series for each counter and histogram, with its creation time, which is not useful here.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class StatusServer:
-    """Answers from a thread of its own; `status` is called there."""
+    """Serves requests from its own threads, which call `status`."""
 
     def __init__(
         self,
@@ -36,18 +36,18 @@ class StatusServer:
         ready: Callable[[], bool] = lambda: True,
         healthy: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Takes the port; `start` begins to answer.
+        """Bind the port; `start` begins to serve.
 
         Args:
             host: address to listen on.
-            port: 0: any that is free, see `port`.
+            port: 0: any free port, see the property `port`.
             registry: metrics of /metrics.
             status: JSON values of /status.
-            ready: whether /readyz says so.
-            healthy: whether /healthz says so.
+            ready: result of /readyz.
+            healthy: result of /healthz.
 
         Raises:
-            UsageError: the port can't be had.
+            UsageError: the port can't be used.
         """
         build = Gauge("rljob_build_info", "Version of rljob.", ["version"], registry=registry)
         build.labels(__version__).set(1)
@@ -74,15 +74,15 @@ class StatusServer:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port that the server listens on."""
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Begins to answer."""
+        """Begin to serve requests."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stops answering and frees the port."""
+        """Stop serving and free the port."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
     status: Callable[[], Mapping[str, Any]]
     ready: Callable[[], bool]
     healthy: Callable[[], bool]
-    timeout = 10  # seconds for a client to say what it wants
+    timeout = 10  # seconds for a client to send its request
 
     def do_GET(self) -> None:
         match self.path.partition("?")[0]:
@@ -117,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_error(HTTPStatus.NOT_FOUND)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing: a scrape is no event."""
+        """Log nothing: requests are not events."""
 
     def _answer(self, content_type: str, body: bytes) -> None:
         self.send_response(HTTPStatus.OK)

@@ -1,1 +1,1 @@
-"""Weights on a disk that trainer and engines share: how a version lies there."""
+"""Format of weight versions on a disk that trainer and engines share."""

@@ -1,8 +1,9 @@
-"""What has changed from one version of some numbers to the next: small, and without loss.
+"""Lossless, compressed deltas between two versions of an array of numbers.
 
-A number's bits are taken as an integer. An optimizer step changes it by little, or, in a short
-format, not at all: what is kept is how far the next changed number is, and by how much it changed.
-Byte by byte (all first bytes, then all second ones, ...) both are mostly zeros, which zstd packs.
+Each number's bits are treated as an integer. An optimizer step changes it little or, in a short
+format, not at all, so a delta stores the distances between changed numbers and their changes. With
+the bytes of both regrouped (all first bytes, then all second bytes, ...) most are zeros, which zstd
+compresses well.
 """
 
 from collections.abc import Iterator
@@ -16,24 +17,24 @@ from numpy.typing import NDArray
 
 _Numbers: TypeAlias = NDArray[Any]  # unsigned
 
-_BLOCK = 1 << 22  # numbers that are looked at together; bounds memory
+_BLOCK = 1 << 22  # numbers processed together; bounds memory
 _GAP = np.dtype("<u4")
-_THREADS = 8  # numpy and zstd let go of the GIL
-# Higher ones take longer and were not seen to pack these better.
+_THREADS = 8  # numpy and zstd release the GIL
+# Higher levels are slower and did not compress these deltas better.
 _LEVEL = 1
 
 
 class DeltaError(ValueError):
-    """What should be a delta of these numbers is none."""
+    """The data is not a delta of these numbers."""
 
 
 def encode(base: bytes, new: bytes, word: int) -> bytes:
-    """The way from `base` to `new`.
+    """Encode the delta from `base` to `new`.
 
     Args:
-        base: the numbers before.
-        new: as many numbers.
-        word: bytes of a number: 1, 2, 4 or 8.
+        base: the old numbers.
+        new: the new numbers, the same count.
+        word: bytes per number: 1, 2, 4 or 8.
     """
     old, wanted = _numbers(base, word), _numbers(new, word)
     assert len(old) == len(wanted), "a version has the tensors of the one before"
@@ -50,11 +51,11 @@ def encode(base: bytes, new: bytes, word: int) -> bytes:
 
 
 def decode(base: bytes, delta: bytes, word: int) -> bytes:
-    """The numbers to which `delta` leads from `base`; arguments as of `encode`.
+    """Apply `delta` to `base` and return the new numbers; for the arguments see `encode`.
 
     Raises:
-        DeltaError: it leads nowhere. One that was made for other numbers, or was damaged, may also
-            lead to wrong ones: compare their checksum.
+        DeltaError: the delta can't be applied. A delta for other numbers or a damaged one may also
+            silently give wrong numbers: compare their checksum.
     """
 
     def apply(packed: tuple[slice, bytes]) -> None:
@@ -84,7 +85,7 @@ def _numbers(data: bytes, word: int) -> _Numbers:
 
 
 def _folded(change: _Numbers) -> _Numbers:
-    """Small steps up and down (0, 1, -1, 2, ... modulo the range) as small numbers 0, 2, 1, 4."""
+    """Zigzag encoding: changes 0, 1, -1, 2, ... (modulo the range) as 0, 2, 1, 4, ..."""
     sign = change >> (8 * change.itemsize - 1)
     return (change << 1) ^ -sign
 
@@ -94,10 +95,10 @@ def _unfolded(folded: _Numbers) -> _Numbers:
 
 
 def _planes(numbers: _Numbers) -> bytes:
-    """All lowest bytes, then all second ones, ..."""
+    """The bytes regrouped: all lowest bytes, then all second ones, ..."""
     return numbers.view(np.uint8).reshape(-1, numbers.itemsize).T.tobytes()
 
 
 def _joined(planes: NDArray[np.uint8], count: int, dtype: np.dtype[Any]) -> _Numbers:
-    """The numbers of which `_planes` made these."""
+    """The inverse of `_planes`."""
     return np.ascontiguousarray(planes.reshape(dtype.itemsize, count).T).view(dtype).reshape(count)

@@ -1,8 +1,8 @@
 """A version of the weights as a directory.
 
-A full version is a Hugging Face checkpoint. A delta has, for each of the files that the checkpoint
-would have, what leads there from the same file of its base, which lies beside it. Both say in
-version.json what the files are in the end.
+A full version is a Hugging Face checkpoint. A delta version has, for each file of that checkpoint,
+the delta from the same file of its base version, which is a sibling directory. In both,
+version.json has the sizes and checksums of the resulting files.
 """
 
 import hashlib
@@ -17,26 +17,26 @@ _DELTA = ".delta"
 
 
 class DamagedError(Exception):
-    """A version is not as it was written, or not there; says what is wrong."""
+    """A version is missing or damaged; the message says how."""
 
 
 class WeightFile(BaseModel):
     """A safetensors file with numbers of one format; its header is a multiple of 8 bytes long."""
 
-    word: int  # bytes of a number
+    word: int  # bytes per number
     size: int  # in bytes
     sha256: str
 
     @classmethod
     def of(cls, content: bytes, word: int) -> "WeightFile":
-        """Of a file with this content."""
+        """Describe a file with this content."""
         return cls(word=word, size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
     def verify(self, content: bytes, where: Path) -> None:
-        """Compares the content of `where`.
+        """Verify the content of the file `where`.
 
         Raises:
-            DamagedError: it is another one.
+            DamagedError: the size or the checksum differs.
         """
         if len(content) != self.size:
             raise DamagedError(f"{where} has {len(content)} bytes, not {self.size}")
@@ -45,9 +45,9 @@ class WeightFile(BaseModel):
 
 
 class Version(BaseModel):
-    """What version.json says.
+    """The content of version.json.
 
-    `base` is the name of the directory to which a delta belongs; None: this one is full.
+    `base` is the name of the directory of a delta's base version; None: this version is full.
     """
 
     base: str | None
@@ -55,10 +55,10 @@ class Version(BaseModel):
 
     @classmethod
     def read(cls, directory: Path) -> "Version":
-        """Of a directory.
+        """Read the version.json of a directory.
 
         Raises:
-            DamagedError: there is none.
+            DamagedError: it is missing or can't be read.
         """
         try:
             return cls.model_validate_json((directory / _FILE).read_bytes())
@@ -66,17 +66,17 @@ class Version(BaseModel):
             raise DamagedError(f"{directory / _FILE}: {error}") from error
 
     def write(self, directory: Path) -> None:
-        """Into a directory."""
+        """Write version.json into a directory."""
         (directory / _FILE).write_text(self.model_dump_json(indent=1))
 
 
 def delta_of(file: Path) -> Path:
-    """Where a delta version has what leads to a file."""
+    """Path of the delta that leads to a file."""
     return file.with_name(file.name + _DELTA)
 
 
 def content_of(file: Path) -> bytes:
-    """A file of a version.
+    """Read a file of a version.
 
     Raises:
         DamagedError: it can't be read.
@@ -88,10 +88,10 @@ def content_of(file: Path) -> bytes:
 
 
 def changed(content: bytes, delta: Path, word: int) -> bytes:
-    """A file's content after one delta; not compared with anything yet.
+    """Apply one delta to a file's content; the result is not verified yet.
 
     Raises:
-        DamagedError: the delta can't be read, or is none.
+        DamagedError: the delta can't be read or applied.
     """
     try:
         return decode(content, content_of(delta), word)
