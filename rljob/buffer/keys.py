@@ -1,19 +1,19 @@
-"""The buffer's keys. A job has a fixed number of them, all in one slot of a Redis cluster."""
+"""The buffer's keys: a fixed number per job, all in one slot of a Redis cluster."""
 
 from rljob.errors import UsageError
 
-# The order is that of KEYS in scripts/prelude.lua: every script gets all of them, so that a
-# cluster knows each key that it touches.
+# In the order of KEYS in scripts/prelude.lua. Every script gets all keys, because a cluster must
+# know each key that a script uses.
 NAMES = (
     "state",  # hash: incarnation, version, phase
-    "groups",  # hash: group id -> where it stands
+    "groups",  # hash: group id -> its place, "kind entry-id", or "done token"
     "train",  # stream of groups to generate
     "evaluation",  # the same for evaluation, leased first
-    "samples",  # stream of completions, until the trainer has acknowledged them
+    "samples",  # stream of completions, until the trainer acknowledges them
     "engines",  # hash: engine id -> expiry and address
     "versions",  # hash: engine id -> weight version that it holds
-    "partials",  # hash: place -> what a worker that had to leave has generated of the group
-    "wake",  # stream of length 1: its last entry's id changes when workers should look again
+    "partials",  # hash: place -> partial generation of a group that a worker gave back
+    "wake",  # stream of length 1: its last entry's id changes when workers should check for work
 )
 
 

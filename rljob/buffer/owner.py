@@ -1,4 +1,4 @@
-"""Which run a job's keys belong to: two jobs of one name may use one server."""
+"""The run that a job's keys belong to: two jobs with the same name may use one server."""
 
 import secrets
 import socket
@@ -10,11 +10,11 @@ _FILE = "identity"
 
 @dataclass(frozen=True)
 class Owner:
-    """A run, as the buffer knows it.
+    """The identity of a run in the buffer.
 
     Args:
-        id: the same at every start of the run; no other run has it.
-        place: where it runs, for people.
+        id: unique to the run, and the same at every start.
+        place: where the run runs, for people.
     """
 
     id: str
@@ -25,7 +25,7 @@ UNNAMED = Owner("", "")
 
 
 def owner_of(run_dir: Path) -> Owner:
-    """The run of a directory, where its identity is kept.
+    """The owner for a run directory, which stores the identity.
 
     A copy of the directory is another run: the path is part of the identity.
     """

@@ -1,4 +1,4 @@
-"""The buffer role: the embedded server from the run's first minute until the others have gone."""
+"""The buffer role: runs the embedded server until all other roles have disconnected."""
 
 import shutil
 import signal
@@ -21,10 +21,10 @@ from rljob.buffer.trainer import CLIENT_NAME
 from rljob.buffer.worker import CLIENT_NAME_PREFIX
 from rljob.plan.environment import RoleEnvironment
 
-_LOOK_SECONDS = 0.25  # between two looks at the server and its clients
-# How long the others have to say their last words, once a stop was asked for and once the run is
-# finished. The scheduler kills 10 s after it has asked for a stop, and the server stops in less
-# than the difference, frozen or not.
+_LOOK_SECONDS = 0.25  # between two checks of the server and its clients
+# Time for the other roles to disconnect, after a stop signal and after the end of the run. The
+# scheduler kills 10 s after a stop signal; the server, even a frozen one, stops within the rest of
+# that time.
 _STOP_SECONDS = 7.0
 _FINISH_SECONDS = 10.0
 
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 class Watch:
-    """What the role sees of the run and of the other roles."""
+    """The buffer's view of the run and of the other roles."""
 
     def __init__(self, host: str, port: int, password: str | None, job_key: str) -> None:
         self._phase_key = Keys(job_key)["state"]
@@ -50,7 +50,7 @@ class Watch:
 
 
 def main(environment: RoleEnvironment) -> int:
-    """Runs the server until the run ends or a stop is asked for; returns the exit code."""
+    """Run the server until the run ends or a stop signal arrives; returns the exit code."""
     stops: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: stops.append(received))
@@ -68,16 +68,16 @@ def main(environment: RoleEnvironment) -> int:
     finally:
         server.stop()
     if finished:
-        # The next run in this directory must not find this one's end.
+        # The next run in this directory must not find this run's final state.
         shutil.rmtree(directory)
     log.info("buffer.stopped", finished=finished)
     return 0
 
 
 def _until_the_end(server: Server, watch: Watch, stops: list[int], *, linger: bool) -> bool:
-    """Returns when the others have gone, or had their time; True where the run is finished.
+    """Wait until the other roles have disconnected or their time is over; True: run finished.
 
-    A buffer that lingers waits for a stop.
+    With `linger`, it also waits for a stop signal.
     """
     finished, deadline = False, float("inf")
     while True:
@@ -93,7 +93,7 @@ def _until_the_end(server: Server, watch: Watch, stops: list[int], *, linger: bo
             if (stops or (finished and not linger)) and not watch.clients():
                 return finished
         except redis.RedisError as error:
-            # It starts, loads its data, or is frozen; the clients have their own patience.
+            # It is starting, loading its data, or frozen; the clients retry by themselves.
             log.debug("buffer.silent", error=str(error))
         if now >= deadline:
             return finished

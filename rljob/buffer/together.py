@@ -1,4 +1,4 @@
-"""Calls that are made at the same time, sent together."""
+"""Batching of concurrent calls."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,14 +7,14 @@ from typing import Any
 Call = tuple[Any, ...]
 
 _MOST_CALLS = 32
-_MOST_BYTES = 8 * 2**20  # one batch has to pass within the socket's timeout
+_MOST_BYTES = 8 * 2**20  # a batch must be transferred within the socket timeout
 
 
 class Together:
-    """Gathers calls while others are under way, so that many of them share one round trip."""
+    """Collects calls while others are in flight, so that many share one round trip."""
 
     def __init__(self, send: Callable[[Sequence[Call]], Awaitable[Sequence[Any]]]) -> None:
-        """`send` brings some calls to their replies, in their order, or raises for all of them."""
+        """`send` returns the replies to some calls, in order, or raises for all of them."""
         self._send = send
         self._waiting: list[tuple[Call, asyncio.Future[Any]]] = []
         self._sender: asyncio.Task[None] | None = None
@@ -28,7 +28,7 @@ class Together:
         return await reply
 
     async def close(self) -> None:
-        """Gives up what has no reply yet."""
+        """Cancel the calls that have no reply yet."""
         if self._sender is not None:
             self._sender.cancel()
             await asyncio.gather(self._sender, return_exceptions=True)
@@ -39,7 +39,7 @@ class Together:
                 await self._send_some(self._next())
         finally:
             self._sender = None
-            for _, reply in self._waiting:  # none is left, but where it was cancelled
+            for _, reply in self._waiting:  # only after a cancellation
                 reply.cancel()
             self._waiting.clear()
 
@@ -56,7 +56,7 @@ class Together:
                     reply.set_exception(error)
         else:
             for (_, reply), value in zip(batch, replies, strict=True):
-                if not reply.done():  # who made the call may have been cancelled
+                if not reply.done():  # the caller may have been cancelled
                     reply.set_result(value)
 
     def _next(self) -> list[tuple[Call, asyncio.Future[Any]]]:

@@ -20,9 +20,9 @@ from rljob.errors import UsageError
 T = TypeVar("T")
 
 CLIENT_NAME = "rljob-trainer"
-# Groups in a request, and completions in a reply: each must not hold up the server.
+# Groups in a request, and completions in a reply: neither must block the server for long.
 _CHUNK = 256
-# Bytes of a request's groups, where it has more than one: to the server they are memory in use.
+# Bytes of the groups in a request with more than one: the server counts them as used memory.
 _REQUEST_BYTES = 2**20
 _SCRIPTS = (
     "start",
@@ -43,18 +43,17 @@ log = structlog.get_logger()
 
 
 class FencedError(Exception):
-    """A newer trainer has started: this one's incarnation is over and it must stop."""
+    """A newer trainer has started: this one is fenced off and must stop."""
 
 
 class TrainerBuffer:
-    """The buffer as the trainer's conductor uses it.
+    """The trainer's client of the buffer.
 
-    Group ids are unique within an incarnation, evaluation groups included, and not used again.
-    A call waits up to `patience_seconds` for a server that cannot be reached, then raises
-    BufferUnavailable. Writes to a server that has lost the run change nothing: `lost` tells, and
-    `restore` followed by admitting the open groups mends it. FencedError is raised once a newer
-    trainer has started. `admit`, `collect` and `lost` belong to one thread; the others may be
-    called from any.
+    Group ids are unique within an incarnation, evaluation groups included, and never reused. A call
+    waits up to `patience_seconds` for an unreachable server, then raises BufferUnavailable. Writes
+    to a server that has lost the run change nothing: `lost` detects this, and `restore` followed by
+    admitting the open groups repairs it. FencedError is raised once a newer trainer has started.
+    `admit`, `collect` and `lost` must be called from one thread; the others from any.
     """
 
     def __init__(
@@ -81,22 +80,22 @@ class TrainerBuffer:
         self._version = -1
         self._phase: Phase = "starting"
         self._engine_versions: dict[str, int] = {}
-        # Admitted and not handed out yet. A completion of any other group is a repetition, as a
-        # server restarted with slightly older data brings.
+        # Admitted and not handed out yet. A completion of any other group is a duplicate, e.g. from
+        # a server that restarted with slightly older data.
         self._open: set[int] = set()
         # Handed out and not acknowledged yet: entry of the samples stream, group id.
         self._handed: list[tuple[bytes, int]] = []
         # To be admitted once the server has room, in this order.
         self._held_back: list[Group] = []
-        # Since when nothing is under way for want of room; None: it is not so.
+        # Since when no group is open because the server has no room; None: not the case.
         self._stuck_since: float | None = None
 
     def start(self, incarnation_floor: int) -> int:
-        """Begins a new incarnation, above the stored one and the floor, and returns it.
+        """Begin a new incarnation, above the stored one and the floor, and return it.
 
-        Groups and samples of older ones are dropped and their workers' writes refused from now
+        Groups and samples of older incarnations are dropped, and writes for them refused from now
         on; engines stay registered. The phase is "running", no weights are published. UsageError
-        where the server may evict keys, or another run of this name is at work there.
+        if the server may evict keys, or another run of this name is active there.
         """
         self._check_eviction()
         token = secrets.token_hex(8)
@@ -112,10 +111,9 @@ class TrainerBuffer:
         return self._incarnation
 
     def admit(self, groups: Iterable[Group]) -> None:
-        """Offers groups to the workers, in this order; a known group is left as it is.
+        """Offer groups to the workers, in this order; a known group is left unchanged.
 
-        What a full server has no room for is held back, and offered again by `collect`, which
-        makes room.
+        Groups for which a full server has no room are held back until `collect` makes room.
         """
         self._held_back.extend(groups)
         self._admit()
@@ -123,10 +121,9 @@ class TrainerBuffer:
     def collect(self, block_seconds: float) -> list[Completion]:
         """Completed groups, each once; waits up to `block_seconds` for the first.
 
-        What is returned counts as received at the next call: if a reply is lost on its way, the
-        next one brings the same completions. RecordError where a worker wrote what this version
-        does not read. BufferUnavailable where the server has long been full without a group that
-        could be completed.
+        Completions are acknowledged at the next call: if a reply is lost, the next one has the same
+        completions. RecordError if a worker wrote a record that this version can't read.
+        BufferUnavailable if the server has long been full with no group that could be completed.
         """
         deadline = time.monotonic() + block_seconds
         while True:
@@ -144,32 +141,32 @@ class TrainerBuffer:
                 return fresh
 
     def set_version(self, version: int, engine_ids: Sequence[str]) -> None:
-        """Publishes a weight version; from now on only these engines are admitted to work."""
+        """Publish a weight version; from now on only these engines get work."""
         self._version = version
         self._engine_versions = dict.fromkeys(engine_ids, version)
         self._write("set_version", version, *engine_ids)
 
     def set_engine_version(self, engine_id: str, version: int) -> None:
-        """Notes that one engine has caught up."""
+        """Record that one engine has caught up to a version."""
         self._engine_versions = {**self._engine_versions, engine_id: version}
         self._write("set_engine_version", engine_id, version)
 
     def set_phase(self, phase: Phase) -> None:
-        """Tells the workers how far the run is; they lease only while it is "running"."""
+        """Set the phase of the run; workers lease only while it is "running"."""
         self._phase = phase
         self._write("set_phase", phase)
 
     def engines(self) -> list[Engine]:
-        """The live engines, by id: those whose heartbeat is not older than their time to live."""
+        """The live engines, by id: those whose last heartbeat has not expired."""
         return Engine.unpack_all(self._call("engines"))
 
     def occupancy(self) -> Occupancy:
-        """How many groups wait, are leased, are ready to be collected."""
+        """Numbers of groups that are waiting, leased, and ready to be collected."""
         waiting, leased, ready = self._call("occupancy")
         return Occupancy(waiting, leased, max(0, ready - len(self._handed)))
 
     def lost(self) -> bool:
-        """True where the server no longer holds all that this trainer put in it."""
+        """Whether the server has lost some of this trainer's data."""
         state, pairs, registered, groups = self._call("snapshot")
         versions = dict(zip(pairs[::2], pairs[1::2], strict=True))
         incarnation = int(state[0] or 0)
@@ -177,7 +174,7 @@ class TrainerBuffer:
         expected = {key.encode(): version for key, version in self._engine_versions.items()}
         return not (
             state == [str(own).encode() for own in (self._incarnation, self._version, self._phase)]
-            # An engine that retired has taken its version with it.
+            # A retired engine no longer has a version.
             and all(
                 int(versions.get(key, -1)) >= version
                 for key, version in expected.items()
@@ -187,12 +184,12 @@ class TrainerBuffer:
         )
 
     def restore(self) -> None:
-        """Puts incarnation, versions and phase back into a server that has lost them.
+        """Write incarnation, versions and phase back to a server that has lost them.
 
-        Groups that the server still has stay; all that are open have to be admitted again, which
-        leaves those alone.
+        Afterwards all open groups must be admitted again; those that the server still has are left
+        unchanged.
         """
-        # What of these the server has kept is read again, and recognised as a repetition.
+        # Completions that the server still has are read again and recognized as duplicates.
         self._handed.clear()
         self._held_back.clear()
         pairs = (part for pair in self._engine_versions.items() for part in pair)
@@ -200,9 +197,9 @@ class TrainerBuffer:
         self._write("restore", self._version, self._phase, owner.id, owner.place, *pairs)
 
     def destroy(self) -> None:
-        """Deletes everything of this job from the server.
+        """Delete all keys of this job from the server.
 
-        UsageError where another run of this name is at work there, whose keys they are.
+        UsageError if they belong to another run of this name that is active.
         """
         self._check_rival(self._call("destroy", self._owner.id))
 
@@ -213,19 +210,19 @@ class TrainerBuffer:
     def _read(self, block_seconds: float) -> list[tuple[bytes, bytes]]:
         """Entry and data of completions not acknowledged yet.
 
-        Always from the start of the stream: what has been acknowledged is no longer in it.
+        It always reads from the start of the stream, from which acknowledged entries are deleted.
         """
         found = self._call("ready", _CHUNK, connection.REPLY_BYTES)
         block = connection.block_milliseconds(block_seconds)
         if not found and block is not None:
-            # Of what comes only the first is waited for: a script cannot wait.
+            # XREAD waits for the first entry, because a script cannot wait.
             samples = {self._keys["samples"]: "0"}
             if self._retry(lambda: self._redis.xread(samples, count=1, block=block)):
                 found = self._call("ready", _CHUNK, connection.REPLY_BYTES)
         return list(zip(found[::2], found[1::2], strict=True))
 
     def _check_eviction(self) -> None:
-        """UsageError where the server, when full, deletes keys: groups would be lost."""
+        """UsageError if the server evicts keys when it is full: groups would be lost."""
         found = self._retry(self._eviction_policy)
         address = self._patience.address
         if found is None:
@@ -233,7 +230,7 @@ class TrainerBuffer:
         elif found != "noeviction":
             raise UsageError(
                 f"buffer: {address}: found maxmemory-policy {found}, allowed noeviction: "
-                "a full server must not delete what it holds"
+                "a full server must not evict keys"
             )
 
     def _eviction_policy(self) -> str | None:
@@ -244,11 +241,11 @@ class TrainerBuffer:
         return policy
 
     def _admit(self) -> None:
-        """Offers what is held back, as far as the server has room for it."""
+        """Offer the groups that are held back, until the server has no more room."""
         while self._held_back:
             chunk = _chunk(self._held_back)
             ids = {group.id for group, _ in chunk}
-            # Before they are sent: a lost reply must not make their completions unwelcome.
+            # Before sending: if the reply is lost, their completions must still be accepted.
             self._open |= ids
             try:
                 self._write("admit", *(p for g, record in chunk for p in (g.id, g.kind, record)))
@@ -272,7 +269,7 @@ class TrainerBuffer:
             raise self._patience.unavailable(error, full=True) from error
 
     def _accept(self, entry: bytes, completion: Completion) -> bool:
-        """Notes that an entry was read; False where its group was handed out before."""
+        """Record that an entry was read; False if its group was handed out before."""
         self._check_fence(completion.incarnation)
         self._handed.append((entry, completion.group))
         if completion.group not in self._open:
@@ -292,23 +289,23 @@ class TrainerBuffer:
             )
 
     def _newer(self) -> str:
-        """Whose the newer trainer is."""
+        """The run of the newer trainer, in words."""
         run, place = self._retry(lambda: self._redis.hmget(self._keys["state"], "run", "place"))
         if run is None or run.decode() == self._owner.id:
-            return "it is of the same run"
+            return "it belongs to the same run"
         return (
-            f"it is of another run of the job {self._job_key} on {self._patience.address}: "
+            f"it belongs to another run of the job {self._job_key} on {self._patience.address}: "
             f"{place.decode()}; give one of them another name"
         )
 
     def _check_rival(self, reply: int | bytes) -> None:
-        """UsageError where a script has answered with another run's place."""
+        """UsageError if a script has replied with another run's place."""
         if isinstance(reply, bytes):
             raise UsageError(
-                f"buffer: {self._patience.address}: the job {self._job_key} is that of another "
-                f"run, which is at work: {reply.decode()}; give one of them another name or "
-                "database, or stop the other (one that was killed counts until its engines have "
-                "been silent for 15 s)"
+                f"buffer: {self._patience.address}: the job {self._job_key} is in use by another "
+                f"run: {reply.decode()}; give one of them another name or database, or stop the "
+                "other (a run that was killed counts as active until its engines have been silent "
+                "for 15 s)"
             )
 
     def _call(self, name: str, *arguments: Any) -> Any:
@@ -329,7 +326,7 @@ class TrainerBuffer:
 
 
 def _chunk(groups: Sequence[Group]) -> list[tuple[Group, bytes]]:
-    """The first groups, as many as pass in one request, with their records."""
+    """The first groups with their records, as many as fit into one request."""
     chunk: list[tuple[Group, bytes]] = []
     size = 0
     for group in groups[:_CHUNK]:

@@ -26,11 +26,11 @@ _SCRIPTS = ("heartbeat", "retire", "admissible", "lease", "renew", "release", "c
 
 
 class WorkerBuffer:
-    """The buffer as a rollout worker uses it; all methods belong to one event loop.
+    """A rollout worker's client of the buffer; all methods belong to one event loop.
 
-    A call waits up to `patience_seconds` for a server that cannot be reached, then raises
-    BufferUnavailable. All may be cancelled: what a cancelled or lost request did in the server
-    is found again by the next one. One task leases and waits.
+    A call waits up to `patience_seconds` for an unreachable server, then raises BufferUnavailable.
+    All calls may be cancelled: the next request finds what a cancelled or lost one did in the
+    server. Only one task may lease and wait.
     """
 
     def __init__(
@@ -57,36 +57,35 @@ class WorkerBuffer:
             name: self._redis.register_script(script.source(name)) for name in _SCRIPTS
         }
         self._lease_seconds = lease_seconds
-        # Leases belong to this process: a restarted worker knows nothing of the old one's.
+        # Leases belong to this process: a restarted worker does not know its old leases.
         self._consumer = f"{worker}/{secrets.token_hex(8)}"
         self._owned: set[str] = set()  # entries leased and neither completed, released nor lost
         self._leasing = asyncio.Lock()
         self._complete = Together(self._complete_some)
-        self._seen: bytes = b"0-0"  # wake-up before which this worker has looked for work
+        self._seen: bytes = b"0-0"  # last wake-up after which this worker has checked for work
 
     async def heartbeat(self, engine: Engine, ttl_seconds: float) -> None:
-        """Registers an engine, or keeps it registered, for `ttl_seconds` from now."""
+        """Register an engine, or keep it registered, for `ttl_seconds` from now."""
         record = {name: value for name, value in asdict(engine).items() if name != "id"}
         await self._call("heartbeat", engine.id, json.dumps(record), int(ttl_seconds * 1000))
 
     async def retire(self, engine_id: str) -> None:
-        """Takes an engine out of the registry."""
+        """Remove an engine from the registry."""
         await self._call("retire", engine_id)
 
     async def admissible_engines(self) -> list[Engine]:
-        """The live engines that hold the published weights, by id; none before the first."""
+        """The live engines that hold the published weights, by id; none if none are published."""
         return Engine.unpack_all(await self._call("admissible"))
 
     async def lease(self, engine_id: str, count: int) -> list[Lease]:
-        """Up to `count` groups for this engine, which this worker owns for `lease_seconds`.
+        """Lease up to `count` groups for this engine, for `lease_seconds`.
 
         None unless the run's phase is "running" and the engine holds the published weights.
-        Evaluation groups come before training groups, and those that were given back or whose
-        lease has lapsed before fresh ones. Fewer come where together they would exceed
-        connection.REPLY_BYTES. A lease of this worker's own that has lapsed may be handed to it
-        again.
+        Evaluation groups come before training groups, and groups that were given back or whose
+        lease expired before new ones. There are fewer if they would exceed connection.REPLY_BYTES
+        together. This worker may get a group again whose lease it let expire.
         """
-        # One at a time: another request must not take this one's leases for lost ones.
+        # One at a time: a concurrent request would take the new leases for lost ones.
         async with self._leasing:
             deadline = time.monotonic() + self._lease_seconds
             self._seen, leases = await self._call(
@@ -112,11 +111,11 @@ class WorkerBuffer:
             return found
 
     async def wait(self, timeout_seconds: float) -> bool:
-        """Waits until something may have changed since this worker last looked for work.
+        """Wait until something may have changed since this worker last checked for work.
 
-        Groups admitted or given back, weights published, an engine caught up, the phase: each
-        ends the wait, also when it came between `lease` and this call. A lease that lapses does
-        not: wait no longer than a lapsed group may lie. False: the time passed.
+        Groups admitted or given back, weights published, an engine caught up, a new phase: each
+        ends the wait, even if it came between `lease` and this call. An expired lease does not, so
+        wait no longer than an expired group may stay unnoticed. False: the time is over.
         """
         deadline = time.monotonic() + timeout_seconds
         while True:
@@ -129,9 +128,9 @@ class WorkerBuffer:
                 return False
 
     async def renew(self, leases: Iterable[Lease]) -> set[int]:
-        """Extends leases by `lease_seconds` from now; returns the groups that are still owned.
+        """Extend leases to `lease_seconds` from now; returns the groups that are still owned.
 
-        Any other was claimed by another worker, completed, or belongs to an older incarnation.
+        The others were claimed by another worker, completed, or belong to an older incarnation.
         """
         asked = {lease.entry: lease.group.id for lease in leases}
         if not asked:
@@ -141,15 +140,15 @@ class WorkerBuffer:
         return {asked[place] for place in owned}
 
     async def complete(self, lease: Lease, completion: Completion) -> bool:
-        """Hands a group's samples to the trainer.
+        """Hand a group's samples to the trainer.
 
-        True for the first completion of the group. False for any other, which changes nothing:
-        the group is completed or unknown, or a newer incarnation has begun.
+        True for the first completion of the group. False if nothing was changed: the group is
+        already completed or unknown, or a newer incarnation has begun.
         """
         if completion.group != lease.group.id:
             raise ValueError(f"completion of {completion.group} for the lease of {lease.group.id}")
         token = secrets.token_hex(8)
-        # Many groups may be completed at the same moment.
+        # Many groups may be completed at the same time.
         first = await self._complete(
             completion.incarnation, completion.group, token, completion.pack()
         )
@@ -159,7 +158,7 @@ class WorkerBuffer:
     async def release(
         self, lease: Lease, partial: Partial | None = None, *, is_lost: bool = False
     ) -> None:
-        """Gives a group back, for any worker to lease at once and to continue from `partial`.
+        """Give a group back, so that any worker can lease it and continue from `partial`.
 
         With `is_lost` the lease counts as an attempt, as if this worker had died with the group.
         """
@@ -168,7 +167,7 @@ class WorkerBuffer:
         self._owned.discard(lease.entry)
 
     async def state(self) -> RunState:
-        """The run's state; incarnation 0 in phase "starting" where the server knows none."""
+        """The run's state; incarnation 0 in phase "starting" if the server has none."""
         incarnation, version, phase = await self._retry(
             lambda: self._redis.hmget(self._keys["state"], "incarnation", "version", "phase")
         )
@@ -182,7 +181,7 @@ class WorkerBuffer:
         await self._redis.aclose()
 
     async def _complete_some(self, calls: Sequence[Call]) -> Sequence[Any]:
-        """Replies to completions. Their tokens make those that were done before harmless."""
+        """Replies to completions. Their tokens make retries idempotent."""
 
         async def send() -> Sequence[Any]:
             pipeline = self._redis.pipeline(transaction=False)
@@ -215,7 +214,7 @@ class WorkerBuffer:
 
 
 async def _cancellable(request: Callable[[], Awaitable[T]]) -> T:
-    """The reply; CancelledError where the task was cancelled meanwhile, at whatever moment.
+    """The reply; CancelledError if the task was cancelled at any time in between.
 
     redis-py connects and sends with asyncio.wait_for, which up to Python 3.11 forgets a
     cancellation that comes as it returns: https://github.com/python/cpython/issues/86296.

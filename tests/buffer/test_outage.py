@@ -65,8 +65,8 @@ def test_that_it_was_away_is_told_once_and_so_is_that_it_is_back(fragile_server)
     trainer.close()
     address = fragile_server.url.removeprefix("redis://").partition("/")[0]
     assert [event for event, _ in told] == ["buffer.unreachable", "buffer.back"]
-    assert told[0][1].startswith(f"the buffer {address} is away: ")
-    assert told[0][1].endswith("; waits 60 s")
+    assert told[0][1].startswith(f"the buffer {address} is unreachable: ")
+    assert told[0][1].endswith("; retrying for 60 s")
     assert told[1][1].startswith(f"the buffer {address} is back after ")
 
 

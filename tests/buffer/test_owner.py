@@ -27,7 +27,7 @@ def first(server, make_trainer, a):
 
 def test_the_second_is_refused_and_the_first_goes_on(server, make_trainer, first, a) -> None:
     second = make_trainer(server, owner=SECOND)
-    with pytest.raises(UsageError, match=r"job team/job is that of another run.*: /runs/a on one"):
+    with pytest.raises(UsageError, match=r"job team/job is in use by another run: /runs/a on one"):
         second.start(7)
     with pytest.raises(UsageError, match="/runs/a on one"):
         second.destroy()
@@ -46,7 +46,8 @@ def test_it_is_refused_after_the_server_has_lost_the_first(server, make_trainer,
 
 def test_a_restart_of_the_same_run_is_let_through(server, make_trainer, first) -> None:
     assert make_trainer(server, owner=FIRST).start(1) == 2
-    with pytest.raises(FencedError, match="incarnation 2, this one's is 1; it is of the same run"):
+    same = "incarnation 2, this one's is 1; it belongs to the same run"
+    with pytest.raises(FencedError, match=same):
         first.set_phase("stopping")
 
 
@@ -57,7 +58,9 @@ def test_a_run_without_engines_is_told_who_has_taken_over(
     # The second's own workers, which have no weights yet, are nobody's reason to refuse it.
     b.heartbeat(b.engine, 60)
     assert make_trainer(server, owner=SECOND).start(0) == 2
-    with pytest.raises(FencedError, match=r"of another run of the job team/job .*: /runs/b on two"):
+    with pytest.raises(
+        FencedError, match=r"belongs to another run of the job team/job .*: /runs/b on two"
+    ):
         first.set_phase("stopping")
 
 

@@ -264,7 +264,7 @@ def test_a_second_job_of_the_name_on_one_server_is_refused(rljob, tmp_path):
         first.set_version(0, [engine.id])
         code, _, err = rljob("run", "job.yaml")
         assert code == 64
-        assert "is that of another run, which is at work: /runs/first on one" in err
+        assert "is in use by another run: /runs/first on one" in err
         assert not first.lost()
         first.close()
     failure = read_failure(tmp_path / "runs" / "sort-digits")

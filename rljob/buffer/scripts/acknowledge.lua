@@ -1,5 +1,5 @@
--- The trainer has these completions. ARGV: incarnation, then entry and group id in turn.
--- Returns the stored incarnation: where it is not the caller's, nothing was done.
+-- Acknowledge completions. ARGV: incarnation, then alternating entries and group ids.
+-- Returns the stored incarnation; if it is not the caller's, nothing was done.
 local stored = incarnation()
 if stored ~= tonumber(ARGV[1]) then
   return stored

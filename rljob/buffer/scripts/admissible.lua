@@ -1,4 +1,4 @@
--- The live engines that hold the published weights: id and record of each in turn.
+-- The live engines that hold the published weights: alternating ids and records.
 local found = live()
 local admissible = {}
 for i = 1, #found, 2 do

@@ -1,7 +1,7 @@
--- Groups to generate. ARGV: incarnation, then group id, kind and record in turn.
--- Returns the stored incarnation: where it is not the caller's, nothing was done.
--- A group that is known, open or completed, is left as it is. Groups may fill half of the memory:
--- the other half is for what comes back, or those in a full server could never be completed.
+-- Admit groups. ARGV: incarnation, then group id, kind and record of each.
+-- Returns the stored incarnation; if it is not the caller's, nothing was done.
+-- A known group, open or completed, is left unchanged. Groups may fill half of the memory: the
+-- other half is for completions, without which a full server could never be emptied.
 local stored = incarnation()
 if stored ~= tonumber(ARGV[1]) then
   return stored
@@ -9,7 +9,7 @@ end
 local function has_room()
   local info = redis.pcall('INFO', 'memory')
   if type(info) ~= 'string' then
-    return true  -- this user may not ask
+    return true  -- this user may not run INFO
   end
   local limit = tonumber(string.match(info, 'maxmemory:(%d+)'))
   return limit == 0 or tonumber(string.match(info, 'used_memory:(%d+)')) < limit / 2
@@ -24,7 +24,7 @@ for i = 2, #ARGV, 3 do
     redis.call('HSET', GROUPS, id, kind .. ' ' .. entry)
   end
 end
--- Workers that died left a consumer each; those that own nothing and are silent for an hour go.
+-- Each dead worker leaves a consumer; delete those that own nothing and were idle for an hour.
 for _, stream in pairs(STREAMS) do
   for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', stream, WORKERS)) do
     local of = {}

@@ -1,5 +1,5 @@
--- Deletes all keys of the job. ARGV: the run that asks for it.
--- Returns the place of another run where one is at work, and then nothing was done.
+-- Delete all keys of the job. ARGV: the calling run.
+-- If another run is active, returns its place and does nothing.
 local other = rival(ARGV[1])
 if other then
   return other

@@ -1,2 +1,2 @@
--- The live engines: id and record of each in turn.
+-- The live engines: alternating ids and records.
 return live()

@@ -1,16 +1,16 @@
--- A worker takes groups for an engine. ARGV: engine id, consumer, count, milliseconds of a
--- lease, the most bytes of the reply (the first group comes however large it is), then the places
--- that the consumer knows it owns.
--- Returns the id of the last wake-up, from which the worker may wait, and the leases: place, record,
--- count and partial record of each. The count is of the workers that were given the group and lost
--- it, and this one; the partial record is empty where there is none.
+-- Lease groups for an engine. ARGV: engine id, consumer, count, milliseconds of a lease, maximum
+-- bytes of the reply (the first group is returned whatever its size), then the places that the
+-- consumer knows it owns.
+-- Returns the id of the last wake-up, after which the worker may wait, and the leases: place,
+-- record, count and partial record of each. The count is the number of workers that lost the group,
+-- and this one; the partial record is empty if there is none.
 local engine, consumer, count, lease = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local room = tonumber(ARGV[5])
 local last = redis.call('XREVRANGE', WAKE, '+', '-', 'COUNT', 1)[1]
 local leases = {}
 local reply = {last and last[1] or '0-0', leases}
 
--- Whatever the engine's worker believes.
+-- Checked here, because the worker's view may be out of date.
 if redis.call('HGET', STATE, 'phase') ~= 'running' or not admitted(engine) then
   return reply
 end
@@ -27,7 +27,7 @@ local function hand_out(kind, entries)
     local partial = redis.call('HGET', PARTIALS, place) or ''
     room = room - #entry[2][2] - #partial
     if room < 0 and #leases > 0 then
-      room = 0  -- what is smaller must not overtake it
+      room = 0  -- smaller groups must not overtake it
       give_back(STREAMS[kind], entry[1], pending[1][4] - 1)
     else
       leases[#leases + 1] = {place, entry[2][2], pending[1][4], partial}
@@ -43,7 +43,7 @@ end
 
 for _, kind in ipairs({'evaluation', 'train'}) do
   local stream = STREAMS[kind]
-  -- First what it owns without knowing: the reply that told it was lost.
+  -- First the groups that it owns without knowing, because a reply was lost.
   local owned = redis.call('XPENDING', stream, WORKERS, '-', '+', #ARGV + count, consumer)
   local held = 0
   for _, entry in ipairs(owned) do
@@ -53,11 +53,11 @@ for _, kind in ipairs({'evaluation', 'train'}) do
         entry[4]))
     end
   end
-  -- Its part of the groups that are open: the first that asks must not leave the others idle. One
-  -- at least, for another engine may never ask.
+  -- Its share of the open groups, so that the first worker to ask does not leave the others idle; at
+  -- least one, because another engine may never ask.
   local part = math.ceil(redis.call('XLEN', stream) / math.max(engines, 1)) - held
   local most = math.min(count, #leases + math.max(part, 1))
-  -- Then what others gave back or let lapse: it has waited longest.
+  -- Then groups that others gave back or whose lease expired: they have waited longest.
   local cursor = '0-0'
   repeat
     local want = most - #leases

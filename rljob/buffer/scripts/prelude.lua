@@ -1,27 +1,27 @@
--- Precedes every script. KEYS are all keys of the job, in the order of keys.py.
+-- Prepended to every script. KEYS are all keys of the job, in the order of keys.py.
 local STATE, GROUPS, TRAIN, EVALUATION, SAMPLES, ENGINES, VERSIONS, PARTIALS, WAKE = unpack(KEYS)
 local STREAMS = {train = TRAIN, evaluation = EVALUATION}
 -- The consumer group of both streams of groups; a pending entry is a lease.
 local WORKERS = 'workers'
--- Consumer that owns what was given back; no worker has its name, and its leases have lapsed.
+-- Consumer that owns groups that were given back; no worker has its name, its leases are expired.
 local RELEASED = 'released'
 
--- The run's incarnation; 0 where the server knows nothing of the run.
+-- The run's incarnation; 0 if the server does not know the run.
 local function incarnation()
   return tonumber(redis.call('HGET', STATE, 'incarnation') or 0)
 end
 
--- The published weight version; -1 where there is none.
+-- The published weight version; -1 if there is none.
 local function published()
   return tonumber(redis.call('HGET', STATE, 'version') or -1)
 end
 
--- Whether an engine holds the published weights: with older ones it gets no work.
+-- Whether an engine holds the published weights; with older weights it gets no work.
 local function admitted(engine)
   return published() >= 0 and tonumber(redis.call('HGET', VERSIONS, engine) or -1) >= published()
 end
 
--- Id and record in turn of the engines whose heartbeat is not too old; the others are forgotten.
+-- Alternating ids and records of the engines that have not expired; expired ones are removed.
 local function live()
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -39,9 +39,9 @@ local function live()
   return found
 end
 
--- Where another run than `run` is at work under this job's name: live engines hold its weights.
--- nil: there is none; what a run that was killed has left is no other run's concern, nor are keys
--- without an owner, as earlier versions wrote them.
+-- The place of a run other than `run` that is active under this job's name, which means that live
+-- engines hold its weights. nil: there is none; keys that a killed run left behind do not count, nor
+-- do keys without an owner, from earlier versions.
 local function rival(run)
   local owner = redis.call('HMGET', STATE, 'run', 'place')
   if (owner[1] or '') == '' or owner[1] == run then
@@ -56,7 +56,7 @@ local function rival(run)
   return nil
 end
 
--- A place is "kind entry-id": where in which stream a group stands. nil where it is none.
+-- Stream and entry of a place, "kind entry-id"; the stream is nil if it is not a place.
 local function at(place)
   local kind, entry = string.match(place or '', '^(%a+) (%d+%-%d+)$')
   return STREAMS[kind or ''], entry
@@ -67,26 +67,26 @@ local function owns(consumer, stream, entry)
     and redis.call('XPENDING', stream, WORKERS, entry, entry, 1, consumer)[1] ~= nil
 end
 
--- A consumer's lease becomes one that anyone may claim; `count` are the attempts that it keeps.
+-- Make a lease claimable by anyone at once; `count` is its number of attempts.
 local function give_back(stream, entry, count)
   redis.call('XCLAIM', stream, WORKERS, RELEASED, 0, entry, 'TIME', 0, 'RETRYCOUNT', count, 'JUSTID')
 end
 
--- For scripts that must run in a server whose memory is full, and that add a few bytes at most.
--- A full server refuses a command that needs memory unless the script has written before; this
--- writes nothing. Flags of a script say the same since Redis 7; 6.2 has none.
+-- For scripts that must run even if the server is full, and that add only a few bytes. A full
+-- server refuses a command that needs memory unless the script has written before; this is such a
+-- write, without an effect. Redis 7 has script flags for this, 6.2 does not.
 local function although_full()
   redis.call('HDEL', STATE, '')
 end
 
--- Empties the exchange. The engines' registry stays: they outlive a trainer.
+-- Empty the buffer. The registry of engines stays: they outlive a trainer.
 local function reset()
   redis.call('DEL', GROUPS, TRAIN, EVALUATION, SAMPLES, VERSIONS, PARTIALS)
   redis.call('XGROUP', 'CREATE', TRAIN, WORKERS, '0', 'MKSTREAM')
   redis.call('XGROUP', 'CREATE', EVALUATION, WORKERS, '0', 'MKSTREAM')
 end
 
--- Workers that wait look again.
+-- Wake up waiting workers.
 local function wake()
   redis.call('XADD', WAKE, 'MAXLEN', 1, '*', 'changed', '')
 end

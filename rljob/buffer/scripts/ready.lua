@@ -1,6 +1,6 @@
--- Completions that are not acknowledged yet, the oldest first. ARGV: how many at most, and their
--- bytes at most; the first is returned however large it is.
--- Returns entry and record of each in turn.
+-- Completions that are not acknowledged yet, oldest first. ARGV: maximum number, and maximum bytes;
+-- the first is returned whatever its size.
+-- Returns alternating entries and records.
 local most, room = tonumber(ARGV[1]), tonumber(ARGV[2])
 local found = {}
 local after = '-'

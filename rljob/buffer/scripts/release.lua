@@ -1,6 +1,5 @@
--- A worker gives a lease back: anyone may claim it at once. ARGV: consumer, place, what it has
--- generated of the group, which is empty where there is nothing new, and 1 where this delivery
--- counts as an attempt.
+-- Give a lease back, so that anyone may claim it at once. ARGV: consumer, place, partial record of
+-- the group (empty if there is nothing new), and 1 if this lease counts as an attempt.
 local stream, entry = at(ARGV[2])
 if owns(ARGV[1], stream, entry) then
   local count = redis.call('XPENDING', stream, WORKERS, entry, entry, 1)[1][4]

@@ -1,4 +1,4 @@
--- A worker still works on these. ARGV: consumer, then places. Returns those it still owns.
+-- Extend leases. ARGV: consumer, then places. Returns those that the consumer still owns.
 local owned = {}
 for i = 2, #ARGV do
   local stream, entry = at(ARGV[i])

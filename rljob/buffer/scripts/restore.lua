@@ -1,6 +1,6 @@
--- The trainer puts the run's state back after the server lost it or part of it.
--- ARGV: incarnation, version, phase, run, place, then engine id and version in turn.
--- Returns the incarnation that now holds: another's where a newer trainer has started.
+-- Restore the run's state after the server lost all or part of it.
+-- ARGV: incarnation, version, phase, run, place, then alternating engine ids and versions.
+-- Returns the current incarnation, which is another's if a newer trainer has started.
 local stored, mine = incarnation(), tonumber(ARGV[1])
 if stored > mine then
   return stored

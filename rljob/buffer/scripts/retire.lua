@@ -1,3 +1,3 @@
--- An engine is gone. ARGV: engine id.
+-- Remove an engine. ARGV: engine id.
 redis.call('HDEL', ENGINES, ARGV[1])
 redis.call('HDEL', VERSIONS, ARGV[1])

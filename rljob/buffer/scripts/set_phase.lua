@@ -1,5 +1,5 @@
--- ARGV: incarnation, phase.
--- Returns the stored incarnation: where it is not the caller's, nothing was done.
+-- Set the phase. ARGV: incarnation, phase.
+-- Returns the stored incarnation; if it is not the caller's, nothing was done.
 local stored = incarnation()
 if stored ~= tonumber(ARGV[1]) then
   return stored

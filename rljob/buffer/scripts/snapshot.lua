@@ -1,5 +1,5 @@
--- What the trainer compares with what it has put in: incarnation, version and phase; engine id and
--- version in turn; ids of the registered engines; ids of the groups.
+-- Data for the trainer's check that nothing is lost: incarnation, version and phase; alternating
+-- engine ids and versions; ids of the registered engines; ids of the groups.
 return {
   redis.call('HMGET', STATE, 'incarnation', 'version', 'phase'),
   redis.call('HGETALL', VERSIONS),

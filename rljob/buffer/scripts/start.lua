@@ -1,6 +1,6 @@
--- A trainer begins a new incarnation. ARGV: floor, token of this start, its run, that run's place.
--- Returns the incarnation; the place of another run where one is at work, and then nothing was done.
--- The token makes a repeated start the same start.
+-- Begin a new incarnation. ARGV: floor, token of this start, the run, the run's place.
+-- Returns the incarnation; if another run is active, returns its place and does nothing.
+-- The token makes retries of a start idempotent.
 local stored = redis.call('HMGET', STATE, 'incarnation', 'starter')
 if stored[2] == ARGV[2] then
   return tonumber(stored[1])
