@@ -24,37 +24,37 @@ def main(  # noqa: PLR0917 - options, by name
         str,
         typer.Option(
             envvar="RLJOB_NAMESPACES",
-            help="Namespaces whose jobs are looked after, with commas; none: all namespaces.",
+            help="Namespaces whose jobs are managed, comma-separated; empty: all namespaces.",
         ),
     ] = "",
     own_namespace: Annotated[
-        str, typer.Option(envvar="POD_NAMESPACE", help="Where the Lease and the key are.")
+        str, typer.Option(envvar="POD_NAMESPACE", help="Namespace of the Lease and the key.")
     ] = "rljob-system",
     identity: Annotated[
-        str, typer.Option(envvar="POD_NAME", help="Name of this operator; by default the host's.")
+        str, typer.Option(envvar="POD_NAME", help="Name of this operator; default: host and pid.")
     ] = "",
     host: Annotated[str, typer.Option(help="Address of the metrics port.")] = "0.0.0.0",  # noqa: S104
     metrics_port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port of /metrics, /healthz and /readyz.")
     ] = 9400,
     workers: Annotated[
-        int, typer.Option(min=1, max=256, help="Jobs that are worked on at a time.")
+        int, typer.Option(min=1, max=256, help="Maximum number of concurrent reconciles.")
     ] = 16,
     resync_seconds: Annotated[
         float,
-        typer.Option(min=1, help="Time between two looks at everything, beside the watches."),
+        typer.Option(min=1, help="Seconds between two full resyncs, besides the watches."),
     ] = 600,
     leader_election: Annotated[
         bool, typer.Option(help="Lead only while holding the Lease rljob-operator.")
     ] = True,
     trainer_image: Annotated[
-        str, typer.Option(envvar="RLJOB_TRAINER_IMAGE", help="For jobs that name none.")
+        str, typer.Option(envvar="RLJOB_TRAINER_IMAGE", help="Default image of the trainer.")
     ] = _IMAGE.format("trainer"),
     rollout_image: Annotated[
-        str, typer.Option(envvar="RLJOB_ROLLOUT_IMAGE", help="For jobs that name none.")
+        str, typer.Option(envvar="RLJOB_ROLLOUT_IMAGE", help="Default image of the rollout.")
     ] = _IMAGE.format("rollout"),
 ) -> None:
-    """Look after the RLJobs of a cluster."""
+    """Run the operator for the RLJobs of a cluster."""
     log.configure_json()
     try:
         settings = Settings(
@@ -77,13 +77,13 @@ def main(  # noqa: PLR0917 - options, by name
 
 
 def _names(text: str) -> tuple[str, ...]:
-    """Namespaces of a text with commas."""
+    """The namespaces in a comma-separated list."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in names:
         if not re.fullmatch(DNS_LABEL, name):
             raise UsageError(
-                f"--namespaces: found {name!r}, allowed names of lower-case letters, digits and "
-                "'-', with commas"
+                f"--namespaces: found {name!r}, allowed comma-separated names of lower-case "
+                "letters, digits and '-'"
             )
     return names
 

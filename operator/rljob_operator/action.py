@@ -1,4 +1,4 @@
-"""What `reconcile` decides: the actions, as plain data that `apply` performs in their order."""
+"""Decisions of `reconcile`: actions as plain data, which `apply` performs in order."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ class Apply:
     Args:
         ref: the child.
         manifest: complete, with the hash annotation, labels and owner reference.
-        uid: of the object that it has to be; "": there has to be none, so that an object that is
-            not the job's is never taken over; None: whatever there is (what is not watched).
-        on_trial: only the API server can tell whether it is valid; it is asked before anything of
-            the decision is written.
+        uid: uid that the object must have; "": it must not exist, so that an object of others is
+            never taken over; None: any (for kinds that are not watched).
+        on_trial: only the API server can validate it; a dry run comes before anything of the
+            decision is written.
     """
 
     ref: Ref
@@ -31,7 +31,7 @@ class Apply:
 class Create:
     """Creation of a child that must never be overwritten (a claim).
 
-    That it exists already is no error: another pass was faster.
+    It is not an error if it exists already: another pass was faster.
     """
 
     ref: Ref
@@ -40,14 +40,14 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Brings a workload to fewer replicas (merge patch); that it has gone already is no error.
+    """Scales a workload down (merge patch); not an error if it is gone already.
 
-    It needs nothing of the spec, so a job comes to rest also where its spec is no longer valid.
+    It does not use the spec, so that a job can be stopped even if its spec is no longer valid.
 
     Args:
         ref: StatefulSet or Deployment.
-        uid: only this very object; another of its name stays as it is.
-        replicas: from now on.
+        uid: uid of the object; another one with its name is left unchanged.
+        replicas: the new number.
     """
 
     ref: Ref
@@ -57,11 +57,11 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Deletion of a child, or of a pod, in the background; that it has gone already is no error.
+    """Deletion of a child or a pod in the background; not an error if it is gone already.
 
     Args:
         ref: the child.
-        uid: only this very object; another of its name stays.
+        uid: uid of the object; another one with its name is left unchanged.
     """
 
     ref: Ref
@@ -70,7 +70,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Annotate:
-    """Sets annotations of a pod (merge patch); that it has gone already is no error."""
+    """Sets annotations of a pod (merge patch); not an error if it is gone already."""
 
     pod: str
     annotations: Mapping[str, str | None]
@@ -85,12 +85,12 @@ class Finalizer:
 
 @dataclass(frozen=True, slots=True)
 class DeleteJob:
-    """Deletes the job itself (its time to live is over)."""
+    """Deletes the job itself, after ttlSecondsAfterFinished."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event on the job, for a person; `reason` is one of rljob_operator.reason."""
+    """A Kubernetes event on the job; `reason` is one of rljob_operator.reason."""
 
     type: Literal["Normal", "Warning"]
     reason: str
@@ -102,14 +102,14 @@ Action = Apply | Create | Scale | Delete | Annotate | Finalizer | DeleteJob
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """All that follows from one look at a job.
+    """The decision of one pass over a job.
 
     Args:
-        actions: in their order.
-        status: the whole status as it must stand; written once, after the actions, and only where
-            it differs. None: the object has gone or is not this operator's, nothing is written.
-        events: told once the status is written.
-        requeue: look again after this time, even if nothing changes. None: only a change matters.
+        actions: in order.
+        status: the complete new status; written after the actions, and only if it differs. None:
+            the object is gone or not managed by this operator, and nothing is written.
+        events: posted after the status is written.
+        requeue: time until the next pass, even if nothing changes. None: wait for a change.
     """
 
     actions: tuple[Action, ...] = ()

@@ -1,4 +1,4 @@
-"""Requests to the API server: bytes in, bytes out."""
+"""HTTP client of the API server: bytes in, bytes out."""
 
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -18,20 +18,20 @@ PARTIAL = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 PARTIAL_LIST = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 _REQUEST = aiohttp.ClientTimeout(total=60)
-# The server sends a bookmark every minute: a stream without a word for longer is dead.
+# The server sends a bookmark every minute: a stream that is silent for longer is dead.
 _STREAM = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=150)
 _CONNECTIONS = 64
 _LARGEST_EVENT = 8 * 2**20  # bytes; etcd refuses objects over 1.5 MiB
 
 
 class ApiError(Exception):
-    """What the API server refused.
+    """An error reply of the API server.
 
     Args:
         code: HTTP status.
-        reason: the server's word for it, e.g. Conflict.
-        message: for a person.
-        retry_after: seconds that the server asks to wait; 0 where it does not say.
+        reason: the server's reason, e.g. Conflict.
+        message: human-readable message.
+        retry_after: seconds that the server asks to wait; 0 if it does not say.
     """
 
     def __init__(self, code: int, reason: str, message: str, retry_after: float = 0.0) -> None:
@@ -48,14 +48,14 @@ class _Status(msgspec.Struct):
 
 
 class Api:
-    """One pool of connections, with the rights that the configuration has.
+    """A connection pool with the credentials of the configuration.
 
-    What can't be reached raises OSError or aiohttp.ClientError, what is refused ApiError, what
-    takes longer than a minute TimeoutError.
+    An unreachable server raises OSError or aiohttp.ClientError, an error reply ApiError, a request
+    that takes longer than a minute TimeoutError.
     """
 
     def __init__(self, configuration: Configuration, metrics: Metrics) -> None:
-        """Opens nothing yet; enter it to begin."""
+        """Use it as a context manager, which opens the pool."""
         self._configuration = configuration
         self._metrics = metrics
 
@@ -87,7 +87,7 @@ class Api:
         accept: str = JSON,
         query: Mapping[str, str] | None = None,
     ) -> bytes:
-        """The body of the reply."""
+        """Send a request, and return the body of the reply."""
         headers = await self._headers(accept)
         if body is not None:
             headers["Content-Type"] = content_type
@@ -107,7 +107,7 @@ class Api:
     async def stream(
         self, path: str, *, accept: str = JSON, query: Mapping[str, str]
     ) -> AsyncIterator[bytes]:
-        """The lines of a reply that goes on; ends when the server ends it."""
+        """The lines of a streamed reply, until the server ends it."""
         headers = await self._headers(accept)
         async with self._session.get(path, params=query, headers=headers, timeout=_STREAM) as reply:
             self._metrics.request("WATCH", reply.status)
@@ -118,7 +118,7 @@ class Api:
 
     async def _headers(self, accept: str) -> dict[str, str]:
         headers = {"Accept": accept}
-        # Renews a token that has been replaced on disk.
+        # Also reloads a token that was rotated on disk.
         token = await self._configuration.get_api_key_with_prefix(
             "BearerToken", alias="authorization"
         )
@@ -128,12 +128,12 @@ class Api:
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Lines of any length up to that of the largest event."""
+    """Split a stream into lines, each at most as long as the largest event."""
     rest = bytearray()
     async for chunk in content.iter_any():
         rest += chunk
         if len(rest) > _LARGEST_EVENT and b"\n" not in rest:
-            raise aiohttp.ClientPayloadError("a watch event without end")
+            raise aiohttp.ClientPayloadError(f"a watch event of more than {_LARGEST_EVENT} bytes")
         *whole, tail = rest.split(b"\n")
         rest = tail
         for line in whole:
@@ -168,5 +168,5 @@ def _ssl_context(configuration: Configuration) -> ssl.SSLContext:
 
 
 def encode(value: Any) -> bytes:
-    """JSON."""
+    """Encode a value as JSON."""
     return msgspec.json.encode(value)

@@ -1,4 +1,4 @@
-"""Performs what was decided: the only part of the operator that writes."""
+"""Performs decisions: the only part of the operator that writes."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -34,35 +34,35 @@ from rljob_operator.watch import UNREACHABLE, item_type, pages
 log = structlog.get_logger()
 _CONTROLLER = "rljob.dev/operator"
 _NOT_FOUND, _CONFLICT = 404, 409
-_REFUSED = (400, 422)  # for what it says itself, whoever sends it and whenever
+_REFUSED = (400, 422)  # because of the content, so a retry would not help
 _NOT_TYPED = "failed to create typed patch object"  # an unknown field, a value of another type
-_OTHER_UID = "metadata.uid"  # the child that is applied has gone, and another has its name
+_OTHER_UID = "metadata.uid"  # the applied child is gone, and another object has its name
 _LONGEST_NOTE = 1024  # bytes of an event's note
 
 
 class Applier:
-    """Writes, and tells the cache what came of it."""
+    """Writes to the API server, and updates the cache from its replies."""
 
     def __init__(self, api: Api, cache: Cache, identity: str) -> None:
         """
         Args:
             api: the server.
-            cache: learns the replies.
-            identity: of this operator, for events.
+            cache: updated from the replies.
+            identity: identity of this operator, for events.
         """
         self._api = api
         self._cache = cache
         self._identity = identity
 
     async def perform(self, manifest: Mapping[str, Any], decision: Decision) -> None:
-        """All actions in their order, then the status, then the events.
+        """Perform all actions in order, then write the status, then post the events.
 
         Args:
-            manifest: of the job, as it was observed.
-            decision: about it.
+            manifest: manifest of the job, as it was observed.
+            decision: the decision about the job.
 
         Raises:
-            ApiError: the server refuses; what follows is left out.
+            ApiError: the server refuses a request; the remaining steps are skipped.
         """
         try:
             for action in decision.actions:
@@ -72,7 +72,7 @@ class Applier:
                 await self._act(manifest, action)
         except _TakenError as taken:
             if self._cache.take(_key(manifest), taken.ref):
-                return  # the look that follows tells it
+                return  # the next pass reports it
         except _RefusedError as refused:
             if self._cache.refuse(_key(manifest), refused.ref, refused.refusal):
                 return
@@ -105,7 +105,7 @@ class Applier:
         kind = _kind(action.manifest)
         manifest = action.manifest
         if action.uid is not None:
-            # No object has resource version 1: with it an apply creates, or is refused.
+            # No object has resource version 1, so the apply either creates or is refused.
             condition = {"uid": action.uid} if action.uid else {"resourceVersion": "1"}
             manifest = {**manifest, "metadata": {**manifest["metadata"], **condition}}
         try:
@@ -129,7 +129,7 @@ class Applier:
             await self._apply(job, replace(action, uid=uid), **query)
 
     async def _uid_of_own(self, job: Mapping[str, Any], kind: Kind, ref: Ref) -> str:
-        """Of a child of the job that no watch told of: too new, or without its label; "": none."""
+        """Uid of a child of the job that no watch has seen: too new, or unlabelled; "": none."""
         metadata = job["metadata"]
         selector = {"fieldSelector": f"metadata.name={ref.name}"}
         async for page, _ in pages(self._api, kind, metadata["namespace"], Partial, selector):
@@ -214,7 +214,7 @@ class Applier:
     async def _finalizer(self, manifest: Mapping[str, Any], *, present: bool) -> None:
         metadata = manifest["metadata"]
         others = [each for each in metadata.get("finalizers", []) if each != names.FINALIZER]
-        # A merge patch replaces the whole list: not one that another has changed meanwhile.
+        # A merge patch replaces the whole list; the resource version guards against other changes.
         change = {
             "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"],
@@ -249,7 +249,7 @@ class Applier:
             self._cache.put_job(msgspec.json.decode(reply))
 
     async def _post(self, manifest: Mapping[str, Any], event: Event) -> None:
-        """An event that can't be told is only logged: the status says the same."""
+        """Post an event; a failure is only logged, because the status says the same."""
         metadata = manifest["metadata"]
         body = {
             "apiVersion": EVENT.api_version,
@@ -282,7 +282,7 @@ class Applier:
 
 
 class _TakenError(Exception):
-    """An object is there that is not the job's, and has the name of a child."""
+    """An object that does not belong to the job has the name of a child."""
 
     def __init__(self, ref: Ref) -> None:
         super().__init__(f"{ref.kind} {ref.name}")
@@ -290,7 +290,7 @@ class _TakenError(Exception):
 
 
 class _RefusedError(Exception):
-    """The API server does not take a child."""
+    """The API server refuses a child."""
 
     def __init__(self, ref: Ref, refusal: Refusal) -> None:
         super().__init__(f"{ref.kind} {ref.name}: {refusal.message}")
@@ -302,12 +302,12 @@ def _is_refusal(error: ApiError) -> bool:
     """Whether the same apply would be refused again."""
     if error.code in _REFUSED:
         return _OTHER_UID not in error.message
-    return error.message.startswith(_NOT_TYPED)  # with the code 500 of an accident
+    return error.message.startswith(_NOT_TYPED)  # which comes with code 500
 
 
 @contextmanager
 def _gone_or_replaced() -> Iterator[None]:
-    """It is no error that the object has gone, or that another has its name now."""
+    """Ignore that an object is gone, or that another one has its name now."""
     try:
         yield
     except ApiError as error:

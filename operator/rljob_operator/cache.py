@@ -1,4 +1,4 @@
-"""What the operator knows of the cluster: jobs, their children and pods, slim."""
+"""The operator's cache of the cluster: jobs, their children and pods, in compact form."""
 
 import sys
 import zlib
@@ -18,13 +18,13 @@ Item = Partial | Workload | PodObject
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job; ten thousand of them are held.
+    """A job, in a form that allows to cache ten thousand of them.
 
     Args:
-        uid: of the object.
+        uid: uid of the object.
         version: resource version.
         packed: the manifest without managedFields, as compressed JSON: a quarter of its size.
-        summary: the part of the status that metrics tell.
+        summary: the part of the status that metrics export.
     """
 
     uid: str
@@ -34,7 +34,7 @@ class Job:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """As the API server has it."""
+        """The manifest from the API server."""
         found: dict[str, Any] = msgspec.json.decode(zlib.decompress(self.packed))
         return found
 
@@ -44,14 +44,14 @@ class _Child:
     """A child, and who wrote to it.
 
     Args:
-        kind: of the object; two have the same name.
-        seen: as it stands.
+        kind: kind of the object; two kinds have the same name.
+        seen: the child as last seen.
         version: resource version.
         owner: uid of its controller.
         fields: digest of the fields that the operator owns now.
-        applied_fields: the same after the operator's last apply; they differ where another has
-            taken one over.
-        writer: who wrote last, apart from the operator.
+        applied_fields: the same after the operator's last apply; it differs if another manager has
+            taken over a field.
+        writer: the last writer apart from the operator.
     """
 
     kind: Kind
@@ -68,17 +68,17 @@ class _Child:
 
 
 class Cache:
-    """All that is known, by the jobs' keys ("namespace/name").
+    """The cache, by the jobs' keys ("namespace/name").
 
-    Versions only grow: what is older than what is known is left out, so that the reply to an own
-    write counts at once, and the watch's word of it, which comes later, is no news.
+    Older versions of an object are ignored: the reply to the operator's own write takes effect at
+    once, and the watch event for it, which arrives later, is not a change.
     """
 
     def __init__(self, changed: Callable[[str], None]) -> None:
-        """Empty.
+        """Create an empty cache.
 
         Args:
-            changed: told the key of a job that has to be looked at.
+            changed: called with the key of each job that needs a pass.
         """
         self._changed = changed
         self._jobs: dict[str, Job] = {}
@@ -96,7 +96,7 @@ class Cache:
         return [known for known, _ in self._pods.get(key, {}).values()]
 
     def observed(self, key: str, report: Report | None, cluster: Cluster) -> Observed | None:
-        """A job with all that belongs to it; None: there is no such job."""
+        """A job with everything that belongs to it; None: there is no such job."""
         job = self._jobs.get(key)
         if job is None:
             return None
@@ -114,7 +114,7 @@ class Cache:
         )
 
     def put_job(self, manifest: Mapping[str, Any]) -> None:
-        """A job was made or changed."""
+        """Store a job that was created or changed."""
         kept = {
             name: value for name, value in manifest["metadata"].items() if name != "managedFields"
         }
@@ -129,7 +129,7 @@ class Cache:
         self._changed(key)
 
     def drop_job(self, key: str, uid: str) -> None:
-        """A job has gone."""
+        """Remove a job that was deleted."""
         known = self._jobs.get(key)
         if known is not None and known.uid == uid:
             del self._jobs[key]
@@ -138,17 +138,17 @@ class Cache:
             self._changed(key)
 
     def keep_jobs(self, namespace: str | None, there: Container[str], version: int) -> None:
-        """Forgets all jobs but those with these uids, which were there at a resource version."""
+        """Remove all jobs except those with these uids, as of a resource version."""
         for key, job in self.jobs():
             gone = job.uid not in there and job.version <= version
             if gone and _within(key, namespace):
                 self.drop_job(key, job.uid)
 
     def take(self, key: str, ref: Ref) -> bool:
-        """A child can't be made: an object that is not the job's has its name.
+        """Record that a child can't be created: an object of others has its name.
 
         Returns:
-            Whether that was not known; the job is looked at again then.
+            Whether this is new; the job then gets another pass.
         """
         taken = self._taken.setdefault(key, set())
         if ref in taken:
@@ -158,10 +158,10 @@ class Cache:
         return True
 
     def refuse(self, key: str, ref: Ref, refusal: Refusal) -> bool:
-        """A child can't be made or changed: the API server does not take it.
+        """Record that a child can't be created or changed: the API server refuses it.
 
         Returns:
-            Whether that was not known; the job is looked at again then.
+            Whether this is new; the job then gets another pass.
         """
         refused = self._refused.setdefault(key, {})
         if refused.get(ref) == refusal:
@@ -171,7 +171,7 @@ class Cache:
         return True
 
     def applied(self, kind: Kind, item: Item) -> None:
-        """The operator has just written this object, and the server said that it is so now."""
+        """Store an object from the server's reply to a write of the operator."""
         if isinstance(item, PodObject):
             self.put(kind, item)
             return
@@ -181,12 +181,12 @@ class Cache:
         known = self._children.get(key, {}).get(ref)
         fields = own_fields(item.metadata)
         if known is not None and known.version > item.metadata.version:
-            known.applied_fields = fields  # another was faster; where he took something, it shows
+            known.applied_fields = fields  # a newer write by another; the digests show takeovers
             return
         self._put_child(key, kind, item, fields, fields)
 
     def put(self, kind: Kind, item: Item) -> None:
-        """An object was made or changed."""
+        """Store an object that was created or changed."""
         if isinstance(item, PodObject):
             self._put_pod(item)
             return
@@ -194,7 +194,7 @@ class Cache:
         known = self._children.get(key, {}).get(ref)
         fields = own_fields(item.metadata)
         if known is None or known.seen.uid != item.metadata.uid:
-            # Nobody remembers what was applied; who wrote later than the operator may have
+            # What was applied is not known; a manager that wrote after the operator may have
             # changed it.
             expected = fields if not last_writer(item.metadata, only_later=True) else 0
         elif known.version >= item.metadata.version:
@@ -204,12 +204,12 @@ class Cache:
         self._put_child(key, kind, item, fields, expected)
 
     def drop(self, kind: Kind, item: Item) -> None:
-        """An object has gone."""
+        """Remove an object that was deleted."""
         key, ref = _place(kind, item)
         self._drop(kind, key, ref, item.metadata.uid)
 
     def keep(self, kind: Kind, namespace: str | None, there: Container[str], version: int) -> None:
-        """Forgets all objects of a kind but those with these uids, as `keep_jobs`."""
+        """Remove all objects of a kind except those with these uids, like `keep_jobs`."""
         for key, ref, uid, at in list(self._known(kind)):
             if uid not in there and at <= version and _within(key, namespace):
                 self._drop(kind, key, ref, uid)
@@ -283,7 +283,7 @@ def _summary(status: Any) -> JobStatus:
     try:
         return msgspec.convert(status or {}, JobStatus)
     except msgspec.ValidationError:
-        return JobStatus()  # whoever wrote that: it only misses in the metrics
+        return JobStatus()  # an invalid status is only missing in the metrics
 
 
 def _as_of(job: Job, known: _Child) -> Child:
@@ -295,7 +295,7 @@ def _as_of(job: Job, known: _Child) -> Child:
 
 def _place(kind: Kind, item: Item) -> tuple[str, Ref]:
     metadata, owner = item.metadata, item.metadata.controller
-    # Who changes the label takes no child away with it.
+    # A child is found by its controller, so changing its label does not detach it.
     job = owner.name if owner.kind == RLJOB.name else metadata.labels.job
     return _key(metadata.namespace, job), Ref(kind.name, metadata.name)
 

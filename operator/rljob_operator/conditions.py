@@ -11,13 +11,13 @@ from rljob_operator.words import trouble
 
 Status = Literal["True", "False", "Unknown"]
 Verdict = tuple[Status, Reason, str]
-_LONGEST = 32768  # characters of a message, as Kubernetes' own conditions have it
+_LONGEST = 32768  # characters of a message, the limit of Kubernetes' own conditions
 
 
 def told(
     look: Look, status: RLJobStatus, condition: ConditionType, verdict: Verdict
 ) -> RLJobStatus:
-    """The status with one condition as it is now; its time changes only where its value does."""
+    """The status with one condition updated; its time changes only if its value does."""
     value, reason, message = verdict
     before = find(look.status, condition)
     since = look.now
@@ -42,10 +42,10 @@ def of_the_pods(
     """The status with the conditions that follow from pods and the trainer's report.
 
     Args:
-        look: at the job.
-        status: as it is so far.
+        look: the observed job.
+        status: the status so far.
         want: replicas that must run now.
-        external_buffer: whether the job uses a server of the user's.
+        external_buffer: whether the job uses the user's own server.
     """
     verdicts: dict[ConditionType, Verdict | None] = {
         "Scheduled": _scheduled(look, want),
@@ -73,9 +73,9 @@ def _scheduled(look: Look, want: Want) -> Verdict:
             return "False", *found
     if len(pods) < wanted:
         troubles = [child.trouble for child in look.observed.children.values() if child.trouble]
-        message = "; ".join([f"{len(pods)} of {wanted} pods are there", *troubles[:1]])
+        message = "; ".join([f"{len(pods)} of {wanted} pods exist", *troubles[:1]])
         return "Unknown", Reason.PODS_MISSING, message
-    return "True", Reason.SCHEDULED, f"{len(pods)} pods have nodes"
+    return "True", Reason.SCHEDULED, f"{len(pods)} pods are scheduled"
 
 
 def _role(look: Look, role: str, needed: int, wanted: int) -> Verdict:
@@ -84,7 +84,7 @@ def _role(look: Look, role: str, needed: int, wanted: int) -> Verdict:
     ready = look.ready(role)
     count = f"{ready} of {wanted} ready"
     pods = look.pods(role)
-    if ready < wanted:  # what has ended a pod says why one is missing
+    if ready < wanted:  # a pod that has ended may explain why one is missing
         pods += [pod for pod in look.observed.pods if pod.role == role and pod.over]
     troubles = [found for pod in pods if (found := trouble(pod)) is not None]
     message = f"{count}; {troubles[0][1]}" if troubles else count
@@ -94,7 +94,7 @@ def _role(look: Look, role: str, needed: int, wanted: int) -> Verdict:
 
 
 def _weights(look: Look, want: Want) -> Verdict | None:
-    """None: it stays as it was told; a report is missing while the trainer is there."""
+    """The WeightsInSync condition; None: keep the last one, while a report is missing."""
     if not want.trainer:
         return "False", Reason.AT_REST, "no engines are wanted"
     engines, version = count(look.report, "engines"), count(look.report, "weight_version")
@@ -102,7 +102,7 @@ def _weights(look: Look, want: Want) -> Verdict | None:
         known = find(look.status, "WeightsInSync")
         if look.ready("trainer") and not look.report and known is not None:
             return None
-        return "Unknown", Reason.NO_REPORT, "the trainer has not told"
+        return "Unknown", Reason.NO_REPORT, "the trainer has not reported yet"
     ready = look.ready("rollout")
     message = f"{engines} engines hold version {version}"
     if engines and engines >= ready:

@@ -1,4 +1,4 @@
-"""What the API server knows."""
+"""Discovery: which kinds the API server serves."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ class _Resources(msgspec.Struct):
 
 
 async def wait_for_jobs(api: Api) -> None:
-    """Returns when the CRD of RLJobs is there: kopf looks only once."""
+    """Wait until the CRD of RLJobs is installed, because kopf checks only once."""
     told = ""
     while True:
         try:
@@ -39,7 +39,7 @@ async def wait_for_jobs(api: Api) -> None:
 
 
 async def optional_kinds(api: Api) -> list[Kind]:
-    """The kinds of other projects that are installed."""
+    """The installed kinds of other projects."""
     return [kind for kind in CHILDREN if kind.optional and await _is_served(api, kind)]
 
 

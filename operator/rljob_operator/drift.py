@@ -1,4 +1,4 @@
-"""Which children are not as they are wanted, and what makes them so."""
+"""Drift: which children differ from what is wanted, and the actions that correct them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from rljob_operator.state import WORKLOADS, Look
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What differs, and what follows.
+    """The actions and events that follow from drift.
 
     Args:
-        actions: in their order.
-        events: that are worth telling.
+        actions: actions, in order.
+        events: events to post.
     """
 
     actions: tuple[Action, ...]
@@ -25,10 +25,10 @@ class Drift:
 
 
 def drift(look: Look, wanted: Sequence[Wanted]) -> Drift:
-    """What the children of a job under way need.
+    """The drift of an active job's children.
 
     Args:
-        look: at the job.
+        look: the observed job.
         wanted: all of its children, in the order in which they are applied.
     """
     due = {each.ref for each in wanted if _is_due(look, each)}
@@ -48,7 +48,7 @@ def drift(look: Look, wanted: Sequence[Wanted]) -> Drift:
 
 
 def missing(look: Look, wanted: Sequence[Wanted]) -> list[Action]:
-    """What makes the children that could not be made so far: taken names, and what was refused."""
+    """Actions for the children that failed so far, because of taken names or refusals."""
     against = look.observed.taken | look.observed.refused.keys()
     return [_action(look, each) for each in wanted if each.ref in against]
 
@@ -57,7 +57,7 @@ def _action(look: Look, wanted: Wanted) -> Action:
     if wanted.once:
         return Create(wanted.ref, wanted.manifest)
     if wanted.ref.kind == "Secret":
-        return Apply(wanted.ref, wanted.manifest)  # its name is the job's alone
+        return Apply(wanted.ref, wanted.manifest)  # its name is unique to the job
     child = look.observed.children.get(wanted.ref)
     uid = child.uid if child is not None else ""
     return Apply(wanted.ref, wanted.manifest, uid, wanted.on_trial)
@@ -77,13 +77,13 @@ def _is_due(look: Look, wanted: Wanted) -> bool:
 def _is_other(child: Child, wanted: Wanted) -> bool:
     if child.applied != wanted.applied:
         return True
-    # A job at rest has fewer, without an apply.
+    # A stopped job was scaled down without an apply.
     is_workload = child.ref.kind in WORKLOADS.values()
     return is_workload and child.replicas != wanted.manifest["spec"]["replicas"]
 
 
 def _is_asked_for(look: Look, secret: Ref, due: set[Ref]) -> bool:
-    """The Secret is not watched: it is applied with a workload that is made, or where it misses."""
+    """Whether to apply the unwatched Secret: a workload is created, or a pod misses the Secret."""
     made = due - look.observed.children.keys()
     return any(ref.kind in WORKLOADS.values() for ref in made) or any(
         pod.waiting == "CreateContainerConfigError" and secret.name in pod.trouble
@@ -93,13 +93,13 @@ def _is_asked_for(look: Look, secret: Ref, due: set[Ref]) -> bool:
 
 def _events(look: Look, changed: Sequence[Ref]) -> Iterator[Event]:
     if look.status.start_time is None or not changed:
-        return  # all of them are new
+        return  # the job starts, so all children are new
     if look.generation != look.status.observed_generation:
         told = ", ".join(f"{ref.kind} {ref.name}" for ref in sorted(changed))
         yield normal(Told.UPDATED, f"generation {look.generation} of the spec: {told}")
         return
     if look.status.active_since is None:
-        return  # it goes on after a rest
+        return  # the job resumes
     for ref in sorted(changed):
         child = look.observed.children.get(ref)
         if child is None:

@@ -1,4 +1,4 @@
-"""The operator at work: what is seen makes a job due, a pass decides, what is decided is done."""
+"""The control loop: changes make a job due, a pass decides, and the decision is performed."""
 
 import asyncio
 import random
@@ -28,16 +28,16 @@ log = structlog.get_logger()
 
 
 class Engine:
-    """All but the stream of RLJobs, which is kopf's, and the election."""
+    """The whole operator except the stream of RLJobs (kopf) and the leader election."""
 
     def __init__(self, api: Api, settings: Settings, cluster: Cluster, metrics: Metrics) -> None:
-        """Nothing begins yet.
+        """Nothing runs until `observe` and `work`.
 
         Args:
             api: the server.
-            settings: of the operator.
-            cluster: its key and images; what is installed is found out here.
-            metrics: told what happens.
+            settings: settings of the operator.
+            cluster: the operator's key and images; installed kinds are discovered here.
+            metrics: the operator's metrics.
         """
         self._api = api
         self._settings = settings
@@ -62,12 +62,12 @@ class Engine:
         )
 
     def drop_job(self, manifest: Mapping[str, Any]) -> None:
-        """A job has gone."""
+        """Remove a job that was deleted."""
         metadata = manifest["metadata"]
         self.cache.drop_job(f"{metadata['namespace']}/{metadata['name']}", metadata["uid"])
 
     async def observe(self) -> None:
-        """Keeps the cache up to date; never ends."""
+        """Keep the cache up to date; never returns."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._reports.run())
             always = [POD, *(kind for kind in CHILDREN if kind.watched and not kind.optional)]
@@ -86,10 +86,10 @@ class Engine:
                 await asyncio.sleep(pause)
 
     async def work(self) -> None:
-        """Passes over the jobs that are due, until `stop`."""
+        """Run passes over the jobs that are due, until `stop`."""
         slots = asyncio.Semaphore(self._settings.workers)
         while not self.ready():
-            await asyncio.sleep(0.05)  # what is there already must not be made again
+            await asyncio.sleep(0.05)  # existing children must not be created again
         while not self._stopping:
             await slots.acquire()
             key, waited = await self._queue.get()
@@ -100,7 +100,7 @@ class Engine:
             task.add_done_callback(lambda _: slots.release())
 
     async def stop(self, seconds: float) -> None:
-        """Begins no pass any more, and gives those that are under way some time to end."""
+        """Start no more passes, and give the running ones some time to end."""
         self._stopping = True
         if self._passes and seconds:
             await asyncio.wait(self._passes, timeout=seconds)
@@ -114,7 +114,7 @@ class Engine:
         except (ApiError, *UNREACHABLE) as error:
             self._failed(key, error, retry_after=getattr(error, "retry_after", 0.0))
         except Exception as error:
-            # A mistake in the operator must cost this job a pass, and no other job anything.
+            # A bug in the operator must only fail this pass, and not affect other jobs.
             log.exception("pass.crashed", job=key)
             self._failed(key, error)
         else:
@@ -123,13 +123,13 @@ class Engine:
             self._metrics.passes.observe(time.perf_counter() - began)
 
     async def _reconcile(self, key: str) -> float | None:
-        """Seconds until the next look."""
+        """Run one pass; returns the seconds until the next, or None."""
         observed = self.cache.observed(key, self._reports.of(key), self._cluster)
         self._reports.follow(key, observed)
         if observed is None:
             self._queue.forget(key)
             return None
-        # Kubernetes tells times in whole seconds.
+        # Kubernetes' times have a resolution of seconds.
         decision = reconcile(observed, datetime.now(UTC).replace(microsecond=0))
         await self._applier.perform(observed.manifest, decision)
         return decision.requeue.total_seconds() if decision.requeue is not None else None
@@ -141,7 +141,7 @@ class Engine:
         log.warning("pass.failed", job=key, error=str(error), again_seconds=round(seconds, 1))
 
     def _follow(self, kinds: Iterable[Kind], group: asyncio.TaskGroup) -> None:
-        """Watches these kinds, and no others."""
+        """Watch exactly these kinds."""
         wanted = set(kinds)
         for kind in self._reflectors.keys() - wanted:
             for _, task in self._reflectors.pop(kind):
@@ -163,13 +163,13 @@ class Engine:
                 self._queue.add(key)
 
     async def _list_jobs(self) -> None:
-        """Finds what kopf's stream has lost."""
+        """List all jobs, to find changes that kopf's stream has missed."""
         for scope in self._settings.scopes:
             there: set[str] = set()
             version = ""
             async for page, at in pages(self._api, RLJOB, scope, dict[str, Any]):
                 version = at
-                for job in page:  # items of a list do not say what they are
+                for job in page:  # items of a list have no apiVersion and kind
                     job.update(apiVersion=RLJOB.api_version, kind=RLJOB.name)
                     self.cache.put_job(job)
                     there.add(job["metadata"]["uid"])

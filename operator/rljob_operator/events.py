@@ -1,6 +1,6 @@
-"""Events for a person: what has changed between two statuses.
+"""Kubernetes events for changes between two statuses.
 
-Told on a change only, and once while a container is tried again and again.
+They are posted only on a change, and only once while a container is restarted repeatedly.
 """
 
 from collections.abc import Iterator
@@ -18,21 +18,21 @@ _READY: dict[ConditionType, Told] = {
 
 
 def normal(told: Told, message: str) -> Event:
-    """An event that was to be."""
+    """An event of normal operation."""
     return Event("Normal", told.value, message)
 
 
 def warning(told: Told, message: str) -> Event:
-    """An event that a person may have to do something about."""
+    """An event that may need attention."""
     return Event("Warning", told.value, message)
 
 
 def changes(before: RLJobStatus, after: RLJobStatus, *, scaled: str = "") -> tuple[Event, ...]:
-    """The events that a change of status is worth.
+    """The events for a change of status.
 
     Args:
-        before: as it was told last.
-        after: as it is told now.
+        before: the last status.
+        after: the new status.
         scaled: why the rollout replicas change.
     """
     return (
@@ -72,7 +72,7 @@ def _suspended(
     elif before.start_time is None:
         yield normal(Told.STARTED, "the roles are started")
     else:
-        yield normal(Told.RESUMED, "the roles are started again, from the last checkpoint")
+        yield normal(Told.RESUMED, "the roles are restarted from the last checkpoint")
 
 
 def _scaled(old: int, new: int, why: str) -> Iterator[Event]:
@@ -99,7 +99,7 @@ def _ready(told: Told, old: Condition | None, new: Condition | None) -> Iterator
         if was != "True":
             yield normal(told, new.message)
     elif new.reason == Reason.UNSCHEDULABLE:
-        return  # told already
+        return  # posted already, see _scheduled
     elif new.reason in TROUBLES:
         if old is None or old.reason not in TROUBLES or was == "True":
             yield Event("Warning", new.reason, new.message)

@@ -1,14 +1,14 @@
-"""Who wrote to a child, from its managedFields: whether another took over what the operator owns.
+"""Detects from managedFields whether another manager took over fields of a child.
 
-The API server keeps the set of fields that each manager owns. Whoever changes one of the operator's
-fields, or removes it, owns it from then on, and the operator's set becomes smaller; additions of
-others leave it as it is. So two digests of the set tell whether an apply is due.
+The API server records the set of fields that each manager owns. A manager that changes or removes
+one of the operator's fields owns it from then on, and the operator's set shrinks; fields that
+others add do not change it. So comparing two digests of the set shows whether an apply is due.
 """
 
 from rljob_operator import names
 from rljob_operator.objects import Metadata
 
-# Parts of Kubernetes that write beside the status: revisions, volumes, nodes.
+# Parts of Kubernetes that also write outside the status: revisions, volumes, nodes.
 _CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kube-apiserver", "kubelet")
 _SUBRESOURCES = ("", "scale")
 
@@ -21,11 +21,11 @@ def own_fields(metadata: Metadata) -> int:
 
 
 def last_writer(metadata: Metadata, *, only_later: bool = False) -> str:
-    """The manager who wrote last, besides the operator and Kubernetes itself; "": nobody.
+    """The manager that wrote last, apart from the operator and Kubernetes itself; "": none.
 
     Args:
-        metadata: of the child.
-        only_later: only one who wrote in the second of the operator's last write, or later.
+        metadata: metadata of the child.
+        only_later: ignore writes from before the second of the operator's last write.
     """
     own = max((each.time for each in metadata.managed_fields if _is_own(each.manager)), default="")
     others = [

@@ -25,7 +25,7 @@ class _Secret(msgspec.Struct):
 
 
 async def wait_for_key(api: Api, namespace: str) -> bytes:
-    """As `cluster_key`, tried until the server does not fail."""
+    """Like `cluster_key`, retried until the server replies without an error."""
     while True:
         try:
             return await cluster_key(api, namespace)
@@ -35,14 +35,14 @@ async def wait_for_key(api: Api, namespace: str) -> bytes:
 
 
 async def cluster_key(api: Api, namespace: str) -> bytes:
-    """The key; made at random where there is none.
+    """The key; a random one is created if there is none.
 
     Args:
         api: the server.
-        namespace: of the operator.
+        namespace: namespace of the operator.
 
     Raises:
-        UsageError: the Secret is there, and has no key of 32 bytes.
+        UsageError: the Secret exists but has no key of 32 bytes.
     """
     try:
         reply = await _read(api, namespace)

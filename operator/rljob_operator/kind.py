@@ -1,4 +1,4 @@
-"""The kinds of objects that the operator handles, and where the API server has them."""
+"""The kinds of objects that the operator handles, and their API paths."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ class Kind:
         version: e.g. v1.
         name: e.g. StatefulSet.
         plural: as in paths.
-        whole: watched with spec and status; otherwise only its metadata is read.
+        whole: watched with spec and status; otherwise only the metadata is read.
         watched: False: only written, never read.
-        optional: of another project, which need not be installed.
+        optional: from another project, which may not be installed.
     """
 
     group: str
@@ -27,7 +27,7 @@ class Kind:
 
     @property
     def api_version(self) -> str:
-        """As in manifests."""
+        """The apiVersion in manifests."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None, name: str | None = None) -> str:
@@ -70,5 +70,5 @@ def kind_of(api_version: str, name: str) -> Kind:
 
 
 def kinds_named(name: str) -> tuple[Kind, ...]:
-    """The kinds of a name; PodGroups are of two projects."""
+    """The kinds with a name; two projects have PodGroups."""
     return tuple(kind for kind in (*CHILDREN, POD) if kind.name == name)

@@ -1,4 +1,4 @@
-"""One operator leads at a time: the holder of a Lease."""
+"""Leader election: the holder of a Lease leads."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,14 +24,14 @@ _LEASE_SECONDS, _RENEW_SECONDS, _RETRY_SECONDS = 15, 10, 3
 
 
 async def lead(api: Api, settings: Settings, started: Callable[[], None]) -> None:
-    """Waits until this operator leads, and returns when it leads no more.
+    """Wait until this operator leads, and return when it no longer does.
 
-    Where it is cancelled it gives the Lease up, so that another need not wait for its end.
+    On cancellation it releases the Lease, so that another operator need not wait until it expires.
 
     Args:
         api: the server.
-        settings: of the operator.
-        started: called once, when it leads.
+        settings: settings of the operator.
+        started: called once the operator leads.
     """
     lock = LeaseLock(api, settings)
 
@@ -51,17 +51,17 @@ async def lead(api: Api, settings: Settings, started: Callable[[], None]) -> Non
 
 
 class LeaseLock(BaseLock):
-    """The Lease as the library's election wants it.
+    """The Lease, in the interface of the library's election.
 
-    The library's own lock brings the models of all of Kubernetes, 100 MiB, and takes a server that
-    is away for a moment as the end of the election.
+    The library's own lock loads all Kubernetes models, 100 MiB, and treats a server that is briefly
+    unreachable as the end of the election.
     """
 
     def __init__(self, api: Api, settings: Settings) -> None:
         """
         Args:
             api: the server.
-            settings: of the operator.
+            settings: settings of the operator.
         """
         super().__init__(NAME, settings.own_namespace, settings.identity)
         self._api = api
@@ -70,7 +70,7 @@ class LeaseLock(BaseLock):
     async def get(
         self, name: str, namespace: str
     ) -> tuple[bool, LeaderElectionRecord] | tuple[bool, Exception]:
-        """The Lease as it stands; False with the error where there is none."""
+        """Read the Lease; False and the error if it fails."""
         try:
             reply = await self._api.request("GET", LEASE.path(namespace, name))
         except ApiError as error:
@@ -92,7 +92,7 @@ class LeaseLock(BaseLock):
     async def create(
         self, name: str, namespace: str, election_record: LeaderElectionRecord
     ) -> bool:
-        """Makes the Lease; False where another was faster."""
+        """Create the Lease; False if another was faster."""
         lease = {
             "apiVersion": LEASE.api_version,
             "kind": LEASE.name,
@@ -102,12 +102,12 @@ class LeaseLock(BaseLock):
         return await self._write("POST", LEASE.path(namespace), lease)
 
     async def update(self, name: str, namespace: str, updated_record: LeaderElectionRecord) -> bool:
-        """Writes the Lease as it was got; False where another was faster."""
+        """Update the Lease as it was read; False if another was faster."""
         lease = {**self._lease, "spec": _spec(updated_record)}
         return await self._write("PUT", LEASE.path(namespace, name), lease)
 
     async def release(self) -> None:
-        """Gives the Lease up, if it is this operator's."""
+        """Release the Lease, if this operator holds it."""
         there, record = await self.get(self.name, self.namespace)
         if not there or not isinstance(record, LeaderElectionRecord):
             return
@@ -134,7 +134,7 @@ def _spec(record: LeaderElectionRecord) -> dict[str, Any]:
 
 
 def _time(text: str | None) -> str:
-    """A time as the election writes it, or as a Lease has it, in the form of a Lease."""
+    """A time from the election or from a Lease, in the format of a Lease."""
     time = datetime.fromisoformat(text) if text else datetime.now(UTC)
-    # The election's own times are local ones without a zone.
+    # The election's times are local times without a zone.
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,4 +1,4 @@
-"""The operator's process: kopf brings the stream of RLJobs, the engine works while it leads."""
+"""The operator's process: kopf streams the RLJobs, the engine reconciles while it leads."""
 
 import asyncio
 import signal
@@ -27,21 +27,21 @@ from rljob_operator.settings import Settings
 log = structlog.get_logger()
 _REQUEST_SECONDS = 60
 _STREAM_SECONDS = 290
-_DRAIN_SECONDS = 20.0  # for the passes that are under way; each is some requests long
+_DRAIN_SECONDS = 20.0  # for running passes; each takes a few requests
 _DEAD_SECONDS = 60.0  # without a turn of the event loop
-# The API server takes objects of 10,000 levels, and JSON is read by recursion: whoever may create a
-# job could stop the operator with it. `rljob.api.review` refuses such a job in the end.
+# The API server accepts objects with 10,000 levels, and JSON is parsed recursively: one such job
+# could otherwise crash the operator. `rljob.api.review` refuses it later.
 _RECURSIONS = 30_000
 
 
 async def operate(settings: Settings) -> int:
-    """Runs the operator until SIGTERM or SIGINT.
+    """Run the operator until SIGTERM or SIGINT.
 
     Returns:
-        0 after a signal; 1 where it can't go on, and has to be started again.
+        0 after a signal; 1 after an error that needs a restart.
 
     Raises:
-        UsageError: it can't run as it is set up.
+        UsageError: the configuration is wrong.
     """
     sys.setrecursionlimit(_RECURSIONS)
     operator = Operator(settings, await _configuration())
@@ -52,7 +52,7 @@ async def operate(settings: Settings) -> int:
 
 
 class Operator:
-    """One process; see `operate`."""
+    """The operator's process; see `operate`."""
 
     def __init__(self, settings: Settings, configuration: Configuration) -> None:
         self._settings = settings
@@ -73,11 +73,11 @@ class Operator:
         self._server.start()
 
     def close(self) -> None:
-        """Frees the port."""
+        """Free the port."""
         self._server.close()
 
     async def run(self) -> int:
-        """Until a signal, or until a part ends that must not."""
+        """Run until a signal, or until a part ends unexpectedly."""
         self._listen()
         turns = asyncio.create_task(self._turn(), name="turns")
         stop = asyncio.create_task(self._stop.wait(), name="signal")
@@ -95,7 +95,7 @@ class Operator:
             jobs = asyncio.create_task(self._jobs(engine, stop_kopf), name="stream of jobs")
             parts = {turns, stop, work, lead, observe, jobs}
             ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            # Whoever has lost the Lease may write nothing more.
+            # An operator that has lost the Lease must not write any more.
             await engine.stop(0.0 if lead in ended else _DRAIN_SECONDS)
             await _cancel(work, lead, observe, turns)
             stop_kopf.set()
@@ -124,7 +124,7 @@ class Operator:
         await engine.work()
 
     async def _jobs(self, engine: Engine, stop: asyncio.Event) -> None:
-        """The stream of RLJobs; kopf keeps it open."""
+        """Stream RLJobs into the cache; kopf keeps the stream open."""
         registry = kopf.OperatorRegistry()
 
         @kopf.on.login(registry=registry)
@@ -149,7 +149,7 @@ class Operator:
             namespaces=self._settings.namespaces,
             stop_flag=stop,
         )
-        self._listen()  # kopf has put its own handlers, which would cut off what is under way
+        self._listen()  # replaces kopf's signal handlers, which would cut off running passes
         await kopf.run_tasks(tasks, ignored=others)
 
     def _listen(self) -> None:
@@ -173,13 +173,13 @@ class Operator:
 def _kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False  # the engine posts events, for decisions only
-    settings.scanning.disabled = True  # needs rights on CRDs and namespaces, and finds nothing new
+    settings.scanning.disabled = True  # it needs rights on CRDs and namespaces, and is not useful
     settings.networking.request_timeout = _REQUEST_SECONDS
     settings.watching.server_timeout = _STREAM_SECONDS
     settings.watching.client_timeout = _STREAM_SECONDS + _REQUEST_SECONDS
-    # The server sends a bookmark every minute: a stream without a word for longer is dead.
+    # The server sends a bookmark every minute: a stream that is silent for longer is dead.
     settings.watching.inactivity_timeout = 150
-    settings.queueing.idle_timeout = 1.0  # a task for each job that changed lately
+    settings.queueing.idle_timeout = 1.0  # kopf keeps a task for each recently changed job
     return settings
 
 

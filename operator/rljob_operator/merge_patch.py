@@ -5,10 +5,9 @@ from typing import Any
 
 
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """The patch that makes `after` of `before`; empty where they are equal.
+    """The patch that turns `before` into `after`; empty if they are equal.
 
-    A null in `after` stands for a value that is not there, as it does in a patch. Lists are
-    replaced as a whole.
+    A null in `after` means that the value is absent, as in a patch. Lists are replaced as a whole.
     """
     patch: dict[str, Any] = {
         name: None

@@ -1,4 +1,4 @@
-"""The operator's numbers for Prometheus."""
+"""The operator's Prometheus metrics."""
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator
@@ -14,10 +14,10 @@ _NO_REPLY = "none"
 
 
 class Metrics:
-    """Counts what the operator does."""
+    """Metrics of the operator's work."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        """Registers all series."""
+        """Register all series."""
         self.registry = registry
         self._requests = Counter(
             "rljob_operator_api_requests",
@@ -27,46 +27,46 @@ class Metrics:
         )
         self._errors = Counter(
             "rljob_operator_errors",
-            "Passes over a job that went wrong, by the kind of error.",
+            "Failed reconcile passes, by kind of error.",
             ["kind"],
             registry=registry,
         )
         self.passes = Histogram(
             "rljob_operator_reconcile_seconds",
-            "Time of a pass over one job, with its requests.",
+            "Time of a reconcile pass over one job, including its requests.",
             buckets=_SECONDS,
             registry=registry,
         )
         self.waits = Histogram(
             "rljob_operator_queue_wait_seconds",
-            "Time from when a job was due until its pass began.",
+            "Time from when a job became due until its pass began.",
             buckets=_SECONDS,
             registry=registry,
         )
         self._depth = Gauge("rljob_operator_queue_depth", "Jobs that are due.", registry=registry)
         self.leading = Gauge(
-            "rljob_operator_leading", "1: this operator leads; 0: it waits.", registry=registry
+            "rljob_operator_leading", "1: this operator leads; 0: standby.", registry=registry
         )
 
     def request(self, method: str, code: int) -> None:
-        """A reply of the API server came; code 0: none came."""
+        """Count a request by its status code; code 0: no reply."""
         self._requests.labels(method, str(code) if code else _NO_REPLY).inc()
 
     def error(self, kind: str) -> None:
-        """A pass went wrong."""
+        """Count a failed pass."""
         self._errors.labels(kind).inc()
 
     def watch_queue(self, length: Callable[[], int]) -> None:
-        """Tells the queue's length from now on."""
+        """Export the queue's length."""
         self._depth.set_function(length)
 
     def watch_jobs(self, cache: Cache) -> None:
-        """Tells what the cache knows of the jobs from now on."""
+        """Export the metrics of the jobs in the cache."""
         self.registry.register(_Jobs(cache))
 
 
 class _Jobs(Collector):
-    """Jobs by phase, and the progress of each that runs; computed when asked for."""
+    """Jobs by phase, and the progress of each running job; computed at every scrape."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
@@ -78,7 +78,7 @@ class _Jobs(Collector):
         phases: Tally[str] = Tally()
         names = ["namespace", "job"]
         progress = GaugeMetricFamily(
-            "rljob_job_progress_ratio", "Share of the rollout batches that is done.", labels=names
+            "rljob_job_progress_ratio", "Completed share of the rollout batches.", labels=names
         )
         reward = GaugeMetricFamily(
             "rljob_job_reward", "Mean reward of the last rollout batch.", labels=names

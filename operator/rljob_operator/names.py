@@ -1,4 +1,4 @@
-"""Names that the operator gives and looks for."""
+"""Names, labels and annotations that the operator sets and reads."""
 
 MANAGER = "rljob-operator"  # field manager of server-side apply
 FINALIZER = "rljob.dev/drain"

@@ -1,4 +1,4 @@
-"""What is read of the API server's objects; the rest of their JSON is skipped without a copy."""
+"""The parts of the API server's objects that are read; the rest of the JSON is skipped."""
 
 import sys
 from dataclasses import replace
@@ -30,7 +30,7 @@ class ManagedFields(Struct, rename="camel"):
 
 
 class Labels(Struct):
-    """The labels that mean something to the operator."""
+    """The labels that the operator reads."""
 
     job: str = field(name=names.LABEL_JOB, default="")
     role: str = field(name=names.LABEL_ROLE, default="")
@@ -38,7 +38,7 @@ class Labels(Struct):
 
 
 class Annotations(Struct):
-    """The annotations that mean something to the operator."""
+    """The annotations that the operator reads."""
 
     applied: str = field(name=names.ANNOTATION_APPLIED, default="")
     deletion_cost: str = field(name=names.ANNOTATION_DELETION_COST, default="")
@@ -66,13 +66,13 @@ class Metadata(Struct, rename="camel"):
 
     @property
     def controller(self) -> OwnerReference:
-        """Its controller; an empty one where there is none."""
+        """The owner that is the controller; an empty one if there is none."""
         owners = (owner for owner in self.owner_references if owner.controller)
         return next(owners, OwnerReference(""))
 
 
 class JobProgress(Struct):
-    """How far a job is."""
+    """Progress of a job."""
 
     rollout: int = 0
     rollouts: int = 0
@@ -86,7 +86,7 @@ class JobWeights(Struct):
 
 
 class JobStatus(Struct):
-    """The part of a job's status that metrics tell."""
+    """The part of a job's status that metrics export."""
 
     phase: str = "Pending"
     progress: JobProgress = field(default_factory=JobProgress)
@@ -108,13 +108,13 @@ class Condition(Struct):
 
 
 class WorkloadSpec(Struct):
-    """Of a StatefulSet or a Deployment."""
+    """Spec of a StatefulSet or a Deployment."""
 
     replicas: int = 1
 
 
 class WorkloadStatus(Struct, rename="camel"):
-    """Of a StatefulSet or a Deployment."""
+    """Status of a StatefulSet or a Deployment."""
 
     observed_generation: int = 0
     ready_replicas: int = 0
@@ -148,14 +148,14 @@ class Terminated(Struct, rename="camel"):
 
 
 class ContainerState(Struct):
-    """At most one of them is set."""
+    """State of a container; at most one of the fields is set."""
 
     waiting: Waiting | None = None
     terminated: Terminated | None = None
 
 
 class ContainerStatus(Struct, rename="camel"):
-    """A container as the kubelet sees it."""
+    """Status of a container."""
 
     name: str
     restart_count: int = 0
@@ -183,7 +183,7 @@ class PodObject(Struct):
 
 
 def child(kind: str, item: Workload | Partial) -> Child:
-    """A child as reconcile sees it, taken as owned and not written to by others."""
+    """Convert a child for reconcile; `owned` and `foreign` are set by the cache."""
     metadata = item.metadata
     common = Child(
         ref=Ref(kind, metadata.name),
@@ -191,7 +191,7 @@ def child(kind: str, item: Workload | Partial) -> Child:
         owned=True,
         deleting=metadata.deletion_timestamp is not None,
         applied=metadata.annotations.applied,
-        # The same of all children of a job, of which there may be ten thousand.
+        # Interned, because all children of a job share it, and there may be ten thousand jobs.
         owner=sys.intern(f"{metadata.controller.kind} {metadata.controller.name}".strip()),
     )
     if isinstance(item, Partial):
@@ -214,15 +214,15 @@ def child(kind: str, item: Workload | Partial) -> Child:
     )
 
 
-_STARTING = {"", "ContainerCreating", "PodInitializing"}  # waits that are no trouble
+_STARTING = {"", "ContainerCreating", "PodInitializing"}  # normal reasons for waiting
 
 
 def pod(item: PodObject) -> Pod:
-    """A pod as reconcile sees it."""
+    """Convert a pod for reconcile."""
     metadata, status = item.metadata, item.status
     role = metadata.labels.role
     containers = status.container_statuses
-    # The role's container has the role's name; a pod template may bring others.
+    # The role's container has the role's name; an overlay may add others.
     main = next((one for one in containers if one.name == role), None) or next(
         iter(containers), ContainerStatus("")
     )
@@ -256,7 +256,7 @@ def _termination(container: ContainerStatus) -> Termination | None:
 
 
 def _trouble(status: PodStatus, main: ContainerStatus) -> tuple[str, str]:
-    """Why a container waits, and what the pod says about it."""
+    """Why a container waits, and the pod's message about it."""
     for condition in status.conditions:
         if condition.type == "PodScheduled" and condition.status == "False":
             return "", condition.message

@@ -1,4 +1,4 @@
-"""What the operator knows about one job: the input of `reconcile`, plain data without a client."""
+"""The observed state of one job: the input of `reconcile`, as plain data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,22 +15,22 @@ class Ref(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A child as it stands in the cluster, without what reconcile does not ask for.
+    """A child in the cluster, with the fields that reconcile uses.
 
     Args:
         ref: kind and name.
-        uid: of the object.
-        owned: whether the job of the present uid is its controller.
-        owner: kind and name of its controller, e.g. "RLJob math"; "" without one.
+        uid: uid of the object.
+        owned: whether its controller is the job with the current uid.
+        owner: kind and name of its controller, e.g. "RLJob math"; "" if there is none.
         deleting: whether it is being deleted.
-        applied: hash of what the operator applied last, from its annotation; "" without one.
-        foreign: the manager who has taken over some of the operator's fields; None: nobody has.
-        replicas: wanted (spec.replicas); 0 where the kind has none.
+        applied: hash of what the operator applied last, from its annotation; "" if there is none.
+        foreign: the manager that took over some of the operator's fields; None: none did.
+        replicas: spec.replicas; 0 if the kind has none.
         ready: ready replicas.
-        updated: replicas of the newest template.
-        current: the controller has seen the newest generation.
-        revision: of the newest template, where it is a StatefulSet; pods carry theirs.
-        trouble: why it can't make its pods, in Kubernetes' words; "" where nothing is known.
+        updated: replicas with the newest template.
+        current: whether its controller has observed the newest generation.
+        revision: revision of the newest template of a StatefulSet; pods have theirs.
+        trouble: why it can't create its pods, in Kubernetes' words; "" if nothing is known.
     """
 
     ref: Ref
@@ -53,9 +53,9 @@ class Termination:
     """How a container ended.
 
     Args:
-        exit_code: of its main process.
-        reason: Kubernetes' word, e.g. Error, OOMKilled, Completed.
-        message: what the role left in its termination file; "" where it left nothing.
+        exit_code: exit code of its main process.
+        reason: Kubernetes' reason, e.g. Error, OOMKilled, Completed.
+        message: content of its termination file; "" if it is empty.
         at: when it ended.
     """
 
@@ -70,22 +70,22 @@ class Pod:
     """A pod of a job.
 
     Args:
-        name: of the pod.
-        uid: of the pod.
+        name: name of the pod.
+        uid: uid of the pod.
         role: trainer, rollout, buffer or router, from its label.
         phase: Pending, Running, Succeeded, Failed or Unknown.
         ready: whether its Ready condition is True.
         deleting: whether it is being deleted.
         ip: "" while it has none.
-        restarts: of its role's container.
-        termination: the last end of that container; None: it has not ended.
-        waiting: why a container waits, e.g. ImagePullBackOff; "" where none does, but to start.
-        trouble: the pod's own words: why it can't be scheduled, pulled, started; "" where none.
-        reason: of a failed pod, e.g. Evicted; "" otherwise.
+        restarts: restarts of its role's container.
+        termination: last termination of that container; None: it has not ended.
+        waiting: why a container waits, e.g. ImagePullBackOff; "" if none waits, or only to start.
+        trouble: message on why it can't be scheduled, pulled or started; "" if there is none.
+        reason: reason of a failed pod, e.g. Evicted; "" otherwise.
         deletion_cost: its pod-deletion-cost annotation; None: it has none.
-        created: when it was made.
-        gone_by: when a pod that is being deleted should have gone.
-        revision: of the template of a StatefulSet that it was made from; "" for other pods.
+        created: creation time.
+        gone_by: end of the grace period of a pod that is being deleted.
+        revision: revision of the StatefulSet's template that it has; "" for other pods.
     """
 
     name: str
@@ -107,13 +107,13 @@ class Pod:
 
     @property
     def over(self) -> bool:
-        """Whether it has ended for good; it stays as a record, and another is in its place."""
+        """Whether it has ended for good; the object remains, and another pod replaces it."""
         return self.phase in ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The trainer's /status as it was read last.
+    """The trainer's /status as last read.
 
     Args:
         at: when it was read.
@@ -126,11 +126,11 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What the API server said of a child that it did not take.
+    """The API server's refusal of a child.
 
     Args:
-        applied: hash of the child, as `Child.applied`.
-        message: its own words.
+        applied: hash of the child, like `Child.applied`.
+        message: the server's message.
     """
 
     applied: str
@@ -139,10 +139,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What the cluster can do besides the core: kinds of other projects that are installed.
+    """What the cluster supports besides the core, and the operator's key and images.
 
     Args:
-        kinds: "group/Kind" of those that the operator would use, e.g.
+        kinds: "group/Kind" of the installed kinds of other projects that the operator uses, e.g.
             "monitoring.coreos.com/PodMonitor".
         key: the operator's own secret, from which the keys of every job are derived.
         images: default container images of `trainer` and `rollout`.
@@ -155,16 +155,16 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One job and all that belongs to it.
+    """One job and everything that belongs to it.
 
     Args:
-        manifest: the RLJob object as the API server has it, without managedFields.
-        children: those that carry the job's label, by kind and name.
-        pods: of the job, in the order of their names.
-        report: the trainer's; None: it was not read since this operator began, or there is none.
-        cluster: what the cluster can do.
-        taken: children that can't be made, because an object that is not the job's has the name.
-        refused: children that the API server did not take.
+        manifest: the RLJob object from the API server, without managedFields.
+        children: children by kind and name.
+        pods: pods of the job, sorted by name.
+        report: the trainer's report; None: there is none since this operator started.
+        cluster: what the cluster supports.
+        taken: children that can't be created, because an object of others has the name.
+        refused: children that the API server refused.
     """
 
     manifest: Mapping[str, Any]

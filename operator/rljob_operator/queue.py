@@ -1,4 +1,4 @@
-"""The work queue: keys of jobs that are due, each once, in turn, with back-off after errors."""
+"""The work queue: keys of jobs that are due, each once, in order, with back-off after errors."""
 
 import asyncio
 import heapq
@@ -14,10 +14,10 @@ LONGEST_BACKOFF = 60.0  # s
 class WorkQueue:
     """Hands out each key once at a time, in the order in which keys became due.
 
-    A key that waits already is not queued twice; one that is added while it is in work is done
-    again afterwards. A key has at most one delay, the earliest that was asked for; it ends when
-    the key is handed out, because the pass that follows asks anew. After a failure nothing brings
-    a key back before its back-off is over, except `forget`.
+    A key that is queued already is not queued twice; one that is added while it is processed is
+    processed again afterwards. A key has at most one delay, the earliest requested; it is cancelled
+    when the key is handed out, because that pass sets a new one. After a failure a key is not
+    handed out before its back-off is over, except after `forget`.
     """
 
     def __init__(
@@ -25,29 +25,29 @@ class WorkQueue:
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.0),  # noqa: S311 - no secret
     ) -> None:
-        """An empty queue.
+        """Create an empty queue.
 
         Args:
-            clock: seconds, growing.
-            jitter: factor of each back-off, so that what failed together is not tried together.
+            clock: monotonic clock, in seconds.
+            jitter: factor of each back-off, so that keys that failed together are spread out.
         """
         self._clock = clock
         self._jitter = jitter
         self._ready: OrderedDict[str, float] = OrderedDict()  # key to when it became due
         self._working: set[str] = set()
         self._due: dict[str, float] = {}
-        self._timers: list[tuple[float, str]] = []  # heap; those that `_due` contradicts are void
+        self._timers: list[tuple[float, str]] = []  # heap; entries that differ from `_due` are void
         self._failures: dict[str, int] = {}
         self._held: dict[str, float] = {}  # key to the end of its back-off
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
-        """Keys that are due and not in work."""
+        """Number of keys that are due and not being processed."""
         self._collect()
         return sum(key not in self._working for key in self._ready)
 
     def add(self, key: str, delay: float = 0.0) -> None:
-        """Asks for a pass over a key, after a delay in seconds."""
+        """Request a pass over a key, after a delay in seconds."""
         now = self._clock()
         due = max(now + delay, self._held.get(key, now))
         if key in self._ready or self._due.get(key, float("inf")) <= due:
@@ -61,7 +61,7 @@ class WorkQueue:
         self._wake.set()
 
     def take(self) -> tuple[str, float] | None:
-        """The key that waited longest, and the seconds that it waited; None: none is due."""
+        """The key that has waited longest, and the seconds that it waited; None: none is due."""
         self._collect()
         key = next((key for key in self._ready if key not in self._working), None)
         if key is None:
@@ -73,7 +73,7 @@ class WorkQueue:
         return key, self._clock() - since
 
     async def get(self) -> tuple[str, float]:
-        """Waits for `take` to give a key; for one caller at a time."""
+        """Wait until `take` returns a key; for one caller at a time."""
         while True:
             taken = self.take()
             if taken is not None:
@@ -85,21 +85,21 @@ class WorkQueue:
                 continue
 
     def done(self, key: str, requeue: float | None = None) -> None:
-        """Ends the work on a key that went well; `requeue`: look again after these seconds."""
+        """Finish a key after success; `requeue`: seconds until its next pass."""
         self._failures.pop(key, None)
         self._end(key)
         if requeue is not None:
             self.add(key, requeue)
 
     def failed(self, key: str, at_least: float = 0.0) -> float:
-        """Ends the work on a key that went wrong; it comes again later.
+        """Finish a key after a failure; it is handed out again after a back-off.
 
         Args:
-            key: the key in work.
+            key: the key that was processed.
             at_least: seconds that the server asked to wait.
 
         Returns:
-            Seconds until it comes: 1, doubled with each failure in a row, at most 60.
+            Seconds of the back-off: 1, doubled with each failure in a row, at most 60.
         """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
@@ -113,7 +113,7 @@ class WorkQueue:
         return delay
 
     def forget(self, key: str) -> None:
-        """Forgets a key's delay and failures: its job was changed or has gone."""
+        """Reset a key's delay and failures: its job was changed or deleted."""
         for memory in (self._due, self._failures, self._held):
             memory.pop(key, None)
 
@@ -122,7 +122,7 @@ class WorkQueue:
         self._wake.set()
 
     def _collect(self) -> None:
-        """Makes ready what has become due."""
+        """Move keys whose delay is over to the ready queue."""
         now = self._clock()
         while self._timers and self._timers[0][0] <= now:
             due, key = heapq.heappop(self._timers)

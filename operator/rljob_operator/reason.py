@@ -1,4 +1,4 @@
-"""Every reason that a condition or an event can have; docs/operator.md tells what to do then."""
+"""Every reason of a condition or an event; docs/operator.md says what to do for each."""
 
 from enum import StrEnum
 
@@ -38,7 +38,7 @@ class Reason(StrEnum):
     DEADLINE = "DeadlineExceeded"
 
 
-# What keeps a pod from becoming ready.
+# Reasons why a pod does not become ready.
 TROUBLES = (
     Reason.UNSCHEDULABLE,
     Reason.IMAGE,
@@ -80,7 +80,7 @@ REASONS: dict[ConditionType, dict[str, tuple[Reason, ...]]] = {
 
 
 class Told(StrEnum):
-    """What an event tells of; those about a condition that is not met have its `Reason`."""
+    """Reasons of events; an event about an unmet condition has the condition's `Reason`."""
 
     ACCEPTED = "Accepted"
     CAUTION = "Caution"

@@ -1,7 +1,7 @@
-"""What must be done for a job, from what is seen of it: pure, total, without memory of its own.
+"""Reconciliation of a job: a pure, total, stateless function from observation to decision.
 
-A ladder: each rung either ends the look or leaves the job to the next. A change of anything that is
-seen leads to the next look; time alone does only where a decision says so.
+Its steps are a ladder: each either decides or passes the job on to the next. A change of anything
+observed triggers the next pass; time alone does so only if a decision sets `requeue`.
 """
 
 from dataclasses import replace
@@ -27,16 +27,16 @@ from rljob_operator.reason import Reason, Told
 from rljob_operator.state import Look, State, holds, look, with_job
 
 OURS = RLJobSpec.model_fields["managed_by"].default
-_TAKEN_LOOK = timedelta(minutes=1)  # whether a name is free now
-_WINDOW_LOOK = timedelta(seconds=15)  # autoscaling by rate goes by windows of time
+_TAKEN_LOOK = timedelta(minutes=1)  # until the next check whether a taken name is free
+_WINDOW_LOOK = timedelta(seconds=15)  # autoscaling by rate uses time windows
 
 
 def reconcile(observed: Observed, now: datetime) -> Decision:
     """The decision about a job.
 
     Args:
-        observed: the job and all that belongs to it.
-        now: the time, with its zone.
+        observed: the job and everything that belongs to it.
+        now: the time, with time zone.
     """
     seen = look(observed, now)
     if seen.deleting:
@@ -61,18 +61,18 @@ def _is_ours(observed: Observed) -> bool:
 
 
 def _leave(seen: Look) -> Decision:
-    """The job is being deleted: its roles come to rest, then it and its children may go."""
+    """The job is being deleted: stop its roles in order, then remove the finalizer."""
     if not seen.has_finalizer:
         return Decision()
     if rest.at_rest(seen):
         hanging = ", ".join(pod.name for pod in rest.hanging(seen))
-        said = f"not waited for any more: {hanging}"
+        said = f"no longer waiting for {hanging}"
         return Decision(
             (Finalizer(False),), events=(warning(Told.POD_HANGS, said),) if hanging else ()
         )
     events: tuple[Event, ...] = ()
     if rest.pod_count(seen, "rollout"):
-        said = "the job is deleted: rollouts hand back, the trainer saves, then the rest goes"
+        said = "the job is being deleted: rollouts give back groups, then the trainer saves"
         events = (normal(Told.DRAINING, said),)
     return Decision(tuple(rest.to_rest(seen)), events=events, requeue=rest.again(seen))
 
@@ -84,14 +84,14 @@ def _ended(seen: Look | State, status: RLJobStatus) -> Decision:
     if isinstance(seen, State):
         left = time_to_live.left(seen, seen.job.spec.run_policy)
     if left is not None and left <= timedelta(0):
-        said = "spec.runPolicy.ttlSecondsAfterFinished is over: the job is deleted"
+        said = "spec.runPolicy.ttlSecondsAfterFinished has passed: deleting the job"
         return Decision((DeleteJob(),), events=(normal(Told.TIME_TO_LIVE, said),))
     status = _shown(seen, status, _NOTHING)
     return _decided(seen, status, _resting(seen), again=(left, rest.again(seen)))
 
 
 def _refused(seen: Look, status: RLJobStatus) -> Decision:
-    """The spec can't be run: what was accepted before it goes on untouched, and may end."""
+    """The spec can't be run: what was accepted before keeps running unchanged, and may end."""
     if holds(status, "Suspended"):
         return _paused(seen, status)
     want = Want(
@@ -121,7 +121,7 @@ def _accepted(state: State, status: RLJobStatus) -> Decision:
     against = obstacle(state, wanted)
     if against is not None:
         refused = _refused(state, told(state, status, "Accepted", ("False", *against)))
-        # Objects that are not the job's are not watched: whether they have gone is tried.
+        # Objects of others are not watched, so only a new attempt shows whether they are gone.
         tries = tuple(missing(state, wanted))
         return replace(refused, actions=tries, requeue=_TAKEN_LOOK) if tries else refused
     status = told(state, status, "Suspended", ("False", Reason.ACTIVE, ""))
@@ -149,7 +149,7 @@ def _accepted(state: State, status: RLJobStatus) -> Decision:
     if failures.message:
         events.append(warning(Told.RESTARTED, failures.message))
     for pod in broken:
-        said = f"{pod.name} is of an earlier template and not ready: deleted"
+        said = f"{pod.name} has an outdated template and is not ready: deleted"
         events.append(normal(Told.POD_REPLACED, said))
     by_rate = spec.rollout.autoscaling.mode == "Rate" and state.report
     return _decided(
@@ -196,7 +196,7 @@ def _paused(seen: Look, status: RLJobStatus) -> Decision:
 
 
 def _succeeded(seen: Look, status: RLJobStatus, want: Want) -> Decision:
-    """Recorded first; the trainer stays until it is."""
+    """Record success before anything is stopped; the trainer keeps running until then."""
     said = f"trained on {status.progress.rollout} rollout batches"
     if status.progress.reward is not None:
         said += f", reward {status.progress.reward:.3f}"
@@ -235,7 +235,7 @@ def _resting(seen: Look) -> tuple[Action, ...]:
 
 
 def _shown(seen: Look, status: RLJobStatus, want: Want) -> RLJobStatus:
-    """The status with what pods and children show; the phase of a job that goes on."""
+    """The status updated from pods and children, with the phase of an unfinished job."""
     selector = names.selector(seen.name, "rollout")
     rollout = status.rollout.model_copy(
         update={
@@ -257,7 +257,7 @@ def _phase(seen: Look, want: Want) -> Literal["Pending", "Starting", "Running"]:
         return "Pending"
     ready = want.trainer and seen.ready("trainer") >= want.trainer
     telling = seen.report.get("phase") in ("running", "evaluating", "finished")
-    # An operator that has just begun has no report; the job runs all the same.
+    # An operator that has just started has no report yet, while the job may be running.
     known = not seen.report and seen.status.phase == "Running"
     return "Running" if ready and (telling or known) else "Starting"
 

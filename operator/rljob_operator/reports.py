@@ -1,4 +1,4 @@
-"""What the trainers say of themselves: /status of each job's first trainer pod, read in turn."""
+"""Polls the trainers' reports: /status of each job's first trainer pod."""
 
 import asyncio
 import contextlib
@@ -17,24 +17,24 @@ from rljob_operator.watch import UNREACHABLE
 
 log = structlog.get_logger()
 INTERVAL = 5.0  # s between two reads of a trainer
-MOST_PER_SECOND = 40  # of all trainers; with more than 200 the interval grows
+MOST_PER_SECOND = 40  # reads of all trainers; with more than 200 trainers the interval grows
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
-_LONGEST_PAUSE = 60.0  # s between two tries of a trainer that does not answer
-_FORGOTTEN = 3  # failures in a row, after which its last report says nothing any more
+_LONGEST_PAUSE = 60.0  # s between two attempts at a trainer that does not answer
+_FORGOTTEN = 3  # failures in a row, after which the last report is dropped
 _LARGEST = 2**20  # bytes
 
 
 class Reports:
-    """Reads the trainers that it is told to follow."""
+    """Polls the trainers of the jobs that it follows."""
 
     def __init__(self, changed: Callable[[str], None]) -> None:
         """
         Args:
-            changed: told the key of a job whose trainer says something new.
+            changed: called with the key of a job whose report has changed.
         """
         self._changed = changed
         self._addresses: dict[str, str] = {}
-        self._turns: dict[str, int] = {}  # number of the entry in `_due` that counts, by key
+        self._turns: dict[str, int] = {}  # number of the valid entry in `_due`, by key
         self._last_turn = 0
         self._found: dict[str, Report] = {}
         self._failures: dict[str, int] = {}
@@ -42,11 +42,11 @@ class Reports:
         self._wake = asyncio.Event()
 
     def of(self, key: str) -> Report | None:
-        """A job's last report; None: its trainer is not there, or has not answered."""
+        """A job's last report; None: it has no trainer pod, or it has not answered."""
         return self._found.get(key)
 
     def follow(self, key: str, observed: Observed | None) -> None:
-        """Begins or ends to read a job's trainer, as its first pod comes and goes."""
+        """Start or stop polling a job's trainer, depending on its first pod."""
         address = _address(observed)
         if address == self._addresses.get(key):
             return
@@ -57,7 +57,7 @@ class Reports:
             self._again(key, 0.0)
 
     async def run(self) -> None:
-        """Never ends."""
+        """Poll the trainers; never returns."""
         connector = aiohttp.TCPConnector(limit=MOST_PER_SECOND)
         async with (
             aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session,
@@ -108,11 +108,11 @@ class Reports:
         return max(pause, len(self._addresses) / MOST_PER_SECOND)
 
     def _again(self, key: str, pause: float) -> None:
-        # One turn at a time, however often a pod comes and goes at one address.
+        # One valid entry per key, however often a pod is replaced.
         self._last_turn += 1
         self._turns[key] = self._last_turn
         heapq.heappush(self._due, (time.monotonic() + pause, key, self._last_turn))
-        self._wake.set()  # it may be the only one
+        self._wake.set()  # it may be the first one due
 
 
 async def _content(reply: aiohttp.ClientResponse) -> bytes:
@@ -125,7 +125,7 @@ async def _content(reply: aiohttp.ClientResponse) -> bytes:
 
 
 def _address(observed: Observed | None) -> str | None:
-    """Of the first trainer pod, where it answers; as it stands in a URL."""
+    """The address of the first trainer pod if it is ready, formatted for a URL."""
     if observed is None:
         return None
     name = f"{observed.manifest['metadata']['name']}-trainer-0"

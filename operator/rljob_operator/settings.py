@@ -1,4 +1,4 @@
-"""How the operator runs: what its command line says."""
+"""The operator's settings, from its command line."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,16 @@ class Settings:
     """The operator's own settings.
 
     Args:
-        namespaces: whose jobs it looks after; none: those of all namespaces.
-        own_namespace: where its Lease and its key are.
-        identity: its name among the operators that could lead, e.g. its pod's.
+        namespaces: namespaces whose jobs it manages; none: all namespaces.
+        own_namespace: namespace of its Lease and its key.
+        identity: unique name among the candidates for leader, e.g. the pod's name.
         host: address of the metrics port.
-        metrics_port: of /metrics, /healthz and /readyz.
-        workers: jobs that are worked on at a time.
-        resync_seconds: between two looks at everything, which finds what a watch has lost.
-        leader_election: False: it leads at once, because there is no other.
-        trainer_image: for jobs that name none.
-        rollout_image: for jobs that name none.
+        metrics_port: port of /metrics, /healthz and /readyz.
+        workers: maximum number of concurrent passes.
+        resync_seconds: seconds between two full lists, which find what a watch has missed.
+        leader_election: False: it leads at once, because it is the only operator.
+        trainer_image: default image of the trainer.
+        rollout_image: default image of the rollout.
     """
 
     namespaces: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A job as reconcile works on it: what is wanted, what was told, what is seen."""
+"""The state of a job for reconcile: spec, last status and observed objects."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,14 +22,14 @@ WORKLOADS = {
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at a job, whatever its spec says.
+    """An observation of a job, whether or not its spec is valid.
 
     Args:
-        name: of the job.
-        uid: of the job.
-        generation: of the spec.
-        observed: the job's own children and pods, and the report of a trainer that is there.
-        status: as it was told last.
+        name: name of the job.
+        uid: uid of the job.
+        generation: generation of the spec.
+        observed: the job's own children and pods, and the report of a running trainer.
+        status: the last status.
         now: the time.
     """
 
@@ -47,15 +47,15 @@ class Look:
 
     @property
     def has_finalizer(self) -> bool:
-        """Whether the job waits for the operator before it goes."""
+        """Whether the job has the operator's finalizer."""
         return names.FINALIZER in (self.observed.manifest["metadata"].get("finalizers") or [])
 
     def workload(self, role: str) -> Child | None:
-        """The StatefulSet or Deployment of a role; None: it is not there."""
+        """The StatefulSet or Deployment of a role; None: it does not exist."""
         return self.observed.children.get(Ref(WORKLOADS[role], f"{self.name}-{role}"))
 
     def pods(self, role: str) -> list[Pod]:
-        """The pods of a role that are neither over nor on their way out."""
+        """The pods of a role that have not ended and are not being deleted."""
         return [
             pod
             for pod in self.observed.pods
@@ -63,28 +63,28 @@ class Look:
         ]
 
     def ready(self, role: str) -> int:
-        """How many of these are ready."""
+        """The number of these pods that are ready."""
         return sum(pod.ready for pod in self.pods(role))
 
     @property
     def report(self) -> Mapping[str, Any]:
-        """The trainer's numbers; empty where there are none."""
+        """The body of the trainer's report; empty if there is none."""
         return self.observed.report.body if self.observed.report is not None else {}
 
 
 @dataclass(frozen=True, slots=True)
 class State(Look):
-    """One look at a job whose spec is valid.
+    """An observation of a job whose spec is valid.
 
     Args:
-        job: what is wanted.
+        job: the parsed job.
     """
 
     job: RLJob
 
 
 def look(observed: Observed, now: datetime) -> Look:
-    """One look at a job."""
+    """The observation of a job."""
     metadata = observed.manifest["metadata"]
     return Look(
         name=str(metadata["name"]),
@@ -97,14 +97,14 @@ def look(observed: Observed, now: datetime) -> Look:
 
 
 def with_job(seen: Look, job: RLJob) -> State:
-    """The same look, with what is wanted."""
+    """The same observation, with the parsed job."""
     return State(
         seen.name, seen.uid, seen.generation, seen.observed, seen.status, seen.now, job=job
     )
 
 
 def _own(observed: Observed) -> Observed:
-    """Without pods of other labels or of an earlier job of this name, and what those tell."""
+    """Without foreign pods or pods of an earlier job of this name, and without their report."""
     metadata = observed.manifest["metadata"]
     made = metadata.get("creationTimestamp")
     since = datetime.fromisoformat(made) if made else None
@@ -121,10 +121,10 @@ def _own(observed: Observed) -> Observed:
 
 
 def last_status(manifest: Mapping[str, Any]) -> RLJobStatus:
-    """What was told last; what can't be read of it counts as not told.
+    """The last status, without fields that can't be read.
 
-    Another version of the operator may have written fields that this one does not know; that a job
-    has ended must not be forgotten for that.
+    Another version of the operator may have written unknown fields; that must not make this one
+    forget that a job has ended.
     """
     status = manifest.get("status")
     kept = dict(status) if isinstance(status, Mapping) else {}
@@ -139,7 +139,7 @@ def last_status(manifest: Mapping[str, Any]) -> RLJobStatus:
 
 
 def _without(status: Mapping[str, Any], places: Sequence[tuple[int | str, ...]]) -> dict[str, Any]:
-    """Without the fields, and those of the conditions, in which something is wrong."""
+    """The status without the invalid fields and the invalid conditions."""
     conditions = {place[1] for place in places if place[0] == "conditions" and len(place) > 1}
     fields = {place[0] for place in places if not (place[0] == "conditions" and conditions)}
     kept = {name: value for name, value in status.items() if name not in fields}
@@ -151,10 +151,10 @@ def _without(status: Mapping[str, Any], places: Sequence[tuple[int | str, ...]])
 
 
 def holds(status: RLJobStatus, condition: ConditionType) -> bool:
-    """Whether a condition was told as True."""
+    """Whether a condition is True."""
     return any(each.type == condition and each.status == "True" for each in status.conditions)
 
 
 def find(status: RLJobStatus, condition: ConditionType) -> Condition | None:
-    """A condition as it was told last."""
+    """A condition of the status; None if it is not set."""
     return next((each for each in status.conditions if each.type == condition), None)

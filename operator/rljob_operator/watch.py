@@ -1,7 +1,7 @@
-"""Lists and watches: the API server's objects of one kind, kept up to date in a store.
+"""Lists and watches: keep the objects of one kind up to date in a store.
 
-kopf's streams read whole objects at a millisecond each. Of most children only the metadata matters,
-and there are a dozen for each job, so these are read here.
+kopf's streams parse whole objects, at a millisecond each. Each job has a dozen children, and most
+need only their metadata, so they are read here instead.
 """
 
 import asyncio
@@ -21,25 +21,25 @@ from rljob_operator.kind import POD, Kind
 from rljob_operator.objects import Partial, PodObject, Workload
 
 log = structlog.get_logger()
-_PAGE = 200  # objects; what they cost nobody else has to wait for longer
+_PAGE = 200  # objects per page, so that parsing a page does not block the event loop for long
 _STREAM_SECONDS = 290  # the server ends a watch then; connections may be cut after five minutes
 _BACKOFF = (0.5, 1.0, 2.0, 5.0, 10.0)  # s
-_GONE = 410  # the server no longer knows what changed since
+_GONE = 410  # the server no longer has the changes since that version
 UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 T = TypeVar("T")
 
 
 class Store(Protocol):
-    """Where the objects go."""
+    """Where the objects are stored."""
 
     def put(self, kind: Kind, item: Item) -> None:
-        """This was made or changed."""
+        """Store an object that was created or changed."""
 
     def keep(self, kind: Kind, namespace: str | None, there: Container[str], version: int) -> None:
-        """Those with these uids are all there were at a resource version."""
+        """Keep only the objects with these uids, as of a resource version."""
 
     def drop(self, kind: Kind, item: Item) -> None:
-        """This has gone."""
+        """Remove an object that was deleted."""
 
 
 class _ListMetadata(msgspec.Struct, rename="camel"):
@@ -67,19 +67,19 @@ class _Error(msgspec.Struct):
 
 
 class Reflector:
-    """One kind in one namespace, or in all."""
+    """Lists and watches one kind in one namespace, or in all."""
 
     def __init__(
         self, api: Api, kind: Kind, namespace: str | None, store: Store, resync_seconds: float
     ) -> None:
-        """Nothing is read yet; `run` does it.
+        """Nothing is read until `run`.
 
         Args:
             api: the server.
-            kind: of the objects; those with the label of a job are read.
+            kind: kind of the objects; only those with the label of a job are read.
             namespace: None: all.
-            store: where they go.
-            resync_seconds: between two lists, which find what a watch has lost.
+            store: where they are stored.
+            resync_seconds: seconds between two lists, which find what a watch has missed.
         """
         self._api = api
         self._kind = kind
@@ -90,7 +90,7 @@ class Reflector:
         self.synced = asyncio.Event()
 
     async def run(self) -> None:
-        """Never ends."""
+        """List and watch; never returns."""
         failures = 0
         while True:
             try:
@@ -123,7 +123,7 @@ class Reflector:
         return version
 
     async def _watch(self, version: str) -> None:
-        """Until the next list is due."""
+        """Watch until the next list is due."""
         until = time.monotonic() + self._resync * random.uniform(0.9, 1.1)  # noqa: S311
         while time.monotonic() < until:
             left = max(1, min(_STREAM_SECONDS, int(until - time.monotonic())))
@@ -145,7 +145,7 @@ class Reflector:
                 raise
 
     def _take(self, line: bytes) -> str:
-        """Handles an event; the version that it brings."""
+        """Handle an event, and return its resource version."""
         event = msgspec.json.decode(line, type=_Event)
         match event.type:
             case "ADDED" | "MODIFIED" | "DELETED":
@@ -169,14 +169,14 @@ async def pages(
     item: type[T],
     selector: Mapping[str, str] | None = None,
 ) -> AsyncIterator[tuple[list[T], str]]:
-    """Objects, some hundred at a time, and the resource version that they are of.
+    """Pages of a list, each with the resource version of the list.
 
     Args:
         api: the server.
-        kind: of the objects.
+        kind: kind of the objects.
         namespace: None: all.
-        item: what is read of each.
-        selector: parameters of the request that choose among them.
+        item: type that each object is decoded to.
+        selector: query parameters that select objects.
     """
     shape = msgspec.defstruct(
         "_List",
@@ -194,7 +194,7 @@ async def pages(
 
 
 def item_type(kind: Kind) -> type[Item]:
-    """What is read of the objects of a kind."""
+    """The type that objects of a kind are decoded to."""
     if kind is POD:
         return PodObject
     return Workload if kind.whole else Partial

@@ -1,4 +1,4 @@
-"""What a pod says of itself: why it is not ready, how its container ended."""
+"""A pod's state in words: why it is not ready, how its container ended."""
 
 from rljob_operator.observed import Pod
 from rljob_operator.reason import Reason
@@ -16,9 +16,9 @@ _STARTING = ("", "ContainerCreating", "PodInitializing")
 
 
 def trouble(pod: Pod) -> tuple[Reason, str] | None:
-    """What keeps a pod from being ready, in its own words; None where nothing is known.
+    """Why a pod is not ready, with Kubernetes' message; None if nothing is known.
 
-    The reason stays the same while a container is tried again and again.
+    The reason stays the same while a container is restarted repeatedly.
     """
     if pod.ready:
         return None
@@ -47,7 +47,7 @@ def _trouble(pod: Pod) -> tuple[Reason, str] | None:
 
 
 def ended(pod: Pod) -> str:
-    """How a pod's container ended last; "" where it has not."""
+    """How a pod's container ended last; "" if it has not."""
     if pod.termination is None:
         return ""
     reason = pod.termination.reason or "ended"

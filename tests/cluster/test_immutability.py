@@ -125,7 +125,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     },
     "storage.run.size": {"storage.run.size": "20Gi"},
 }
-SAID = "(the job was made with it; for another, make a new job)"
+SAID = "(immutable; for another value, create a new job)"
 
 
 def leaves(part: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -25,7 +25,7 @@ def test_it_is_named_and_left_alone(cluster: Client, operator: Operator) -> None
     for job, (resource, kind, name, _) in OTHERS.items():
         accepted = eventually(lambda job=job: refusal(cluster, job), f"{job} is refused")
         assert accepted["reason"] == "NameTaken"
-        assert f"{kind} {name} is there already" in accepted["message"]
+        assert f"{kind} {name} exists already" in accepted["message"]
         left = cluster.get(resource, name)["metadata"]
         assert "ownerReferences" not in left
         assert left["labels"] == LABELS

@@ -23,10 +23,10 @@ def children(job: RLJob, uid: str, want: Want, cluster: Cluster) -> list[Wanted]
     """All children of a job, in the order in which they are applied.
 
     Args:
-        job: as the API server has it.
-        uid: of the job.
+        job: the job from the API server.
+        uid: uid of the job.
         want: replicas that must run now.
-        cluster: what the cluster can do.
+        cluster: what the cluster supports.
     """
     subject = Subject(job, uid, want, cluster)
     return [

@@ -1,4 +1,4 @@
-"""The embedded buffer: a StatefulSet, for its volume, and the Service in front of it."""
+"""The embedded buffer: a StatefulSet (for its volume) and a Service."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _VOLUME = "buffer"
 
 
 def buffer(subject: Subject) -> list[Wanted]:
-    """Service and StatefulSet; none where the job has the user's own server."""
+    """Service and StatefulSet; none if the job uses the user's own server."""
     spec = subject.job.spec.buffer
     if spec.external is not None:
         return []
@@ -42,7 +42,7 @@ def buffer(subject: Subject) -> list[Wanted]:
                 },
             }
         ]
-        # The trainer's ledger has the truth: nothing in the buffer outlives the job.
+        # The ledger is the source of truth: nothing in the buffer must outlive the job.
         workload["persistentVolumeClaimRetentionPolicy"] = {
             "whenDeleted": "Delete",
             "whenScaled": "Retain",

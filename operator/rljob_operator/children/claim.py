@@ -8,7 +8,7 @@ VOLUME = "run"
 
 
 def claims(subject: Subject) -> list[Wanted]:
-    """The claim, unless the job names one of the user's."""
+    """The claim, unless the job names an existing one."""
     storage = subject.job.spec.storage.run
     if storage.claim_name is not None:
         return []
@@ -26,7 +26,7 @@ def claims(subject: Subject) -> list[Wanted]:
             "v1",
             _name(subject),
             {"spec": spec},
-            once=True,  # what is bound can't be changed
+            once=True,  # a bound claim can't be changed
             outlives=storage.on_delete == "Retain",
         )
     ]
@@ -38,7 +38,7 @@ def volume(subject: Subject) -> dict[str, Any]:
 
 
 def reads_weights(subject: Subject) -> bool:
-    """Whether engines in pods of their own read weights from the run directory."""
+    """Whether engines in separate pods read weights from the run directory."""
     return subject.job.spec.weights.transport == "disk"
 
 

@@ -1,15 +1,15 @@
-"""How many pods a node's drain may take at a time."""
+"""PodDisruptionBudgets: how many pods a node drain may evict at a time."""
 
 from rljob_operator import names
 from rljob_operator.children.wanted import Subject, Wanted, child
 
-# The trainer stands still without one of its pods, but goes on from its checkpoint; of the
-# rollouts most go on generating.
+# Without one of its pods the trainer stops anyway, and later resumes from its checkpoint; most of
+# the rollouts must keep generating.
 _UNAVAILABLE = {"trainer": 1, "rollout": "25%"}
 
 
 def disruption_budgets(subject: Subject) -> list[Wanted]:
-    """One for the trainer, one for the rollout where it has pods of its own."""
+    """One for the trainer, and one for the rollout if it has its own pods."""
     return [
         child(
             subject,

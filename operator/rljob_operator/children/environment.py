@@ -1,4 +1,4 @@
-"""The environment of a role's container: what RoleEnvironment reads, and little else."""
+"""The environment of a role's container, mainly the variables that RoleEnvironment reads."""
 
 from typing import Any
 
@@ -24,11 +24,11 @@ def environment(
     Args:
         subject: the job.
         role: trainer, rollout, buffer or router.
-        index_field: of the pod; its number among those of its role. None: all are alike.
-        adapters: RDMA adapters that it has.
+        index_field: field of the pod with its number within the role; None: pods have no number.
+        adapters: RDMA adapters of the pod.
     """
     plain = {
-        "HOME": "/tmp",  # noqa: S108 - all else is read-only
+        "HOME": "/tmp",  # noqa: S108 - the root file system is read-only
         **_role_variables(subject, role),
         **(rdma.environment(adapters) if adapters is not None else {}),
     }

@@ -1,4 +1,4 @@
-"""The job as its roles read it, in a ConfigMap."""
+"""The ConfigMap with the job file that the roles read."""
 
 import json
 from collections.abc import Container, Iterable, Mapping
@@ -19,9 +19,10 @@ def config_map(subject: Subject) -> Wanted:
 
 
 def resolved(job: RLJob) -> dict[str, Any]:
-    """The job in JSON, with the directories as they are in the pods.
+    """The job as JSON, with the directories inside the pods.
 
-    What the operator alone reads is left at its default: the roles are not told when it changes.
+    Fields that only the operator reads keep their default, so that changing them does not restart
+    the roles.
     """
     spec = _projection(job, _READ)
     spec["trainer"].pop("template")
@@ -41,7 +42,7 @@ def reads(job: RLJob, role: Effect) -> str:
     """A hash of the fields whose change must restart a role's pods.
 
     Args:
-        job: as the API server has it.
+        job: the job from the API server.
         role: trainer or rollout.
     """
     return digest(_projection(job, (role, "all", "immutable")))
@@ -68,13 +69,13 @@ def _kept(part: Mapping[str, Any], effects: Container[Effect], prefix: str = "")
 
 
 def _distinct(items: Iterable[Any]) -> list[str]:
-    """What items say, whatever their number and order: the role reads no more of them than that."""
+    """The distinct values of list items: the role does not depend on their number or order."""
     said = {json.dumps(_said(item), sort_keys=True) for item in items}
     return sorted(said - {"{}"})
 
 
 def _said(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Without nulls, and parts that hold nothing else."""
+    """The part without nulls, and without parts that contain only nulls."""
     said = {
         name: _said(value) if isinstance(value, dict) else value for name, value in part.items()
     }

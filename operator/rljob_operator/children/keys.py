@@ -11,7 +11,7 @@ ENGINE_ADMIN_KEY = "engine-admin-key"
 
 
 def secret(subject: Subject) -> Wanted:
-    """The Secret; derived from the operator's key, so that it never needs to be read."""
+    """The Secret; its values are derived from the operator's key, so it never needs to be read."""
     values = {
         name: derive(subject.cluster.key, subject.uid, name)
         for name in (BUFFER_PASSWORD, ENGINE_API_KEY, ENGINE_ADMIN_KEY)
@@ -23,8 +23,8 @@ def secret(subject: Subject) -> Wanted:
 def secret_name(subject: Subject) -> str:
     """Name of a job's Secret.
 
-    Secrets are not read, so nobody would see that one of the user's has the name already: it has
-    a part of the job's uid.
+    The operator can't read Secrets, so it would not notice a name conflict with one of the user's:
+    therefore the name contains a part of the job's uid.
     """
     return f"{subject.name}-keys-{subject.uid[:8]}"
 

@@ -1,14 +1,13 @@
-"""Kueue: it holds a job by `suspend` where it knows RLJobs, and else the pods of its parts."""
+"""Kueue queues the job by `suspend` if it supports RLJobs, otherwise trainer and rollout."""
 
 from rljob_operator.children.wanted import Subject
 
-# Kueue takes a StatefulSet or a Deployment that has them into a queue; not one whose owner is in a
-# queue itself.
+# Kueue queues a StatefulSet or Deployment with these labels, unless its owner is queued itself.
 QUEUE_LABELS = ("kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class")
 
 
 def queue_labels(subject: Subject) -> dict[str, str]:
-    """Labels of the job that its trainer and its rollout carry, too."""
+    """Labels that the trainer and the rollout inherit from the job."""
     if subject.job.spec.gang.scheduler != "kueue":
         return {}
     labels = subject.job.metadata.labels

@@ -1,4 +1,4 @@
-"""Who may talk to a job's pods."""
+"""The NetworkPolicy: who may connect to a job's pods."""
 
 from rljob_operator import names
 from rljob_operator.children.wanted import Subject, Wanted, child
@@ -8,7 +8,7 @@ _PROMETHEUS = {"app.kubernetes.io/name": "prometheus"}
 
 
 def network_policy(subject: Subject) -> Wanted:
-    """The job's pods among each other; the operator and Prometheus for their numbers."""
+    """Allows traffic between the job's pods, and the operator and Prometheus to their metrics."""
     own = {"matchLabels": {names.LABEL_JOB: subject.name}}
     watchers = [
         {"namespaceSelector": {}, "podSelector": {"matchLabels": labels}}

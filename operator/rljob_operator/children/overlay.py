@@ -1,14 +1,14 @@
-"""Strategic merge of a user's overlay into a pod template, as `kubectl patch` does it.
+"""Strategic merge of a user's overlay into a pod template, like `kubectl patch`.
 
-The merge keys are those of the core API's types (patchMergeKey in k8s.io/api/core/v1). What makes
-no sense in an overlay is handed on as it is: the API server says what is wrong with it.
+The merge keys are those of the core API types (patchMergeKey in k8s.io/api/core/v1). Invalid parts
+of an overlay are kept as they are: the API server reports what is wrong with them.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-# Lists that are merged item by item, and the field that tells their items apart. All other lists
-# are replaced.
+# Lists that are merged item by item, and the field that identifies an item. All other lists are
+# replaced.
 MERGE_KEYS = {
     "containers": "name",
     "initContainers": "name",
@@ -25,14 +25,14 @@ MERGE_KEYS = {
     "schedulingGates": "name",
 }
 _DIRECTIVE = "$patch"  # replace or delete
-_RETAIN = "$retainKeys"  # all other fields go
-# Of a volume, of a variable's value, of a claim there is one source. Where an overlay names another
-# one, kubectl's result has two, which the API server refuses: here it takes the place of the first.
+_RETAIN = "$retainKeys"  # all other fields are removed
+# Volumes, variables and claims have a single source. If an overlay names another one, kubectl's
+# result has two, which the API server refuses; here the overlay's source replaces the other.
 _ONE_SOURCE = ("volumes", "env", "resourceClaims", "valueFrom")
 
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """A new mapping: `base` with `overlay` over it; null removes a field."""
+    """A new mapping: `base` with `overlay` merged into it; null removes a field."""
     if overlay.get(_DIRECTIVE) == "replace":
         return _plain(overlay)
     merged = dict(base)
@@ -55,7 +55,7 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _merge_part(name: str, base: Any, overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """A field that is a mapping, or an item of the list that is the field."""
+    """Merge a field that is a mapping, or an item of a list field."""
     here = base if isinstance(base, Mapping) else {}
     if name in _ONE_SOURCE:
         key = MERGE_KEYS.get(name)
@@ -83,7 +83,7 @@ def _merge_items(name: str, base: list[Any], overlay: list[Any]) -> list[Any]:
 
 
 def _place(value: Any) -> Any:
-    """The value of a merge key; one that is no text or number is nobody's."""
+    """The value of a merge key; one that is not a string or a number matches no other item."""
     return value if isinstance(value, str | int) else repr(value)
 
 

@@ -1,4 +1,4 @@
-"""Where the pods that compute run, as far as the cluster has room; an overlay may say otherwise."""
+"""Scheduling preferences of trainer and rollout pods; an overlay may change them."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ _ZONE = "topology.kubernetes.io/zone"
 
 
 def placement(subject: Subject, role: str) -> dict[str, Any]:
-    """Fields of the pod's spec: rollouts on many nodes, a job with fast links in one zone."""
+    """Fields of the pod spec: spread rollouts over nodes, keep tightly coupled jobs in one zone."""
     found: dict[str, Any] = {}
     if role == "rollout":
-        # A node that is lost takes few of them along.
+        # A lost node then affects few of them.
         found["topologySpreadConstraints"] = [
             {
                 "topologyKey": _HOST,

@@ -13,27 +13,27 @@ from rljob_operator.children.placement import placement
 from rljob_operator.children.pod_group import join
 from rljob_operator.children.wanted import Subject
 
-_USER = 65532  # nobody in particular; a user's overlay may name another
+_USER = 65532  # an arbitrary non-root user; an overlay may set another
 
 
 @dataclass(frozen=True)
 class RolePod:
-    """What distinguishes the pods of a role.
+    """The properties in which the pods of roles differ.
 
     Args:
         role: trainer, rollout, buffer or router.
         module: Python module that runs in the container.
-        image: of the container.
-        port: name and number of the port on which others reach it; None: there is no fixed one.
-        probes: readiness and startup probes of the container.
-        grace: seconds that a pod has to stop in order.
-        resources: of the container.
-        computes: whether it computes with torch: shared memory, RDMA, further volumes.
-        index_field: field of the pod with its number among those of its role; None: all are alike.
-        volumes: besides those of all roles.
-        mounts: of these.
-        annotations: of the pods.
-        overlay: the user's.
+        image: image of the container.
+        port: name and number of the port that others connect to; None: there is no fixed one.
+        probes: probes of the container.
+        grace: termination grace period in seconds.
+        resources: resources of the container.
+        computes: whether it runs torch and so gets shared memory, RDMA and additional volumes.
+        index_field: field of the pod with its number within the role; None: pods have no number.
+        volumes: volumes besides those of all roles.
+        mounts: mounts of these volumes.
+        annotations: annotations of the pods.
+        overlay: the user's pod template overlay.
     """
 
     role: str
@@ -82,7 +82,7 @@ def template(subject: Subject, pod: RolePod) -> dict[str, Any]:
         made["spec"] |= placement(subject, pod.role)
         join(made, spec.gang.scheduler, subject.name, pod.role)
     merged = merge(made, pod.overlay)
-    # By these the pods are found, and replaced where what they read has changed.
+    # Pods are found by these labels, and replaced when these annotations change.
     own = {"labels": labels, "annotations": pod.annotations}
     return merge(merged, {"metadata": own})
 

@@ -1,4 +1,4 @@
-"""The gang: trainer and the fewest rollouts, scheduled together or not at all."""
+"""The gang: trainer and minimum rollouts, scheduled together or not at all."""
 
 from typing import Any
 
@@ -18,23 +18,23 @@ _COSCHEDULING_GROUP = "scheduling.x-k8s.io/pod-group"
 
 
 def pod_groups(subject: Subject) -> list[Wanted]:
-    """The PodGroup; none without a gang scheduler, or while the job rests."""
+    """The PodGroup; none without a gang scheduler, or while no trainer must run."""
     scheduler = subject.job.spec.gang.scheduler
     if scheduler not in _API_VERSIONS or not subject.want.trainer:
         return []
-    # Surplus rollouts come and go without it.
+    # Rollouts beyond the minimum are scheduled individually.
     least = {"trainer": subject.want.trainer}
     if subject.want.rollout:
         least["rollout"] = min(subject.want.rollout, least_rollouts(subject.job))
     spec: dict[str, Any] = {"minMember": sum(least.values())}
     if scheduler == _VOLCANO:
-        spec["minTaskMember"] = least  # many rollouts don't make up for a trainer
+        spec["minTaskMember"] = least  # many rollouts can't replace a trainer
     body = {"spec": spec}
     return [child(subject, "PodGroup", _API_VERSIONS[scheduler], subject.name, body)]
 
 
 def least_rollouts(job: RLJob) -> int:
-    """The fewest rollouts with which a job begins."""
+    """The minimum number of rollouts that a job starts with."""
     rollout = job.spec.rollout
     if job.spec.colocate:
         return 0
@@ -43,7 +43,7 @@ def least_rollouts(job: RLJob) -> int:
 
 
 def join(made: dict[str, Any], scheduler: str, job: str, role: str) -> None:
-    """Puts a pod template, which is changed in place, into the group."""
+    """Add a pod template to the group; it is changed in place."""
     match scheduler:
         case "volcano":
             made["spec"]["schedulerName"] = _VOLCANO

@@ -1,4 +1,4 @@
-"""What tells Prometheus' operator to scrape the job."""
+"""The PodMonitor, with which the Prometheus operator scrapes the job."""
 
 from rljob_operator import names
 from rljob_operator.children.wanted import Subject, Wanted, child
@@ -7,7 +7,7 @@ KIND = "monitoring.coreos.com/PodMonitor"
 
 
 def pod_monitors(subject: Subject) -> list[Wanted]:
-    """The PodMonitor, where the cluster knows that kind."""
+    """The PodMonitor, if that kind is installed in the cluster."""
     if KIND not in subject.cluster.kinds:
         return []
     body = {

@@ -1,4 +1,4 @@
-"""What RDMA adds to a pod: adapters, NCCL's settings, networks, and the right to pin memory."""
+"""RDMA settings of a pod: adapters, NCCL variables, networks, and the right to pin memory."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def environment(rdma: RDMASpec) -> dict[str, str]:
 
 
 def resources(rdma: RDMASpec) -> dict[str, str]:
-    """The adapters that a pod asks for."""
+    """The adapters that a pod requests."""
     return {rdma.resource: str(rdma.count)}
 
 

@@ -11,19 +11,19 @@ from rljob_operator.children.pod import RolePod, http_probe, template
 from rljob_operator.children.wanted import Subject, Wanted, child
 
 ROLE: Final = "rollout"
-_GRACE_SECONDS = 120  # to hand back what is under way
+_GRACE_SECONDS = 120  # to give back unfinished groups
 _PROGRESS_SECONDS = 3600  # large models load slowly
 
 
 def rollout(subject: Subject) -> list[Wanted]:
-    """The Deployment; none where the engines live in the trainer's pods."""
+    """The Deployment; none if the engines run in the trainer's pods."""
     if subject.job.spec.colocate:
         return []
     body = {
         "spec": {
             "replicas": subject.want.rollout,
             "selector": {"matchLabels": names.selector(subject.name, ROLE)},
-            # A new pod needs the GPUs of an old one; most of them go on generating.
+            # A new pod needs the GPUs of an old one; meanwhile the other pods keep generating.
             "strategy": {
                 "type": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "25%"},
@@ -50,7 +50,7 @@ def rollout(subject: Subject) -> list[Wanted]:
 
 def _template(subject: Subject) -> dict[str, Any]:
     spec = subject.job.spec.rollout
-    # A run directory of its own; from the run's it reads the weights at most.
+    # Its own run directory; from the run's claim it reads only weights.
     volumes: list[dict[str, Any]] = [{"name": "run", "emptyDir": {}}]
     mounts: list[dict[str, Any]] = [{"name": "run", "mountPath": pod_paths.RUN}]
     if claim.reads_weights(subject):
@@ -70,8 +70,8 @@ def _template(subject: Subject) -> dict[str, Any]:
             module="rljob_rollout",
             image=spec.image or subject.cluster.images[ROLE],
             port=None,
-            # Ready: its engine holds weights that may be used.
-            # Alive: it answers at all. Until it listens, its rewards may load models of their own.
+            # Ready: its engine holds usable weights. Alive: it answers at all. The startup probe
+            # leaves time for rewards that load models.
             probes={
                 "readinessProbe": http_probe("/readyz", "metrics", period=5, failures=3),
                 "startupProbe": http_probe("/healthz", "metrics", period=5, failures=180),

@@ -11,7 +11,7 @@ _GRACE_SECONDS = 30
 
 
 def router(subject: Subject) -> list[Wanted]:
-    """Service and Deployment; none where the job does without."""
+    """Service and Deployment; none if the router is disabled."""
     if not subject.job.spec.rollout.router.enabled:
         return []
     overlay = subject.job.spec.rollout.router.template

@@ -1,4 +1,4 @@
-"""The trainer: a StatefulSet, for its pods find each other by name, and its headless Service."""
+"""The trainer: a StatefulSet, because its pods need stable names, and its headless Service."""
 
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ def trainer(subject: Subject) -> list[Wanted]:
     service = {
         "spec": {
             "clusterIP": "None",
-            # The ranks meet before any of them can be ready.
+            # The ranks connect to each other before any of them can be ready.
             "publishNotReadyAddresses": True,
             "selector": selector,
             "ports": [{"name": "metrics", "port": names.METRICS_PORT, "targetPort": "metrics"}],
@@ -30,9 +30,9 @@ def trainer(subject: Subject) -> list[Wanted]:
         "spec": {
             "serviceName": name,
             "replicas": subject.want.trainer,
-            "podManagementPolicy": "Parallel",  # none of them is ready before all are there
-            # Nor do pods of two templates train with each other. A cluster that does not know the
-            # field replaces them one by one.
+            "podManagementPolicy": "Parallel",  # no pod is ready before all of them run
+            # Pods of different templates can't train together, so all are replaced at once. A
+            # cluster without support for maxUnavailable replaces them one by one.
             "updateStrategy": {
                 "type": "RollingUpdate",
                 "rollingUpdate": {"maxUnavailable": "100%"},
@@ -65,7 +65,7 @@ def _template(subject: Subject) -> dict[str, Any]:
             module="rljob_trainer",
             image=spec.image or subject.cluster.images[ROLE],
             port=("rendezvous", names.RENDEZVOUS_PORT),
-            # Its server answers once the data and the checkpoint have been looked through.
+            # Its server answers once the data and the checkpoint have been checked.
             probes={"readinessProbe": http_probe("/healthz", "metrics", period=5, failures=3)},
             grace=_GRACE_SECONDS,
             resources=resources.trainer(subject),

@@ -1,4 +1,4 @@
-"""What the builders of children are given, and what they give."""
+"""Input and output types of the builders of children."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from rljob_operator.observed import Cluster, Ref
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """Replicas of each role that must run now; 0: the role rests."""
+    """Replicas of each role that must run now; 0: the role is stopped."""
 
     trainer: int
     rollout: int
@@ -25,13 +25,13 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A child as it must stand.
+    """The desired state of a child.
 
     Args:
         ref: kind and name.
         manifest: complete, as it is applied.
-        once: created where it is missing, and never changed.
-        on_trial: it has parts of the user's that only the API server can judge.
+        once: created if it is missing, and never changed.
+        on_trial: it contains user input that only the API server can validate (dry run).
     """
 
     ref: Ref
@@ -41,13 +41,13 @@ class Wanted:
 
     @property
     def role(self) -> str:
-        """To which it belongs; "": to all."""
+        """The role that the child belongs to; "": all roles."""
         labels: Mapping[str, str] = self.manifest["metadata"]["labels"]
         return labels.get(names.LABEL_ROLE, "")
 
     @property
     def applied(self) -> str:
-        """The hash that an up-to-date child carries."""
+        """The hash in the annotation of an up-to-date child."""
         annotations: Mapping[str, str] = self.manifest["metadata"]["annotations"]
         return annotations[names.ANNOTATION_APPLIED]
 
@@ -57,10 +57,10 @@ class Subject:
     """The job whose children are built.
 
     Args:
-        job: as the API server has it; paths are absolute.
-        uid: of the job.
+        job: the job from the API server; paths are absolute.
+        uid: uid of the job.
         want: replicas.
-        cluster: what the cluster can do, and the operator's own settings.
+        cluster: what the cluster supports, and the operator's own settings.
     """
 
     job: RLJob
@@ -70,7 +70,7 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """Of the job, and the beginning of its children's names."""
+        """Name of the job, and prefix of its children's names."""
         return self.job.metadata.name
 
 
@@ -91,15 +91,15 @@ def child(
 
     Args:
         subject: the job.
-        kind: of the child.
-        api_version: of the kind.
-        name: of the child.
-        body: all but apiVersion, kind and metadata.
-        role: to which it belongs; None: to all.
+        kind: kind of the child.
+        api_version: API version of the kind.
+        name: name of the child.
+        body: the manifest without apiVersion, kind and metadata.
+        role: the role that it belongs to; None: all roles.
         once: see Wanted.
         on_trial: see Wanted.
-        outlives: stays when the job is deleted.
-        labels: besides those of all children.
+        outlives: whether it stays when the job is deleted.
+        labels: labels besides those of all children.
     """
     metadata: dict[str, Any] = {
         "name": name,
@@ -122,6 +122,6 @@ def child(
 
 
 def digest(value: Any) -> str:
-    """16 hexadecimal digits that differ where two JSON values differ."""
+    """A hash of a JSON value, 16 hexadecimal digits."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

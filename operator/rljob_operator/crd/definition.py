@@ -11,14 +11,14 @@ from rljob_operator.crd.schema import spec_and_status
 GROUP, VERSION = API_VERSION.split("/")
 PLURAL = "rljobs"
 
-# Header, type, place; with a description where the header alone does not say it.
+# Header, type, path and description of the columns of `kubectl get`.
 COLUMNS = (
-    ("Phase", "string", ".status.phase", "Where the job is in its life."),
+    ("Phase", "string", ".status.phase", "Phase of the job."),
     (
         "Rollout",
         "string",
         ".status.progress.display",
-        "Rollout batches done and wanted.",
+        "Rollout batches done and in total.",
     ),
     ("Reward", "number", ".status.progress.reward", "Mean reward of the last rollout batch."),
     ("Version", "integer", ".status.weights.version", "Published weight version."),
@@ -69,7 +69,7 @@ def definition() -> dict[str, Any]:
 
 
 def object_schema() -> dict[str, Any]:
-    """The schema of an RLJob; of the metadata the API server lets a CRD restrict the name only."""
+    """The schema of an RLJob; a CRD can only restrict the name in the metadata."""
     manifest = root()
     metadata = part_of(manifest["properties"]["metadata"])
     assert metadata is not None

@@ -1,4 +1,4 @@
-"""Transition rules in CEL: what `rljob.api.change` calls immutable stays as it was made."""
+"""Transition rules in CEL for the fields that are immutable in `rljob.api.change`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from rljob.api.change import effect, is_divided
 from rljob.api.rules.cel import Cel
 from rljob_operator.crd.schema import ANYTHING
 
-WHY = "(the job was made with it; for another, make a new job)"
+WHY = "(immutable; for another value, create a new job)"
 PLAIN = ("boolean", "integer", "number")
 
 
@@ -37,19 +37,19 @@ def _given_or_not(at: str, name: str) -> Cel:
         at=at,
         rule=f"has(self.{name}) == has(oldSelf.{name})",
         message=f"found {{has(self.{name}) ? 'a value' : 'null'}}, allowed "
-        f"{{has(oldSelf.{name}) ? 'the value as it was' : 'null'}} {WHY}",
+        f"{{has(oldSelf.{name}) ? 'the old value' : 'null'}} {WHY}",
         field=name,
     )
 
 
 def _same(at: str, name: str, field: dict[str, Any], *, optional: bool) -> Cel:
     rule = f"self.{name} == oldSelf.{name}"
-    if optional:  # that it is or is not there is the other rule's matter
+    if optional:  # the other rule checks whether it is present
         rule = f"!has(self.{name}) || !has(oldSelf.{name}) || {rule}"
     if field["type"] in PLAIN:
         values = f"found {{self.{name}}}, allowed {{oldSelf.{name}}}"
     elif field["type"] == "string":
         values = f'found "{{self.{name}}}", allowed "{{oldSelf.{name}}}"'
     else:
-        values = "found another value, allowed the one as it was"
+        values = "found another value, allowed the old value"
     return Cel(at=at, rule=rule, message=f"{values} {WHY}", field=name)

@@ -1,4 +1,4 @@
-"""The rules of `rljob.api.rules` in CEL, put where they belong in a structural schema."""
+"""Adds the CEL rules of `rljob.api.rules` to the parts of a structural schema."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,14 +10,14 @@ from rljob_operator.crd.schema import VALIDATIONS
 
 
 def place(rules: Iterable[Cel], schema: dict[str, Any]) -> None:
-    """Adds each rule to the part of the schema that it speaks of.
+    """Add each rule to the part of the schema that it checks.
 
     Args:
-        rules: their `at` starts at the object.
-        schema: of the object; changed in place.
+        rules: the rules; their `at` starts at the object.
+        schema: schema of the object; changed in place.
 
     Raises:
-        KeyError: where `at` or the field of a rule is no part of the schema.
+        KeyError: `at` or the field of a rule is not in the schema.
     """
     for rule in rules:
         part = _part(schema, rule.at)
@@ -35,7 +35,7 @@ def place(rules: Iterable[Cel], schema: dict[str, Any]) -> None:
 
 
 def of_the_manifest() -> list[Cel]:
-    """The twins of all rules, in the order in which `rljob validate` asks them."""
+    """The CEL counterparts of all rules, in the order of `rljob validate`."""
     rules: Iterable[Callable[..., object]] = (*RULES, *SHAPE_RULES)
     return [cel for rule in rules for cel in TWINS.get(rule, ())]
 

@@ -1,9 +1,9 @@
-"""From the models' JSON schema to a structural OpenAPI v3 schema, as a CRD must have it.
+"""Conversion of the models' JSON schema to a structural OpenAPI v3 schema, as a CRD needs it.
 
-The API server reads it as pydantic reads the models:
+The API server must interpret it as pydantic does the models:
 
-- A part of the manifest that may be left out has all the defaults inside it as its own.
-- A field that takes null is nullable: null is kept. In any other field null means that the field
+- The default of an optional part of the manifest contains all defaults inside it.
+- A field that accepts null is nullable: null is kept. In any other field null means that the field
   is left out; `rljob.api.null` does the same.
 """
 
@@ -40,9 +40,9 @@ def structural(field: Schema, *, defaults: bool = True) -> dict[str, Any]:
     """The structural schema of a field, with everything inside it.
 
     Args:
-        field: a schema of `rljob.api.vocabulary.root()`, of a model, or of a field in one.
-        defaults: whether the API server fills in what is left out; it must not in a status, which
-            says what was observed.
+        field: a schema from `rljob.api.vocabulary.root()`: of a model, or of a field in one.
+        defaults: whether the API server fills in defaults; not in a status, which must only say
+            what was observed.
     """
     parts = variants(field)
     schema: dict[str, Any] = {}
@@ -56,7 +56,7 @@ def structural(field: Schema, *, defaults: bool = True) -> dict[str, Any]:
 
 
 def _description(field: Schema, parts: list[Schema]) -> str:
-    """What the field says, and what the model in it says about itself."""
+    """The description of the field, and that of the model in it."""
     said = [field.get("description", "")]
     if len(parts) == 1 and "properties" in parts[0]:
         said.append(parts[0].get("description", ""))
@@ -64,7 +64,7 @@ def _description(field: Schema, parts: list[Schema]) -> str:
 
 
 def _default(field: Schema, schema: dict[str, Any]) -> Any:
-    """The value of a field that is left out; None: it stays away."""
+    """The default of a field; None: no default."""
     if field.get("default") is not None:
         return field["default"]
     if schema.get("nullable"):
@@ -73,7 +73,7 @@ def _default(field: Schema, schema: dict[str, Any]) -> Any:
         return []
     if schema.get("type") != "object":
         return None
-    # In full, for the rules of the part are asked about its default as it stands here.
+    # Complete, because the rules of the part are evaluated on this default.
     inner = schema.get("properties", {})
     return {name: field["default"] for name, field in inner.items() if "default" in field}
 
@@ -87,7 +87,7 @@ def _one(part: Schema, *, defaults: bool) -> dict[str, Any]:
     if part.get("type") == "integer":
         schema |= _integer(schema)
     for bound, strict in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        if strict in part:  # a number in JSON schema, a flag in OpenAPI v3.0
+        if strict in part:  # a number in JSON schema, a boolean in OpenAPI v3.0
             schema |= {bound: part[strict], strict: True}
     if part.get("type") == "object":
         schema |= _object(part, defaults=defaults)
@@ -104,7 +104,7 @@ def _integer(schema: dict[str, Any]) -> dict[str, Any]:
 def _object(part: Schema, *, defaults: bool) -> dict[str, Any]:
     schema: dict[str, Any] = {}
     others = part["additionalProperties"]
-    defaults = defaults and others is False  # what is handed on has defaults of its own
+    defaults = defaults and others is False  # options passed through: the package's defaults
     if "properties" in part:
         required = part.get("required", [])
         schema["properties"] = {}
@@ -112,7 +112,7 @@ def _object(part: Schema, *, defaults: bool) -> dict[str, Any]:
             schema["properties"][name] = inner = structural(field, defaults=defaults)
             if defaults and name not in required and (value := _default(field, inner)) is not None:
                 inner["default"] = value
-                if not isinstance(value, dict | list):  # which kubectl explain does not show
+                if not isinstance(value, dict | list):  # kubectl explain does not show defaults
                     plain = value if isinstance(value, str) else show(value)
                     inner["description"] += f" Default: {plain}."
         schema |= {"required": required} if required else {}
@@ -124,12 +124,12 @@ def _object(part: Schema, *, defaults: bool) -> dict[str, Any]:
 
 
 def _union(field: Schema, parts: list[Schema]) -> dict[str, Any]:
-    """Texts of several kinds, e.g. a known name or a hook.
+    """Strings of several forms, e.g. a known name or a hook.
 
-    As a rule and not as `anyOf`, which would only say that none of the kinds fits.
+    It uses a rule instead of `anyOf`, whose error would only say that no form matches.
 
     Raises:
-        ValueError: where the alternatives have different types, which no structural schema can say.
+        ValueError: the alternatives have different types, which a structural schema can't express.
     """
     if {part.get("type") for part in parts} != {"string"}:
         raise ValueError(f"alternatives of different types: {parts}")
@@ -154,7 +154,7 @@ def _form(part: Schema) -> str:
 
 
 def spec_and_status(root: Schema) -> dict[str, Any]:
-    """The properties of the whole object, besides those that the API server itself defines."""
+    """The properties of the object, except those that the API server defines itself."""
     status = resolve(variants(root["properties"]["status"])[0])
     return {
         "spec": structural(root["properties"]["spec"]),

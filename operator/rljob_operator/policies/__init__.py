@@ -1,1 +1,1 @@
-"""One decision about a job per file."""
+"""Policies of reconciliation, one decision per file."""

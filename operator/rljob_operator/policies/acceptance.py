@@ -1,4 +1,4 @@
-"""Whether a job can be run as it is written, where it is."""
+"""Acceptance: whether a job can be run as specified, in this cluster."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,10 +17,10 @@ from rljob_operator.state import Look
 
 
 def accept(manifest: Mapping[str, Any]) -> tuple[RLJob | None, Reason, str]:
-    """The job, or None with a reason and a message for a person.
+    """The job, or None, with a reason and a message.
 
-    The message has every problem, and of a job that is accepted every warning, in a line of its
-    own, as `rljob validate` prints them.
+    The message has every problem, or every warning of an accepted job, one per line, as
+    `rljob validate` prints them.
     """
     job, problems = review(manifest)
     if job is None:
@@ -41,7 +41,7 @@ def accept(manifest: Mapping[str, Any]) -> tuple[RLJob | None, Reason, str]:
 
 
 def obstacle(look: Look, wanted: Sequence[Wanted]) -> tuple[Reason, str] | None:
-    """What in the cluster stands against the job's children; None: nothing."""
+    """What prevents the job's children from being created or applied; None: nothing."""
     for each in wanted:
         kind = kind_of(each.manifest["apiVersion"], each.ref.kind)
         if kind.optional and f"{kind.group}/{kind.name}" not in look.observed.cluster.kinds:
@@ -49,7 +49,7 @@ def obstacle(look: Look, wanted: Sequence[Wanted]) -> tuple[Reason, str] | None:
             return Reason.KIND_MISSING, said
     for each in wanted:
         if each.ref in look.observed.taken:
-            said = f"{each.ref.kind} {each.ref.name} is there already, and is not this job's"
+            said = f"{each.ref.kind} {each.ref.name} exists already, and is not this job's"
             return Reason.NAME_TAKEN, f"{said}; remove it, or give the job another name"
         refusal = look.observed.refused.get(each.ref)
         if refusal is not None and refusal.applied == each.applied:
@@ -59,7 +59,7 @@ def obstacle(look: Look, wanted: Sequence[Wanted]) -> tuple[Reason, str] | None:
         if child is None or child.owned or each.once:
             continue
         if child.deleting or child.owner == f"RLJob {look.name}":
-            continue  # of an earlier job of this name; it goes by itself
+            continue  # it belongs to an earlier job of this name, and is garbage collected
         owner = f"belongs to {child.owner}" if child.owner else "is not this job's"
         said = f"{each.ref.kind} {each.ref.name} {owner}; remove it, or give the job another name"
         return Reason.NAME_TAKEN, said

@@ -1,20 +1,21 @@
-"""How many rollout replicas a job needs, by rate: engine time spent for a second of training.
+"""Autoscaling by rate: rollout replicas from the engine time spent per second of training.
 
-Over a window, `engines x (1 - held share)` is the engine time that generation takes in a second,
-and `1 - waiting share` the time in which the trainer does not wait for it. Their ratio is the
-number of engines that generate as fast as the trainer trains, whichever of the two is the slower
-one now, and however many engines there are now: nothing is counted twice while a step takes effect.
+Over a window, `engines x (1 - held share)` is the engine time that generation takes per second, and
+`1 - waiting share` is the share of time in which the trainer does not wait for it. Their ratio is
+the number of engines that generate as fast as the trainer trains. It does not depend on which of
+the two is the bottleneck, nor on the current number of engines, so nothing is counted twice while a
+step takes effect.
 
-* Asynchronous, generation and training overlap. A trainer that may wait a share t of its time needs
+* Asynchronous: generation and training overlap. A trainer that may wait a share t of its time needs
   (1 - t) times that ratio; t is 0 by default.
-* Synchronous, they take turns, and the trainer always waits while samples are made. Generation may
-  take the share t of a batch, so (1 - t) / t times the ratio are needed. By default t is a half:
-  the right share of the hours of all GPUs where trainer and rollouts have as many.
+* Synchronous: they take turns, and the trainer always waits while samples are generated. Generation
+  may take the share t of a batch, so (1 - t) / t times the ratio is needed. By default t is 0.5,
+  which makes the best use of all GPU hours if trainer and rollouts have equally many GPUs.
 
-Engines whose speed depends on the length of a response alone do not become faster by number. Each
-step up is therefore judged by the tokens trained on per second, and taken back where they grew less
-than the job's GPUs did: it would cost more than it brings. Where the user has said what share the
-trainer may wait, it is taken back only where it brought less than a quarter of what it could.
+More engines do not help if a batch waits for its longest responses. Each step up is therefore
+judged by the tokens trained on per second, and reverted if they grew less than the job's GPUs did:
+it would cost more than it gains. If the user has set targetWaitShare, a step is reverted only if it
+gained less than a quarter of what was possible.
 """
 
 import math
@@ -25,25 +26,25 @@ from rljob.api import RLJobSpec
 from rljob_operator.policies.autoscale_memory import Change, Limit, Memory
 from rljob_operator.policies.autoscale_sample import Sample
 
-OLDEST = timedelta(seconds=60)  # numbers read longer ago say nothing about now
+OLDEST = timedelta(seconds=60)  # older reports are not used
 _DEAD_BAND = 0.1
 _STEP_UP = 2
-# How long replicas may take to come and catch up: a large model comes from a network disk.
+# Time for new replicas to start and catch up: large models load from a network disk.
 _CATCH_UP = timedelta(minutes=15)
-_VAIN = 0.25  # of the possible gain; a step up that brings less is in vain for anyone
-_JUDGED = 0.1  # a step that can bring less than this is not told from noise
-_TRIAL = timedelta(hours=1)  # after a step in vain, until the next; doubled each time
+_VAIN = 0.25  # minimum share of the possible gain, with targetWaitShare
+_JUDGED = 0.1  # possible gains below this can't be told from noise
+_TRIAL = timedelta(hours=1)  # from a step without gain to the next trial; doubled each time
 _MOST_DOUBLINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the policy says.
+    """The result of the policy.
 
     Args:
-        replicas: that are wanted from now on.
-        memory: to be handed in next time.
-        reason: why they change, or stay, for a person.
+        replicas: desired replicas from now on.
+        memory: state to pass to the next call.
+        reason: human-readable reason for the number.
     """
 
     replicas: int
@@ -60,23 +61,23 @@ def scale(
     *,
     floor: int,
 ) -> Verdict:
-    """The rollout replicas wanted in Rate mode.
+    """The desired rollout replicas in Rate mode.
 
     Args:
-        spec: of the job.
-        replicas: wanted so far.
-        memory: of the verdict before.
-        sample: the trainer's numbers; None: there are none, or the trainer is not there.
+        spec: spec of the job.
+        replicas: desired replicas so far.
+        memory: state from the previous verdict.
+        sample: the trainer's numbers; None: there are none, or no trainer runs.
         now: the time.
-        floor: replicas that the gang starts with; never fewer.
+        floor: replicas that the gang starts with, a lower bound.
     """
     low, high = _bounds(spec, floor)
     bounded = min(max(replicas, low), high)
     if bounded != replicas:
-        # The user's change, not the load's: it counts as no change of direction.
+        # A change by the user, not by the load: it does not count as a change of direction.
         return Verdict(bounded, Memory(), f"allowed are {low} to {high}")
     if sample is None or abs(now - sample.at) > OLDEST:
-        return Verdict(replicas, memory, "no recent numbers of the trainer")
+        return Verdict(replicas, memory, "no recent report of the trainer")
     memory = memory.see_engines(sample.engines >= replicas, now)
     why = _unsettled(replicas, memory, sample, now)
     if why:
@@ -96,25 +97,25 @@ def scale(
 
 
 def _unsettled(replicas: int, memory: Memory, sample: Sample, now: datetime) -> str:
-    """Why the sample does not speak of the replicas as they are now; "" where it does."""
+    """Why the sample does not reflect the current replicas; "" if it does."""
     assert memory.since is not None
     if not memory.complete and now - memory.since < _CATCH_UP:
         return f"{sample.engines} of {replicas} replicas are ready"
     if sample.engines > replicas:
-        return f"{sample.engines} engines, {replicas} replicas: some are on their way out"
+        return f"{sample.engines} engines, {replicas} replicas: some are being removed"
     if sample.at - memory.since < sample.window:
         return "the trainer's window reaches back before the last change"
     return ""
 
 
 def _stabilised(spec: RLJobSpec, replicas: int, wish: int, memory: Memory, now: datetime) -> int:
-    """The replicas that a wish leads to now, after those before it and the last change."""
+    """The replicas to set now, given the wish, earlier wishes and the last change."""
     rise, settle = _windows(spec)
     step = (wish > replicas) - (wish < replicas)
     last = memory.change
     if last and now - last.at < settle and step * (last.after - last.before) < 0:
-        return replicas  # no step back yet
-    # Asking for more where fewer than asked for have come brings nothing.
+        return replicas  # too early to reverse the last step
+    # Do not ask for more while replicas are still missing.
     if step > 0 and memory.complete:
         return max(replicas, min(memory.least(rise, now, replicas), _STEP_UP * replicas))
     if step < 0:
@@ -144,10 +145,10 @@ def _numbers(sample: Sample) -> str:
 
 
 def _wish(spec: RLJobSpec, replicas: int, memory: Memory, sample: Sample, now: datetime) -> int:
-    """The number that the sample asks for, without the bounds of the spec."""
+    """The number of replicas that the sample calls for, without the bounds of the spec."""
     needed = _needed(spec, replicas, sample)
     schedule = spec.schedule
-    # A replica more than there are groups under way would have none.
+    # More replicas than open groups would be idle.
     most = (
         (1 + schedule.max_staleness)
         * schedule.rollout_batch_size
@@ -174,11 +175,11 @@ def _needed(spec: RLJobSpec, replicas: int, sample: Sample) -> float:
     below = trained * over
     if below > 0:
         return work * pace / below
-    return math.inf if work > 0 else replicas  # where neither works, it is not for their number
+    return math.inf if work > 0 else replicas  # if neither works, the number is not the reason
 
 
 def _gain(spec: RLJobSpec, sample: Sample, step: float) -> float:
-    """By how much training can become faster with `step` times the engines, as a share."""
+    """The possible speed-up of training with `step` times the engines, as a share."""
     waits, trains = sample.waiting_share, 1 - sample.waiting_share
     batch = max(trains, 1 / step) if spec.schedule.max_staleness else trains + waits / step
     return 1 / batch - 1
@@ -193,7 +194,7 @@ def _changed(spec: RLJobSpec, memory: Memory, sample: Sample, change: Change) ->
 
 
 def _judge(spec: RLJobSpec, memory: Memory, sample: Sample, now: datetime) -> Memory:
-    """Notes a limit where the last step up was in vain; its window is wholly after the step."""
+    """Set a limit if the last step up gained too little; the sample is wholly after the step."""
     change = memory.change
     if change is None or change.tokens_per_second is None or not memory.complete:
         return memory
@@ -206,7 +207,7 @@ def _judge(spec: RLJobSpec, memory: Memory, sample: Sample, now: datetime) -> Me
 
 
 def _worth(spec: RLJobSpec, change: Change) -> float:
-    """The gain that a step up must bring."""
+    """The minimum gain that justifies a step up."""
     if spec.rollout.autoscaling.target_wait_share is not None:
         return _VAIN * change.possible
     trainer = spec.trainer.replicas * spec.trainer.gpus_per_replica

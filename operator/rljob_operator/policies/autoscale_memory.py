@@ -1,4 +1,4 @@
-"""What autoscaling remembers between two looks; small enough for the job's status."""
+"""The state of autoscaling between passes; small enough for the job's status."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,13 +10,13 @@ from pydantic import AwareDatetime, Field, NonNegativeInt, TypeAdapter, Validati
 
 from rljob.api.base import PositiveInt
 
-_PARTS = 10  # of a window: how finely wishes are kept
-_GAP = timedelta(seconds=60)  # wishes from before such a silence say nothing
+_PARTS = 10  # per window: resolution at which wishes are kept
+_GAP = timedelta(seconds=60)  # wishes from before a gap of this length are dropped
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Least and most replicas wished for from `at` on, until the next."""
+    """Minimum and maximum of the replicas wished for, from `at` until the next wish."""
 
     at: AwareDatetime
     least: PositiveInt
@@ -28,11 +28,11 @@ class Change:
     """The last change by rate.
 
     Args:
-        at: when.
+        at: time of the change.
         before: replicas before it.
         after: replicas after it.
-        tokens_per_second: trained on before it; None: it is judged already, or not to be.
-        possible: share by which these could grow.
+        tokens_per_second: tokens trained on before it; None: already judged, or not to be judged.
+        possible: possible gain in tokens per second, as a share.
     """
 
     at: AwareDatetime
@@ -44,9 +44,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """More than `replicas` brought nothing; not tried again before `until`.
+    """More than `replicas` gained too little; not tried again before `until`.
 
-    `vain` counts the trials before that failed as well.
+    `vain` counts the earlier trials that failed as well.
     """
 
     replicas: PositiveInt
@@ -56,14 +56,14 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """All of it.
+    """The whole state.
 
     Args:
         complete: all replicas hold the published weights.
-        since: when that became so, or ended; None: not seen yet.
-        wishes: the latest, oldest first.
-        change: the last one by rate.
-        limit: where more replicas brought nothing.
+        since: when `complete` last changed; None: not seen yet.
+        wishes: recent wishes, oldest first.
+        change: the last change by rate.
+        limit: upper limit after a step that gained too little.
     """
 
     complete: bool = False
@@ -74,7 +74,7 @@ class Memory:
 
     @classmethod
     def from_json(cls, value: object) -> "Memory":
-        """Reads `to_json`; what is not of its form is forgotten."""
+        """Read the output of `to_json`; an invalid value gives an empty memory."""
         try:
             return _ADAPTER.validate_python(value)
         except ValidationError:
@@ -86,14 +86,14 @@ class Memory:
         return written
 
     def see_engines(self, complete: bool, now: datetime) -> "Memory":
-        """Whether all replicas hold the published weights now."""
-        # A time to come is another clock's.
+        """Record whether all replicas hold the published weights now."""
+        # A time in the future comes from another clock.
         if self.since is not None and self.since <= now and complete == self.complete:
             return self
         return replace(self, complete=complete, since=now)
 
     def wish(self, replicas: int, window: timedelta, now: datetime) -> "Memory":
-        """Adds a wish; those that lie before the window are forgotten."""
+        """Add a wish, and drop those from before the window."""
         part = window / _PARTS
         wishes = self.wishes
         if wishes and not timedelta(0) <= now - wishes[-1].at <= part + _GAP:
@@ -107,20 +107,20 @@ class Memory:
         return replace(self, wishes=_since(wishes, now - window))
 
     def least(self, window: timedelta, now: datetime, unknown: int) -> int:
-        """The least wish of the window; `unknown` where the memory is shorter."""
+        """The minimum wish of the window; `unknown` if the memory does not cover it."""
         if self.wishes[0].at > now - window:
             return unknown
         return min(wish.least for wish in _since(self.wishes, now - window))
 
     def most(self, window: timedelta, now: datetime, unknown: int) -> int:
-        """The greatest wish of the window; `unknown` where the memory is shorter."""
+        """The maximum wish of the window; `unknown` if the memory does not cover it."""
         if self.wishes[0].at > now - window:
             return unknown
         return max(wish.most for wish in _since(self.wishes, now - window))
 
 
 def _since(wishes: tuple[Wish, ...], begin: datetime) -> tuple[Wish, ...]:
-    """Those that hold at `begin` or later."""
+    """The wishes that apply at `begin` or later."""
     return (*(wish for wish, later in pairwise(wishes) if later.at > begin), wishes[-1])
 
 

@@ -1,4 +1,4 @@
-"""The trainer's numbers that autoscaling goes by."""
+"""The trainer's numbers that autoscaling uses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from typing import Any
 from rljob_operator.observed import Report
 
 _PHASES = ("running", "evaluating")
-_LONGEST = timedelta(days=7)  # a window of the trainer has few batches
-_MOST = 1e12  # no engine, second or token is counted this far
+_LONGEST = timedelta(days=7)  # longest plausible window; it has few batches
+_MOST = 1e12  # largest plausible number of engines, seconds or tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +18,11 @@ class Sample:
 
     Args:
         at: when they were read.
-        waiting_share: of the window's time, in which the trainer waited for samples.
-        held_share: of the engines' time, in which they had no group to generate.
-        engines: that hold the published weights now.
-        window: how far back it reaches from `at`.
-        tokens_per_second: response tokens trained on.
+        waiting_share: share of the time in which the trainer waited for samples.
+        held_share: share of the engines' time in which they had no group to generate.
+        engines: engines that hold the published weights now.
+        window: length of the window before `at`.
+        tokens_per_second: response tokens trained on per second.
     """
 
     at: datetime
@@ -34,7 +34,7 @@ class Sample:
 
     @classmethod
     def of(cls, report: Report | None) -> "Sample | None":
-        """The report's numbers; None where one is missing or none that it can be."""
+        """The report's numbers; None if one is missing or not plausible."""
         if report is None or report.body.get("phase") not in _PHASES:
             return None
         body = report.body

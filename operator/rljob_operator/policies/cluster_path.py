@@ -1,4 +1,4 @@
-"""Paths of a manifest, which on a cluster start at no directory."""
+"""Paths of a manifest, which must be absolute on a cluster."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""How long a job may be active; time in which it is suspended does not count."""
+"""The active deadline of a job; suspended time does not count."""
 
 from datetime import timedelta
 
@@ -17,6 +17,6 @@ def active(look: Look) -> timedelta:
 
 
 def left(look: Look, policy: RunPolicySpec) -> timedelta | None:
-    """Time that the job has left; None: without end."""
+    """Time that the job has left; None: no limit."""
     limit = policy.active_deadline_seconds
     return None if limit is None else timedelta(seconds=limit) - active(look)

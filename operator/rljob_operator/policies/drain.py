@@ -1,8 +1,8 @@
-"""Which rollout pods go when there must be fewer: those whose loss costs least.
+"""Chooses the rollout pods to remove when scaling down: those whose loss costs least.
 
-The ReplicaSet controller takes pods that are not ready first, then those with the lowest
-pod-deletion-cost; pods without one cost 0. So only those chosen get one, just before the number
-falls; a pod then gives back its groups at SIGTERM.
+The ReplicaSet controller removes pods that are not ready first, then those with the lowest
+pod-deletion-cost; the default is 0. So only the chosen pods get a cost, just before the number of
+replicas is lowered; a pod then gives back its groups at SIGTERM.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ from rljob_operator.observed import Pod, Report
 
 COST = "controller.kubernetes.io/pod-deletion-cost"
 CHOSEN = -1
-_IDLE = -1  # of an engine without the published weights: it has no group, nor gets one
+_IDLE = -1  # load of an engine without the published weights: it has no groups, and gets none
 
 
 def engine_load(report: Report | None) -> Mapping[str, int]:
-    """Groups in hand by pod, of the engines that hold the published weights.
+    """Groups being generated, by pod, for the engines that hold the published weights.
 
     Args:
-        report: the trainer's; without its numbers no pod is better than another.
+        report: the trainer's report; without it, all pods count the same.
     """
     load = report.body.get("engine_load") if report else None
     if not isinstance(load, Mapping):
@@ -32,11 +32,11 @@ def engine_load(report: Report | None) -> Mapping[str, int]:
 
 
 def drain(pods: Sequence[Pod], wanted: int, load: Mapping[str, int]) -> tuple[Annotate, ...]:
-    """Annotations to write before the Deployment is brought down to `wanted` replicas.
+    """Annotations to write before the Deployment is scaled down to `wanted` replicas.
 
     Args:
-        pods: of the job; those of other roles, and those that go already, are left alone.
-        wanted: rollout replicas that stay.
+        pods: pods of the job; other roles, and pods that are being deleted, are ignored.
+        wanted: rollout replicas to keep.
         load: see `engine_load`.
     """
     there = [pod for pod in pods if pod.role == "rollout" and not pod.deleting and not pod.over]
@@ -45,7 +45,7 @@ def drain(pods: Sequence[Pod], wanted: int, load: Mapping[str, int]) -> tuple[An
         return ()
 
     def worth(pod: Pod) -> tuple[bool, int, bool, str]:
-        # Of equals the one that was chosen before, so that a look that is repeated writes nothing.
+        # Among equals prefer those chosen before, so that a repeated pass writes nothing.
         return pod.ready, load.get(pod.name, _IDLE), pod.deletion_cost != CHOSEN, pod.name
 
     chosen = {pod.name for pod in sorted(there, key=worth)[:surplus]}

@@ -1,8 +1,8 @@
-"""What follows from a container that failed: the job fails, a restart is counted, or nothing.
+"""The failure policy: a failed container fails the job, counts as a restart, or is ignored.
 
-Containers are started again in place by the kubelet, with its own growing delay. A failure counts
-against `backoffLimit` until training is further than it has ever been. Pods of one role fail
-together, because one of them did; so of a role those of its pod that failed most often count.
+The kubelet restarts containers in place, with its own increasing delay. A failure counts against
+`backoffLimit` until training makes new progress. Pods of one role often fail together because one
+of them failed; so for each role, only the failures of the pod that failed most often count.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from rljob_operator.words import ended
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """The verdict.
+    """The result of the policy.
 
     Args:
-        restarts: counted since the job began.
-        failures: to be remembered.
-        reason: of the job's failure; None while it goes on.
-        message: the pod's own words, of the failure or the last restart; "" where there is none.
+        restarts: restarts since the job began.
+        failures: counts to store in the status.
+        reason: reason of the job's failure; None if it has not failed.
+        message: the pod's message on the failure or the last restart; "" if there is none.
     """
 
     restarts: int
@@ -34,7 +34,7 @@ class Failures:
 
 
 def count(state: State) -> Failures:
-    """Looks at what has ended since the last look; each end is seen once."""
+    """Count the containers that ended since the last pass; each termination is counted once."""
     before = state.status.failures
     reached = max(before.reached, counted(state.report, "rollout") or 0)
     progress = reached > before.reached
@@ -80,17 +80,17 @@ def _action(state: State, pod: Pod) -> str:
         if rule.role in (None, pod.role) and code in rule.exit_codes:
             return rule.action
     if pod.role == "rollout" and state.ready("rollout"):
-        return "Ignore"  # the others go on; it is replaced
+        return "Ignore"  # the other engines continue, and this one is restarted
     return "Restart"
 
 
 def _end(pod: Pod) -> str:
-    """What tells a failed end of a pod's container from any other; "" where it has not failed."""
+    """A unique id of a failed termination of a pod's container; "" if it has not failed."""
     termination = pod.termination
     if termination is None or termination.exit_code == 0:
         return ""
     if pod.deleting and termination.exit_code != EXIT_USAGE:
-        return ""  # it was asked to go
+        return ""  # it was asked to stop
     if termination.at is not None:
         # Times are in whole seconds, in which a container may end twice.
         return f"{termination.at.isoformat()}, exit code {termination.exit_code}"
@@ -98,7 +98,7 @@ def _end(pod: Pod) -> str:
 
 
 def _is_kept(state: State, name: str) -> bool:
-    """Whether a pod's failures still count: it is there, or another of its name will be."""
+    """Whether a pod's failures still count: it exists, or will be recreated under its name."""
     return any(
         kind == "StatefulSet" and name.startswith(f"{state.name}-{role}-")
         for role, kind in WORKLOADS.items()

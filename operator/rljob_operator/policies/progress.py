@@ -1,4 +1,4 @@
-"""How far the trainer is, as it says itself."""
+"""The progress of training, from the trainer's report."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,20 +8,20 @@ from rljob.api.status import BufferStatus, Progress, RLJobStatus, WeightsStatus
 from rljob_operator.state import Look
 
 _LONGEST_TEXT = 1000
-_LARGEST = 1e100  # no mean reward is beyond it
+_LARGEST = 1e100  # largest plausible mean reward
 
 
 def progressed(look: Look, status: RLJobStatus, rollouts: int) -> RLJobStatus:
-    """The status with the report's numbers; without a report it stays as it is.
+    """The status with the report's numbers; without a report only the total changes.
 
     Args:
-        look: at the job.
-        status: as it is so far.
-        rollouts: rollout batches wanted.
+        look: the observed job.
+        status: the status so far.
+        rollouts: rollout batches in total.
     """
     body = look.report
     if not body:
-        # A job that has not told anything yet shows what is wanted of it.
+        # A job without a report yet shows the total.
         done = status.progress.rollout
         update = {"rollouts": rollouts, "display": f"{done}/{rollouts}"}
         progress = status.progress.model_copy(update=update)
@@ -56,14 +56,14 @@ def progressed(look: Look, status: RLJobStatus, rollouts: int) -> RLJobStatus:
 
 
 def finished(look: Look, rollouts: int | None) -> bool:
-    """Whether the trainer has reached the end.
+    """Whether the trainer has finished all rollout batches.
 
-    A trainer that was started before more rollouts were asked for may have reached the end of those
-    that it knows of; it is about to be restarted.
+    If the spec was changed to more rollouts, the trainer may have finished the old number; it is
+    then about to be restarted.
 
     Args:
-        look: at the job.
-        rollouts: rollout batches wanted; None: as many as the trainer knows of.
+        look: the observed job.
+        rollouts: rollout batches in total; None: the trainer's own number.
     """
     body = look.report
     known = body.get("rollouts", rollouts)
@@ -71,7 +71,7 @@ def finished(look: Look, rollouts: int | None) -> bool:
 
 
 def count(body: Mapping[str, Any], name: str) -> int | None:
-    """A number of the report that counts something; None where it is missing or is none."""
+    """A count in the report; None if it is missing or invalid."""
     value = body.get(name)
     if isinstance(value, bool) or not isinstance(value, int):
         return None
@@ -87,5 +87,5 @@ def _number(body: Mapping[str, Any], name: str) -> float | None:
     value = body.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    # As many digits as a column of a table can show; nor is one a number that is not finite.
+    # As many digits as a table's column can show. The comparison also excludes nan and inf.
     return round(float(value), 4) if abs(value) <= _LARGEST else None

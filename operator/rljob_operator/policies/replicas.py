@@ -1,4 +1,4 @@
-"""How many rollout replicas run: as the spec says, or by rate."""
+"""The number of rollout replicas: as in the spec, or by rate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,13 +16,13 @@ from rljob_operator.state import State
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """The verdict.
+    """The result of the policy.
 
     Args:
-        replicas: wanted now.
-        memory: of autoscaling, as JSON.
-        reason: why they change.
-        actions: that go before the change.
+        replicas: desired replicas now.
+        memory: state of autoscaling, as JSON.
+        reason: why the number changes.
+        actions: actions to perform before the change.
     """
 
     replicas: int
@@ -32,11 +32,11 @@ class Replicas:
 
 
 def rollout_replicas(state: State) -> Replicas:
-    """The replicas wanted now."""
+    """The desired replicas now."""
     verdict = _verdict(state)
     load = engine_load(state.observed.report)
-    # Only where the Deployment is about to be lowered; a pod that is surplus for a moment while
-    # others come and go is not marked.
+    # Only if the Deployment is about to be scaled down; a temporary surplus during a rolling update
+    # is not marked.
     lowered = pod_count(state, "rollout") > verdict.replicas
     marks = drain(state.observed.pods, verdict.replicas, load) if lowered else ()
     return replace(verdict, actions=marks)

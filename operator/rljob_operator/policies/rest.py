@@ -1,7 +1,7 @@
-"""How a job's roles come to rest: in an order in which nothing is lost.
+"""Stops a job's roles in an order in which nothing is lost.
 
-The rollouts go first, and hand back what they have begun; then the trainer, which saves; then the
-buffer, to which both talk till their end, and the router.
+The rollouts stop first, and give back unfinished groups; then the trainer, which saves a
+checkpoint; then the buffer, which both use until their end, and the router.
 """
 
 from datetime import datetime, timedelta
@@ -10,12 +10,12 @@ from rljob_operator.action import Action, Delete, Scale
 from rljob_operator.observed import Pod, Ref
 from rljob_operator.state import WORKLOADS, Look
 
-# A pod that is not gone so long after it should have been is on a node that does not answer.
+# A pod that still exists this long after its grace period is on a node that does not respond.
 _PATIENCE = timedelta(seconds=60)
 
 
 def to_rest(look: Look) -> list[Action]:
-    """The next step on the way to no pods; nothing is made anew."""
+    """The next actions for stopping all pods; nothing is created."""
     if _waits(look, "rollout"):
         roles = ["rollout"]
     elif _waits(look, "trainer"):
@@ -26,18 +26,18 @@ def to_rest(look: Look) -> list[Action]:
 
 
 def at_rest(look: Look) -> bool:
-    """Whether no pod is left that is worth waiting for."""
+    """Whether no pod is left to wait for."""
     return not any(_waits(look, role) for role in WORKLOADS)
 
 
 def again(look: Look) -> timedelta | None:
-    """When the first of the pods that are waited for has had its time; None: none is going."""
+    """Time until the first terminating pod is given up; None: none is terminating."""
     ends = [_end(pod) for role in WORKLOADS for pod in _there(look, role)]
     return min((end - look.now for end in ends if end is not None), default=None)
 
 
 def hanging(look: Look) -> list[Pod]:
-    """Pods that had their time, and are not waited for any more."""
+    """Pods that did not terminate in time, and are no longer waited for."""
     return [
         pod
         for pod in look.observed.pods
@@ -46,7 +46,7 @@ def hanging(look: Look) -> list[Pod]:
 
 
 def pod_count(look: Look, role: str) -> int:
-    """Replicas that a role's workload has now; 0 where it is not the job's own, or is going."""
+    """Replicas of a role's workload; 0 if it is not the job's own, or is being deleted."""
     workload = look.workload(role)
     if workload is None or not workload.owned or workload.deleting:
         return 0
@@ -58,7 +58,7 @@ def _waits(look: Look, role: str) -> bool:
 
 
 def _there(look: Look, role: str) -> list[Pod]:
-    """Pods of a role that still run or end, except those of an object that is not the job's own."""
+    """Pods of a role that run or terminate, except those of a workload that is not the job's."""
     workload = look.workload(role)
     if workload is not None and not workload.owned:
         return []
@@ -76,7 +76,7 @@ def _end(pod: Pod) -> datetime | None:
 def _stop(look: Look, role: str) -> list[Action]:
     workload = look.workload(role)
     if workload is None:
-        # Nobody else would end them: their workload was taken away and they were left.
+        # Their workload is gone, so nothing else would delete them.
         return [Delete(Ref("Pod", pod.name), pod.uid) for pod in look.pods(role)]
     if pod_count(look, role) > 0:
         return [Scale(workload.ref, workload.uid, 0)]

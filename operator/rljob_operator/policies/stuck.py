@@ -1,8 +1,8 @@
-"""Pods that keep a StatefulSet from its newest template.
+"""Pods that block the rolling update of a StatefulSet.
 
-Kubernetes replaces the pods of a StatefulSet one by one, and waits for one that is not ready, also
-where it is of an earlier template that can never become so: an image that is not there, a wrong
-argument. Its documentation ("forced rollback") leaves it to people to delete that pod.
+Kubernetes replaces the pods of a StatefulSet one by one, and waits for a pod that is not ready even
+if its outdated template can never become ready, e.g. because of a missing image or a wrong
+argument. Its documentation ("forced rollback") says that the pod must be deleted manually.
 """
 
 from rljob_operator.observed import Pod
@@ -10,7 +10,7 @@ from rljob_operator.state import WORKLOADS, Look
 
 
 def stuck(look: Look) -> list[Pod]:
-    """Pods of an earlier template that are not ready."""
+    """Pods with an outdated template that are not ready."""
     found: list[Pod] = []
     for role in WORKLOADS:
         workload = look.workload(role)

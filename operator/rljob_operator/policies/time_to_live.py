@@ -1,4 +1,4 @@
-"""When a job that has ended is deleted."""
+"""The time to live of a finished job."""
 
 from datetime import timedelta
 

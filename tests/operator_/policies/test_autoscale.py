@@ -166,7 +166,7 @@ def test_never_on_missing_or_old_numbers(story: Story, data: st.DataObject) -> N
         before = story.replicas
         old = data.draw(st.sampled_from([None, OLDEST + seconds(1), timedelta(days=9)]))
         verdict = story.look(None if old is None else a_sample(story.now - old, waiting_share=1.0))
-        assert (verdict.replicas, verdict.reason) == (before, "no recent numbers of the trainer")
+        assert (verdict.replicas, verdict.reason) == (before, "no recent report of the trainer")
 
 
 @settings(deadline=None)
