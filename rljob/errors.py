@@ -4,7 +4,7 @@ EXIT_USAGE = 64  # EX_USAGE of sysexits.h: the manifest, the data, a checkpoint 
 
 
 class UsageError(Exception):
-    """A mistake of the user: the message says what is wrong, what was found and what is allowed.
+    """A mistake of the user; the message says what was found and what is allowed.
 
     The process exits with `EXIT_USAGE` and the job fails at once: a restart would not help.
     """

@@ -104,7 +104,7 @@ def _weights(look: Look, want: Want) -> Verdict | None:
             return None
         return "Unknown", Reason.NO_REPORT, "the trainer has not reported yet"
     ready = look.ready("rollout")
-    message = f"{engines} engines hold version {version}"
+    message = f"{engines} {'engine holds' if engines == 1 else 'engines hold'} version {version}"
     if engines and engines >= ready:
         return "True", Reason.IN_SYNC, message
     return "False", Reason.LAGGING, f"{message}, {ready} are ready"

@@ -6,7 +6,7 @@ from typing import Any
 from rljob.api.problem import Problem, show
 from rljob.api.rljob import RLJob
 
-_CORRECTED = "algorithm.mismatch.correction: tis or algorithm.mismatch.old: rollout does"
+_CORRECTED = "set algorithm.mismatch.correction: tis or algorithm.mismatch.old: rollout"
 
 
 def cautions(job: RLJob) -> list[Problem]:
@@ -23,8 +23,8 @@ def _old_tokens(job: RLJob) -> Iterator[Problem]:
     if mismatch.correction != "none" or mismatch.old == "rollout":
         return
     reason = (
-        "tokens may come from older weights than those the importance ratio starts from, and "
-        f"nothing corrects for that; {_CORRECTED}"
+        "tokens may come from older weights than those the importance ratio starts from, and this "
+        f"is not corrected; {_CORRECTED}"
     )
     for name, value in (
         ("maxStaleness", schedule.max_staleness),

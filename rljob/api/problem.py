@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 Path = tuple[str | int, ...]  # keys and list indices from the document's root
-NOTHING = "nothing"  # found, where a field is missing
+NOTHING = "nothing"  # `found` of a missing field
 PLAIN_KEY = re.compile(r"[\w./-]+")
 LONGEST_TEXT = 60  # characters of a value that a message repeats
 

@@ -170,7 +170,7 @@ class Sample:
         _check_choice("status", self.status, ("completed", "truncated", "aborted", "failed"))
         for span in self.versions:
             if not 0 <= span.start <= span.end <= length:
-                raise RecordError(f"versions: {span} lies outside the {length} response tokens")
+                raise RecordError(f"versions: {span} is outside the {length} response tokens")
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,7 +317,7 @@ def _decode(code: int, data: bytes) -> Any:
 def _unpack(cls: type[R], data: bytes) -> R:
     name = cls.__name__.lower()
     if not data:
-        raise RecordError(f"no bytes where a {name} was expected")
+        raise RecordError(f"no bytes, expected a {name}")
     if data[0] != SCHEMA:
         raise RecordError(
             f"a {name} of record schema {data[0]}; this program reads schema {SCHEMA}: "
@@ -340,7 +340,7 @@ def _unpack(cls: type[R], data: bytes) -> R:
 
 def _build(cls: type[R], values: Any) -> R:
     if not isinstance(values, dict):
-        raise RecordError(f"a {type(values).__name__} where a {cls.__name__.lower()} was expected")
+        raise RecordError(f"found a {type(values).__name__}, expected a {cls.__name__.lower()}")
     expected = {field.name for field in fields(cls)}
     if values.keys() != expected:
         raise RecordError(

@@ -204,7 +204,7 @@ class TrainerBuffer:
         self._check_rival(self._call("destroy", self._owner.id))
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         self._redis.close()
 
     def _read(self, block_seconds: float) -> list[tuple[bytes, bytes]]:

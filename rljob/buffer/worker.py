@@ -176,7 +176,7 @@ class WorkerBuffer:
         return RunState(int(incarnation), int(version), phase.decode())
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         await self._complete.close()
         await self._redis.aclose()
 

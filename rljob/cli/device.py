@@ -30,7 +30,7 @@ def visible_gpus() -> list[str]:
 
 
 def check_gpus(job: RLJob, gpus: list[str]) -> None:
-    """Raises UsageError if the machine has GPUs, but fewer than the job's roles need."""
+    """Raise UsageError if the machine has GPUs, but fewer than the job's roles need."""
     trainer, rollout = job.spec.trainer, job.spec.rollout
     needed = trainer.replicas * trainer.gpus_per_replica
     needed += rollout.replicas * rollout.gpus_per_replica

@@ -49,7 +49,7 @@ class Execution:
         self._progress = Progress(self._display, directory.path, attempt.status_url, attempt.began)
 
     def run(self) -> int:
-        """Returns the exit code."""
+        """Run the roles to the end, and return the exit code."""
         interruption = Interruption()
         interruption.listen(at_second=self._app.kill)
         progress = self._progress

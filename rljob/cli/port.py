@@ -40,7 +40,7 @@ def free_ports(host: str, count: int, *, besides: Iterable[int] = ()) -> list[in
 
 
 def check_free(host: str, port: int, option: str) -> None:
-    """Raises UsageError if something listens on the port that the user chose."""
+    """Raise UsageError if something listens on the port that the user chose."""
     with socket.socket() as probe:
         if not _bind(probe, host, port):
             raise UsageError(f"{option}: port {port} of {host} is already in use")

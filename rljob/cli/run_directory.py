@@ -96,7 +96,7 @@ class RunDirectory:
         return False
 
     def check_job(self, job: RLJob) -> None:
-        """Raises UsageError if the directory holds a run that can't continue with this job."""
+        """Raise UsageError if the directory holds a run that can't continue with this job."""
         before = self._read(self.job_file)
         if before is None or not has_begun(self.path):
             return

@@ -33,7 +33,7 @@ class Tile:
 
 
 def write_report(directory: Path) -> Path:
-    """Writes report.html into a run directory and returns its path."""
+    """Write report.html into a run directory and return its path."""
     path = directory / FILE_NAME
     partial = path.with_suffix(".partial")
     # A model's text may contain lone surrogates, which UTF-8 can't encode.

@@ -42,7 +42,7 @@ class Run:
     incidents: list[Incident] = field(default_factory=list)
 
     def series(self, name: str) -> list[float | None]:
-        """A metric over the rollout batches; None where it is missing or not a finite number."""
+        """A metric by rollout batch; None for a value that is missing or not a finite number."""
         return [finite(record.get(name)) for record in self.metrics]
 
     @property

@@ -8,7 +8,7 @@ _PROMETHEUS = {"app.kubernetes.io/name": "prometheus"}
 
 
 def network_policy(subject: Subject) -> Wanted:
-    """Allows traffic between the job's pods, and the operator and Prometheus to their metrics."""
+    """Allow traffic between the job's pods, and the operator and Prometheus to their metrics."""
     own = {"matchLabels": {names.LABEL_JOB: subject.name}}
     watchers = [
         {"namespaceSelector": {}, "podSelector": {"matchLabels": labels}}

@@ -65,7 +65,8 @@ def count(state: State) -> Failures:
         return Failures(restarts, failures, Reason.ROLE_FAILED, fatal)
     limit = state.job.spec.run_policy.backoff_limit
     if recent > limit:
-        said = f"{recent} failures without progress, allowed {limit}"
+        what = "failure" if recent == 1 else "failures"
+        said = f"{recent} {what} without progress, allowed {limit}"
         last = f"; the last: {message}" if message else ""
         return Failures(restarts, failures, Reason.BACKOFF_LIMIT, said + last)
     return Failures(restarts, failures, None, message if new else "")
@@ -80,7 +81,7 @@ def _action(state: State, pod: Pod) -> str:
         if rule.role in (None, pod.role) and code in rule.exit_codes:
             return rule.action
     if pod.role == "rollout" and state.ready("rollout"):
-        return "Ignore"  # the other engines continue, and this one is restarted
+        return "Ignore"  # the other engines continue while this one is replaced
     return "Restart"
 
 

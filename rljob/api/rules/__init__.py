@@ -34,7 +34,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def check(job: RLJob, directory: Path | None) -> list[Problem]:
-    """Check all rules; one that needs a field which a partial job lacks reports nothing.
+    """Check all rules; a rule is skipped if a partial job lacks a field that it needs.
 
     Args:
         job: complete or partial, see `rljob.api.fields.parse`.
