@@ -153,7 +153,7 @@ def test_what_cannot_be_loaded_is_named(spec: str, found: str, hooks: str) -> No
         ("groups_themselves", "[ReadyGroup("),
         ("bools", "[True, False]; allowed"),
         ("a_number", "2; allowed"),
-        ("raises", "ValueError: no such task on 4 groups, 2 of them to choose"),
+        ("raises", "ValueError: no such task when choosing 2 of 4 groups"),
     ],
 )
 def test_what_it_does_wrong_is_named(function: str, found: str, hooks: str) -> None:

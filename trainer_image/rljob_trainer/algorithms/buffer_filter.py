@@ -1,4 +1,4 @@
-"""The buffer filter: which of the groups that are ready make the next batch."""
+"""The buffer filter: which of the ready groups make up the next batch."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ _LEVELS = 4
 
 @dataclass(frozen=True)
 class ReadySample:
-    """One response of a group that is ready; `length` is in tokens."""
+    """One response of a ready group; `length` is in tokens."""
 
     response: str
     reward: float
@@ -30,16 +30,16 @@ class ReadySample:
 
 @dataclass(frozen=True)
 class ReadyGroup:
-    """What a buffer filter sees of a group. It is to be read, not to be changed.
+    """A group as a buffer filter sees it. Read it, do not change it.
 
     Args:
         prompt: its text.
         label: the prompt's, a JSON value.
         metadata: the prompt's, with its file and line as `source`.
         samples: all responses.
-        versions: the weight versions that made the tokens, growing.
-        age: weight versions published since the oldest token was made.
-        uses: batches that it was in.
+        versions: the weight versions that generated the tokens, ascending.
+        age: weight versions published since the oldest token was generated.
+        uses: batches that it was part of.
     """
 
     prompt: str
@@ -52,19 +52,19 @@ class ReadyGroup:
 
     @property
     def rewards(self) -> tuple[float, ...]:
-        """Of the samples, in their order."""
+        """The samples' rewards, in the order of `samples`."""
         return tuple(sample.reward for sample in self.samples)
 
 
 BufferFilter = Callable[[Sequence[ReadyGroup], int], Sequence[int]]
-"""Takes the ready groups, oldest first, and how many to choose; returns their positions."""
+"""Takes the ready groups, oldest first, and how many to choose; returns the chosen positions."""
 
 
 def prioritized(groups: Sequence[ReadyGroup], count: int) -> list[int]:
-    """Those whose rewards have the greatest standard deviation: they have the most to teach.
+    """Chooses the groups whose rewards have the greatest standard deviation: most to learn from.
 
-    With rewards of 0 and 1 these are the prompts that the policy solves half of the time. Of equals
-    the less used ones, then the older ones.
+    With rewards of 0 and 1 these are the prompts that the policy solves half of the time. Ties go
+    to the groups with fewer uses, then to the older ones.
     """
 
     def key(position: int) -> tuple[float, int, int]:
@@ -75,10 +75,10 @@ def prioritized(groups: Sequence[ReadyGroup], count: int) -> list[int]:
 
 
 def stratified(groups: Sequence[ReadyGroup], count: int) -> list[int]:
-    """As many of each level of reward, so that a batch is neither all easy nor all hard.
+    """Chooses equally from each level of reward, so that a batch is neither all easy nor all hard.
 
-    The levels are four equal parts of the range that the groups' mean rewards have. They give one
-    group each in turn, the oldest first; one that has none left is passed over.
+    The range of the groups' mean rewards is divided into four equal levels. The levels take turns,
+    each giving its oldest group; a level that has none left is skipped.
     """
     means = [statistics.fmean(group.rewards) for group in groups]
     low, width = min(means), max(means) - min(means)
@@ -95,15 +95,15 @@ _BUILTIN: dict[str, BufferFilter] = {"prioritized": prioritized, "stratified": s
 
 
 def load_buffer_filter(spec: str | None) -> BufferFilter | None:
-    """The buffer filter that a job names.
+    """Loads the buffer filter that a job names.
 
     Args:
         spec: "prioritized", "stratified", or "module:function" where the function takes a list of
-            `ReadyGroup`, oldest first, and the number to choose, and returns the positions of so
-            many different ones; None: no filter.
+            `ReadyGroup`, oldest first, and the number to choose, and returns that many different
+            positions; None: no filter.
 
     Raises:
-        UsageError: the module or the function can't be had; later, from the filter itself: the
+        UsageError: the module or the function can't be loaded; later, from the filter itself: the
             function raised, or returned something else.
     """
     if spec is None:
@@ -119,8 +119,8 @@ def _checked(spec: str, function: Callable[..., object]) -> BufferFilter:
             answer = function(list(groups), count)
         except Exception as error:  # whatever user code raises
             raise UsageError(
-                f"{_FIELD}: {spec} raised {type(error).__name__}: {error} on {len(groups)} groups, "
-                f"{count} of them to choose"
+                f"{_FIELD}: {spec} raised {type(error).__name__}: {error} when choosing {count} of "
+                f"{len(groups)} groups"
             ) from error
         try:
             chosen = [_position(each) for each in answer]  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ _FIELD = "spec.algorithm.filter"
 
 
 def nonzero_std(samples: Sequence[Sample]) -> bool:
-    """Refuses groups whose rewards are all the same: they have no advantages, so no gradient.
+    """Refuses groups whose rewards are all equal: their advantages are 0, so is their gradient.
 
     DAPO's dynamic sampling (arXiv 2503.14476, section 3.2).
     """
@@ -24,15 +24,15 @@ def nonzero_std(samples: Sequence[Sample]) -> bool:
 
 
 def load_filter(spec: str | None) -> GroupFilter | None:
-    """The filter that a job names.
+    """Loads the filter that a job names.
 
     Args:
         spec: "nonzero-std", or "module:function" where the function takes the list of a group's
             samples and returns a bool; None: no filter.
 
     Raises:
-        UsageError: the module or the function can't be had; later, from the filter itself: the
-            function raised, or returned something else than a bool.
+        UsageError: the module or the function can't be loaded; later, from the filter itself: the
+            function raised, or returned something other than a bool.
     """
     if spec is None:
         return None

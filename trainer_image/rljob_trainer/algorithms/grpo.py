@@ -6,7 +6,7 @@ from torch import Tensor
 
 from rljob_trainer.algorithms.reward import all_alike
 
-_EPSILON = 1e-6  # of slime; keeps a group of nearly equal rewards from exploding
+_EPSILON = 1e-6  # as in slime; keeps advantages small in a group of nearly equal rewards
 
 
 def grpo_advantages(
@@ -23,13 +23,13 @@ def grpo_advantages(
 
     A group whose valid members all have one reward, or that has a single valid member, tells
     nothing about which sample is better: its advantages are exactly 0. (ROLL keeps the raw reward
-    of a single member; a baseline of nothing would push every such sample in one direction.)
+    of a single member; without a baseline that pushes every such sample in one direction.)
 
     Args:
         rewards: one per sample.
-        groups: the number of each sample's group, in any order; groups may differ in size.
+        groups: the group number of each sample, in any order; groups may differ in size.
         normalize_std: divide by the group's standard deviation.
-        valid: False: the sample is left out of its group's statistics and gets 0.
+        valid: samples marked False are left out of their group's statistics and get 0.
     """
     advantages = torch.zeros_like(rewards)
     counted = torch.ones_like(groups, dtype=torch.bool) if valid is None else valid

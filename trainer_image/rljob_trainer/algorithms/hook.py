@@ -1,4 +1,4 @@
-"""The user's functions, which a manifest names as "module:function"."""
+"""User functions, which a manifest names as "module:function"."""
 
 import importlib
 from collections.abc import Callable
@@ -7,15 +7,15 @@ from rljob.errors import UsageError
 
 
 def load_hook(field: str, spec: str, builtin: str) -> Callable[..., object]:
-    """The function that a job names.
+    """Loads the function that a job names.
 
     Args:
-        field: of the manifest, for messages.
+        field: the manifest field, for messages.
         spec: "module:function".
-        builtin: the names that the field allows besides, for messages.
+        builtin: the other names that the field allows, for messages.
 
     Raises:
-        UsageError: the module or the function can't be had.
+        UsageError: the module or the function can't be loaded.
     """
     module, _, name = spec.partition(":")
     allowed = f'allowed: {builtin}, or "module:function" on PYTHONPATH'
@@ -26,5 +26,7 @@ def load_hook(field: str, spec: str, builtin: str) -> Callable[..., object]:
             f"{field}: cannot load {spec!r}: {type(error).__name__}: {error}; {allowed}"
         ) from error
     if not callable(found):
-        raise UsageError(f"{field}: {spec!r} is a {type(found).__name__}, no function; {allowed}")
+        raise UsageError(
+            f"{field}: {spec!r} is a {type(found).__name__}, not a function; {allowed}"
+        )
     return found

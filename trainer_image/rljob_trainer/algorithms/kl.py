@@ -26,10 +26,10 @@ def kl_divergence(
     * k1 = -log r: unbiased, of either sign. As a loss its expected gradient is 0, so the manifest
       refuses it there.
     * k2 = (log r)^2 / 2: biased, never negative; its gradient is that of the divergence.
-    * k3 = r - 1 - log r: unbiased, never negative; GRPO's.
+    * k3 = r - 1 - log r: unbiased, never negative; used by GRPO.
 
-    For k3 log r is bounded to +-20, see `bounded`, and the result to 10: a token beyond has no
-    gradient. k1 and k2 have no exponential and no bound.
+    For k3, log r is clamped to +-20, see `bounded`, and the result to 10: a token beyond either
+    bound has no gradient. k1 and k2 contain no exponential and are not bounded.
 
     Args:
         log_ratio: log-probability under the policy - under the reference, which is -log r.

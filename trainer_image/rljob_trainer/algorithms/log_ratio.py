@@ -9,9 +9,9 @@ LARGEST_LOG_RATIO = 20.0
 
 
 def bounded(log_ratio: Float[Tensor, "*tokens"]) -> Float[Tensor, "*tokens"]:
-    """The log-ratio within +-20. Beyond, its gradient is exactly 0.
+    """Clamps the log-ratio to +-20. Beyond that its gradient is exactly 0.
 
-    Without a bound the exponential overflows. The loss may not choose it, but its gradient of 0 is
-    then multiplied by infinity, which is NaN.
+    Without a bound the exponential overflows to infinity. Even where the loss does not choose that
+    term, its gradient of 0 is multiplied by infinity, which gives NaN.
     """
     return log_ratio.clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)

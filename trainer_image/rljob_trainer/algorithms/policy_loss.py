@@ -22,14 +22,14 @@ def clipped_policy_loss(
     equation 5). The log-ratio is bounded to +-20, see `bounded`.
 
     Args:
-        log_ratio: log-probability now - before the steps of this batch.
-        advantages: of the token.
+        log_ratio: log-probability now minus that before the steps of this batch.
+        advantages: one per token.
         low: the ratio is clipped to 1 - low at least.
         high: the ratio is clipped to 1 + high at most.
         dual: c > 1: the loss of an advantage A < 0 is at most -c A.
 
     Returns:
-        The loss, and whether a bound replaced the ratio's own loss: such a token has no gradient.
+        The loss, and whether a bound took the place of the ratio: such a token has no gradient.
     """
     ratio = bounded(log_ratio).exp()
     own = -ratio * advantages

@@ -1,4 +1,4 @@
-"""Rewards as training computes with them: in float32."""
+"""Rewards in float32, the precision in which training uses them."""
 
 from collections.abc import Sequence
 
@@ -8,22 +8,22 @@ from torch import Tensor
 
 
 def as_float32(rewards: Sequence[float]) -> Float32[Tensor, " samples"]:
-    """The rewards in the precision in which advantages are computed."""
+    """Converts rewards to the precision in which advantages are computed."""
     return torch.tensor(rewards, dtype=torch.float32)
 
 
 def all_alike(rewards: Float[Tensor, " samples"]) -> bool:
-    """Whether the rewards of a group are all the same, so that none is better than another.
+    """Whether all rewards of a group are equal, so that no sample is better than another.
 
-    They are compared one by one, as the mean of equal numbers need not be that number. In float32
-    0.3 and 0.1 + 0.2 are one number.
+    They are compared one by one, because the mean of equal numbers need not equal them exactly. In
+    float32, 0.3 and 0.1 + 0.2 are the same number.
     """
     same: Bool[Tensor, " samples"] = rewards == rewards[:1]
     return bool(same.all())
 
 
 def unfit_reward(rewards: Sequence[float]) -> str | None:
-    """What is wrong with the first reward that is not finite in float32; None: nothing."""
+    """Describes the first reward that is not finite in float32; None if all are."""
     for index, finite in enumerate(as_float32(rewards).isfinite().tolist()):
         if not finite:
             return (

@@ -1,4 +1,4 @@
-"""Truncated importance sampling: what the engine sampled, weighed as the trainer's own."""
+"""Truncated importance sampling: corrects for engine and trainer probabilities that differ."""
 
 from jaxtyping import Bool, Float
 from torch import Tensor
