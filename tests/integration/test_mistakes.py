@@ -38,7 +38,7 @@ def missing_hook(_directory: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
-        (bad_line, "bad.jsonl:2: found no JSON"),
+        (bad_line, "bad.jsonl:2: found invalid JSON"),
         (no_weights, "empty-model: no config.json"),
         (unknown_architecture, "MambaForCausalLM"),
         (missing_hook, '"no_such_module:reward", allowed a module that exists'),

@@ -10,11 +10,11 @@ def test_the_share_is_of_a_hundred_at_least() -> None:
     share = BadShare(0.05)
     share.drawn = 20
     for _ in range(5):
-        share.add("a.jsonl:1: found no JSON")
+        share.add("a.jsonl:1: found invalid JSON")
     with pytest.raises(UsageError) as error:
-        share.add("a.jsonl:9: found no JSON")
+        share.add("a.jsonl:9: found invalid JSON")
     assert str(error.value) == (
-        "a.jsonl:9: found no JSON; it is bad prompt number 6 of 20 drawn, allowed 5 "
+        "a.jsonl:9: found invalid JSON; it is bad prompt number 6 of 20 drawn, allowed 5 "
         "(spec.data.maxBadShare: 0.05)"
     )
 

@@ -180,7 +180,7 @@ class NoSeed(Own):
 @pytest.mark.parametrize(
     ("cls", "message"),
     [
-        (len, "is a builtin_function_or_method, no class; allowed: \"module:Class\""),
+        (len, "is a builtin_function_or_method, not a class; allowed: \"module:Class\""),
         (type("Bare", (), {"__init__": Own.__init__}), "has no method get_samples; allowed: a"),
         (NoSave, "has no method save; allowed: a class with get_samples, save, load, and add_"),
         (NoLoad, "has no method load"),
@@ -214,7 +214,7 @@ def test_wrong_class(opened: Opener, cls: Any, message: str) -> None:
         (giving("get_samples", [{"prompt": 1, "label": 1}]), "prompt 0: the prompt is a int"),
         (
             giving("get_samples", [{"prompt": "1", "label": {1}}]),
-            "prompt 0: Object of type set is not JSON serializable; allowed: what JSON can hold",
+            "Object of type set is not JSON serializable; allowed: what JSON can represent",
         ),
         (
             giving("get_samples", [TEN[0], {"prompt": "1", "label": 1, "more": 3}]),

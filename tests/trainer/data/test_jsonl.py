@@ -117,7 +117,7 @@ def test_a_block_is_read_at_once(tmp_path: Path, tokenizer: PromptTokenizer) -> 
     assert draw(cut, 1) == whole[:1]
     Path(path).write_text("")
     assert draw(cut, 7) == whole[1:8]
-    with pytest.raises(UsageError, match="found no JSON"):
+    with pytest.raises(UsageError, match="found invalid JSON"):
         draw(cut, 1)
 
 
@@ -161,7 +161,7 @@ def test_prompts_are_tokenized_and_carry_their_place(
     ("content", "message"),
     [
         ("", "{path} is empty; allowed: at least one line"),
-        ('{"prompt": "1"', "{path}:1: found no JSON"),
+        ('{"prompt": "1"', "{path}:1: found invalid JSON"),
         ('{"prompt": "1", "label": "1"}\n[1]\n', "{path}:2: found a JSON list"),
         ('{"prompt": "1"}\n', "{path}:1: the key 'label' (spec.data.labelKey) is missing"),
         ('{"text": "1", "label": 1}\n', "the keys 'text', 'label'"),
@@ -233,7 +233,7 @@ def test_a_bad_line_is_skipped_with_its_reason_and_the_run_goes_on(
         zip(
             reasons,
             [
-                "found no JSON",
+                "found invalid JSON",
                 "found JSON nested too deeply",
                 "reward exact: the label is {}, a dict",
                 "the prompt is a NoneType",

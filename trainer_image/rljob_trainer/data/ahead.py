@@ -25,17 +25,17 @@ class ReadAhead(Generic[T]):
 
     def __init__(self, function: Callable[[int], T], workers: int) -> None:
         """Starts `workers` processes with a copy of `function`, which is pickled."""
-        self._next = 0  # the number whose result is handed out next
+        self._next = 0  # the number whose result is returned next
         self._asked = 0  # the first number that no process was asked for
         self._workers = [_Worker() for _ in range(workers)]
         for worker in self._workers:
             worker.hand(function)
 
     def get(self, number: int) -> T:
-        """The result for `number`; the following ones are computed meanwhile.
+        """Returns the result for `number`; the following ones are computed in the background.
 
         Raises:
-            UsageError: the function did, with this number.
+            UsageError: the function raised it for this number.
             RuntimeError: the function raised something else, or a process has died.
         """
         while self._next < self._asked and self._next != number:
@@ -67,7 +67,7 @@ class ReadAhead(Generic[T]):
 
 
 class _Worker:
-    """One process, `rljob_trainer.data.worker`, and the line to it."""
+    """One process running `rljob_trainer.data.worker`, and the connection to it."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
@@ -87,7 +87,7 @@ class _Worker:
                     **os.environ,
                     "OMP_NUM_THREADS": "1",
                     "TOKENIZERS_PARALLELISM": "false",
-                    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",  # that there is no torch
+                    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",  # about the missing torch
                 },
             )
         self._line = Connection(ours.detach())

@@ -1,4 +1,4 @@
-"""How many bad prompts a run bears."""
+"""The limit on the share of bad prompts in a run."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from rljob.errors import UsageError
 
 log = structlog.get_logger()
 
-_FEW = 100  # prompts: the share of fewer says nothing
+_FEW = 100  # prompts; among fewer, a share says little
 
 
 class BadShare:
     """Counts the prompts that were drawn, and the bad ones among them.
 
-    One bad line must not end a run after days; bad data must not be trained on unnoticed.
+    One bad line must not end a run after days; but bad data must not go unnoticed.
     """
 
     def __init__(self, most: float) -> None:
@@ -24,10 +24,10 @@ class BadShare:
         self.bad = 0
 
     def add(self, reason: str) -> None:
-        """A prompt is bad.
+        """Counts a bad prompt.
 
         Raises:
-            UsageError: it is one too many.
+            UsageError: there are too many.
         """
         self.bad += 1
         log.warning("prompt.bad", reason=reason)
@@ -45,5 +45,5 @@ class BadShare:
         return {"drawn": self.drawn, "bad": self.bad}
 
     def load(self, saved: dict[str, Any]) -> None:
-        """Goes on from a checkpoint's counts."""
+        """Continues from a checkpoint's counts."""
         self.drawn, self.bad = saved["drawn"], saved["bad"]

@@ -1,4 +1,4 @@
-"""The user's own source of prompts."""
+"""A source of prompts that the user provides."""
 
 import importlib
 import json
@@ -16,18 +16,18 @@ from rljob_trainer.data.tokenizer import PromptTokenizer
 _FIELD = "spec.data.source"
 _METHODS = ("get_samples", "save", "load")
 _STATE = "None, bool, int, float, str, bytes, and lists and dicts of them"
-_PATIENCE = 10_000  # such a source has no epoch after which it begins to repeat itself
+_PATIENCE = 10_000  # prompts; a custom source has no epoch after which its prompts repeat
 
 
 class CustomSource(PromptSource):
-    """Asks the class of `spec.data.source`; docs/data.md says what it has to be.
+    """Gets prompts from the class in `spec.data.source`; docs/data.md describes its interface.
 
-    Its prompts are told apart by counting them: all are of epoch 0. The cursor is that count and
-    what the class itself saves.
+    Its prompts are identified by counting them, all in epoch 0. The cursor is that count and the
+    state that the class itself saves.
 
     Raises:
-        UsageError: the class can't be had or made, lacks a method, raises, or returns what it must
-            not.
+        UsageError: the class can't be loaded or created, lacks a method, raises, or returns
+            something that is not allowed.
     """
 
     prompts = None
@@ -51,7 +51,7 @@ class CustomSource(PromptSource):
                     f"{_FIELD}: {self._hook} has no method {method}; allowed: a class with "
                     f"{', '.join(_METHODS)}, and add_samples where it learns from rewards"
                 )
-        self.save()  # a state that can't be kept shows now, not at the first checkpoint
+        self.save()  # a state that can't be saved shows now, not at the first checkpoint
 
     def save(self) -> dict[str, Any]:
         """The cursor, with the state that the class saves."""
@@ -71,7 +71,7 @@ class CustomSource(PromptSource):
         }
 
     def load(self, cursor: dict[str, Any]) -> None:
-        """Goes on from a cursor."""
+        """Continues from a cursor."""
         state = msgpack.unpackb(cursor["state"], strict_map_key=False)
         self._run("load", self._user.load, state)
         self._given = cursor["given"]
@@ -108,7 +108,7 @@ class CustomSource(PromptSource):
             yield ref, encoded
 
     def _checked(self, record: object, where: str) -> dict[str, Any]:
-        """The record as if it had been a line of JSON, and none that the class can still change."""
+        """A copy of the record as parsed from JSON, which the class can no longer change."""
         if not isinstance(record, dict):
             raise UsageError(f"{where}: found a {type(record).__name__}; allowed: a dict")
         self._encoder.check(record, where)
@@ -119,7 +119,7 @@ class CustomSource(PromptSource):
                 json.dumps({key: record[key] for key in keys & record.keys()})
             )
         except (TypeError, ValueError, RecursionError) as error:
-            raise UsageError(f"{where}: {error}; allowed: what JSON can hold") from error
+            raise UsageError(f"{where}: {error}; allowed: what JSON can represent") from error
         return plain
 
     def _run(self, what: str, function: Callable[..., Any], *arguments: object) -> Any:
@@ -141,5 +141,5 @@ def _imported(hook: str) -> type:
             f"{_FIELD}: cannot load {hook!r}: {type(error).__name__}: {error}; {allowed}"
         ) from error
     if not isinstance(found, type):
-        raise UsageError(f"{_FIELD}: {hook!r} is a {type(found).__name__}, no class; {allowed}")
+        raise UsageError(f"{_FIELD}: {hook!r} is a {type(found).__name__}, not a class; {allowed}")
     return found

@@ -1,4 +1,4 @@
-"""From a record, as the user wrote it, to a prompt."""
+"""Turns a record, as the user wrote it, into a prompt."""
 
 from typing import Any
 
@@ -10,25 +10,25 @@ from rljob_trainer.data.tokenizer import PromptTokenizer
 
 
 class PromptEncoder:
-    """Finds prompt, label and metadata under the job's keys, and makes the prompt tokens."""
+    """Finds prompt, label and metadata under the job's keys, and tokenizes the prompt."""
 
     def __init__(self, spec: DataSpec, tokenizer: PromptTokenizer, *, reward: str) -> None:
         """
         Args:
-            spec: names the keys.
-            tokenizer: of the model.
-            reward: by which responses are judged, as the manifest names it.
+            spec: the job's data section, which names the keys.
+            tokenizer: the model's.
+            reward: the reward that judges responses, as the manifest names it.
         """
         self._spec = spec
         self._tokenizer = tokenizer
         self._reward = reward
 
     def check(self, record: dict[str, Any], where: str) -> None:
-        """Finds what can be wrong before the prompt is tokenized.
+        """Checks everything that can be checked before tokenizing the prompt.
 
         Raises:
-            UsageError: a key is missing, the prompt is neither text nor messages, the label is none
-                for the reward, or the metadata is no object; beginning with `where`.
+            UsageError: a key is missing, the prompt is neither text nor messages, the label does
+                not suit the reward, or the metadata is no object; beginning with `where`.
         """
         for field, key in (
             ("inputKey", self._spec.input_key),
@@ -49,7 +49,7 @@ class PromptEncoder:
             )
 
     def encode(self, record: dict[str, Any], where: str) -> Prompt | LongPrompt:
-        """The prompt of a record that was checked.
+        """Encodes a record that was checked.
 
         Raises:
             UsageError: it is empty, longer than the job allows, or refused by the chat template.

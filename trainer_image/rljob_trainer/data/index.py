@@ -1,4 +1,4 @@
-"""Where the lines of a file begin, kept on disk."""
+"""An index of where the lines of a file begin, kept on disk."""
 
 import os
 import struct
@@ -25,16 +25,16 @@ _HEADER = struct.Struct("<8sQqQII")
 _COUNTS = struct.Struct("<QI")
 _OFFSET = np.dtype("<i8")
 _CHUNK = 2**20  # bytes read at a time
-_PROGRESS = 2**30  # bytes from one line of log to the next
+_PROGRESS = 2**30  # bytes between two log lines
 _WHITESPACE = np.isin(np.arange(256), list(b" \t\n\r\x0b\x0c"))
 
 
 @dataclass(frozen=True)
 class LineIndex:
-    """The lines of a JSON Lines file, any of which can be read at once; no memory is needed.
+    """Random access to the lines of a JSON Lines file, without holding anything in memory.
 
-    Offsets are read rather than mapped: pages of a mapping count as this process's memory, and an
-    index that is cut off while it is mapped would end the process without a word.
+    Offsets are read rather than memory-mapped: mapped pages count as this process's memory, and if
+    the index were truncated while it is mapped, the process would die without a message.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class LineIndex:
 
     @classmethod
     def open(cls, path: Path, directory: Path) -> "LineIndex":
-        """The index of `path`, kept in `directory`; made anew where the file is not as it was.
+        """Opens the index of `path` in `directory`, building it if missing or out of date.
 
         Raises:
             OSError: the file can't be read, or the index can't be written.
@@ -74,7 +74,7 @@ class LineIndex:
 
 
 def _read_header(file: Path, stat: os.stat_result) -> tuple[int, int] | None:
-    """Lines and content's checksum of an index that is whole and of the file as it is now."""
+    """Number of lines and content checksum; None if the index is damaged or out of date."""
     try:
         with file.open("rb") as opened:
             header = opened.read(_HEADER.size)
@@ -115,7 +115,7 @@ def _build(path: Path, file: Path, stat: os.stat_result) -> tuple[int, int]:
 
 
 class _Checksum:
-    """Of all that it is given."""
+    """A CRC-32 of all data added."""
 
     def __init__(self) -> None:
         self.value = 0
@@ -125,11 +125,11 @@ class _Checksum:
 
 
 def _offsets(path: Path, size: int, checksum: _Checksum) -> Iterator[npt.NDArray[np.int64]]:
-    """Where each line begins, and at last where the last one ends.
+    """Offsets of all lines, and finally the end of the last one.
 
-    Empty lines at the end of the file are no lines. The content goes to `checksum`, too.
+    Blank lines at the end of the file are ignored. The content is also added to `checksum`.
     """
-    blank: int | None = None  # number of the first line without a content
+    blank: int | None = None  # number of the first blank line
     end = number = 0
     for offset, data in _whole_lines(path, size):
         checksum.add(data)
@@ -142,7 +142,7 @@ def _offsets(path: Path, size: int, checksum: _Checksum) -> Iterator[npt.NDArray
         if not data.endswith(b"\n"):
             ends = np.append(ends, len(data))
         starts = np.concatenate(([0], ends[:-1]))
-        # A line that begins with something else than white space has a content.
+        # A line that begins with something other than white space is not blank.
         for n in np.flatnonzero(_WHITESPACE[content[starts]]).tolist():
             if not data[starts[n] : ends[n]].strip():
                 blank = number + n
@@ -158,7 +158,7 @@ def _offsets(path: Path, size: int, checksum: _Checksum) -> Iterator[npt.NDArray
 
 
 def _whole_lines(path: Path, size: int) -> Iterator[tuple[int, bytes]]:
-    """The file in pieces of whole lines, each with its offset."""
+    """Reads the file in pieces of whole lines, each with its offset."""
     offset, told, number, rest = 0, 0, 0, b""
     with path.open("rb", buffering=0) as file:
         while chunk := file.read(_CHUNK):
@@ -179,12 +179,12 @@ def _whole_lines(path: Path, size: int) -> Iterator[tuple[int, bytes]]:
 
 
 def empty_line(path: Path, number: int) -> UsageError:
-    """The error for line `number`, from 0, with another line after it."""
+    """The error for an empty line `number` (from 0) that another line follows."""
     return UsageError(f"{path}:{number + 1}: found an empty line; allowed: one JSON object a line")
 
 
 def too_long_line(path: Path, number: int) -> UsageError:
-    """The error for line `number`, from 0."""
+    """The error for line `number` (from 0)."""
     return UsageError(
         f"{path}:{number + 1}: found a line of more than {LONGEST_LINE // 2**20} MiB; allowed: one "
         "JSON object a line"

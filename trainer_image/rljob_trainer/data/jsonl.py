@@ -1,4 +1,4 @@
-"""Prompts of JSON Lines files, in an order that only the seed and the files decide."""
+"""Prompts from JSON Lines files, in an order determined by the seed and the files alone."""
 
 import json
 from bisect import bisect_right
@@ -26,9 +26,9 @@ from rljob_trainer.data.source import (
 from rljob_trainer.data.tokenizer import PromptTokenizer
 
 # Lines up to here are parsed before the run starts, so that a mistake in the data is reported at
-# once; what lies beyond (of a file too large to read twice) is checked when it is drawn.
+# once; the rest (of a file too large to read twice) is checked when it is drawn.
 PREFLIGHT_BYTES = 64 * 2**20
-# So many of a file are tokenized, too: a chat template takes up to a millisecond.
+# This many prompts of a file are tokenized, too: a chat template takes up to a millisecond each.
 _PREFLIGHT_PROMPTS = 1000
 
 
@@ -36,13 +36,13 @@ log = structlog.get_logger()
 
 
 class JsonlPrompts:
-    """The prompts of JSON Lines files, over all epochs: any of them can be asked for at once.
+    """The prompts of JSON Lines files over all epochs, with random access.
 
-    Its memory does not grow with the files; with `shuffleBlock`, one block of lines is held.
+    Memory use does not grow with the files; with `shuffleBlock`, one block of lines is held.
 
     Raises:
-        UsageError: a file is unreadable or empty, a line is no JSON object or lacks a key, a
-            prompt is too long; with file and line.
+        UsageError: a file is unreadable or empty, a line is not a JSON object or lacks a key, a
+            prompt is too long; names file and line.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class JsonlPrompts:
 
     @property
     def checksums(self) -> dict[str, str]:
-        """Of each file's content, by its path."""
+        """The checksum of each file's content, by its path."""
         return {str(file.path): file.checksum for file in self._files}
 
     def at(self, number: int) -> tuple[PromptRef, Drawn]:
@@ -106,14 +106,14 @@ class JsonlPrompts:
         return Order(len(self), self._spec.shuffle_block, self._seed, epoch)
 
     def _of_block(self, place: Place) -> bytes:
-        """A line, of whose block all are read at once."""
+        """A line; reads its whole block at once."""
         if self._block != (place.block, place.lines):
             self._block = (place.block, place.lines)
             self._held = self._read(*self._block)
         return self._held[(place.line - place.block) % len(self)]
 
     def _read(self, first: int, count: int) -> list[bytes]:
-        """Consecutive lines; after the last one comes the first."""
+        """Reads consecutive lines; the first one follows the last."""
         lines: list[bytes] = []
         while len(lines) < count:
             file, number = self._find((first + len(lines)) % len(self))
@@ -121,7 +121,7 @@ class JsonlPrompts:
         return lines
 
     def _find(self, index: int) -> tuple[LineIndex, int]:
-        """The file that a line is in, and its number there."""
+        """The file that contains a line, and the line's number in it."""
         which = bisect_right(self._ends, index)
         return self._files[which], index - (self._ends[which - 1] if which else 0)
 
@@ -171,7 +171,7 @@ class JsonlPrompts:
             ) from error
         except ValueError as error:
             raise UsageError(
-                f"{where}: found no JSON ({error}); allowed: one JSON object a line"
+                f"{where}: found invalid JSON ({error}); allowed: one JSON object a line"
             ) from error
         if not isinstance(record, dict):
             raise UsageError(
@@ -184,7 +184,7 @@ class JsonlPrompts:
 class JsonlSource(PromptSource):
     """All prompts of JSON Lines files, epoch after epoch.
 
-    The cursor is the pair (epoch, position), so a resumed run goes on with exactly the next prompt.
+    The cursor is the pair (epoch, position): a resumed run continues with exactly the next prompt.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class JsonlSource(PromptSource):
         reward: str,
         workers: int = 0,
     ) -> None:
-        """Raises as `JsonlPrompts`; `workers` processes read ahead, which changes no prompt."""
+        """Opens the files, with the errors of `JsonlPrompts`; `workers` processes read ahead."""
         super().__init__(spec)
         prompts = JsonlPrompts(spec, paths, tokenizer, seed, index_directory, reward=reward)
         self.files = prompts.checksums
@@ -221,11 +221,11 @@ class JsonlSource(PromptSource):
         }
 
     def load(self, cursor: dict[str, Any]) -> None:
-        """Goes on from a cursor.
+        """Continues from a cursor.
 
         Raises:
-            UsageError: the data has another number of prompts than when the cursor was saved, or
-                other content, unless that is allowed.
+            UsageError: the number of prompts has changed since the cursor was saved, or their
+                content has and `spec.data.allowChanged` is not set.
         """
         if cursor["prompts"] != self._size:
             raise UsageError(
@@ -238,8 +238,8 @@ class JsonlSource(PromptSource):
         self.bad_share.load(cursor)
 
     def _check_content(self, before: dict[str, str]) -> None:
-        """The order of prompts is that of line numbers: other lines would pass for the old ones."""
-        # A directory that was moved holds the same prompts: only content counts.
+        """Checks that the files are the same, because prompts are identified by line numbers."""
+        # Files may have been moved: only content counts.
         changed = [
             path
             for (path, checksum), old in zip(self.files.items(), before.values(), strict=False)
@@ -250,8 +250,8 @@ class JsonlSource(PromptSource):
         if not self._allow_changed:
             raise UsageError(
                 f"spec.data.prompts: {', '.join(changed) or 'the list of files'} is not what the "
-                "checkpoint was made with, although the number of prompts is; allowed: the same "
-                "content, another run directory, or spec.data.allowChanged: true"
+                "checkpoint was made with, although the number of prompts is the same; allowed: "
+                "the same content, another run directory, or spec.data.allowChanged: true"
             )
         log.warning("data.changed", files=changed)
 

@@ -1,4 +1,4 @@
-"""Whether the job's reward can judge by a label, as far as its type tells."""
+"""Checks whether the type of a label suits the job's reward."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from rljob.errors import UsageError
 from rljob.label import TEXTS, TEXTS_OR_NUMBERS, texts, texts_or_numbers
 
-# Of the hub's rewards that read the label; one of the user's own takes what it likes.
+# The built-in rewards that read the label; a custom reward takes any label.
 _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "f1": (texts, TEXTS),
     "exact": (texts_or_numbers, TEXTS_OR_NUMBERS),
@@ -17,7 +17,7 @@ _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
 def check_label(label: Any, reward: str, where: str) -> None:
     """Raises UsageError, beginning with `where`, for a label that `reward` can't judge by.
 
-    Whether `math` can read a text as mathematics shows when it judges.
+    Whether `math` can parse a text as mathematics only shows when it judges.
     """
     if reward not in _READERS:
         return

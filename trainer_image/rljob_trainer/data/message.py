@@ -1,4 +1,4 @@
-"""Chat messages, as the data of the field has them."""
+"""Checks chat messages in their common format."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _ALLOWED = (
 
 
 def checked_messages(prompt: Any, where: str) -> list[dict[str, Any]]:
-    """The messages of a prompt, each content one text.
+    """The messages of a prompt, with each content joined into one text.
 
     Other keys of a message (`name`, `tool_calls`) are left to the chat template.
 
@@ -20,7 +20,7 @@ def checked_messages(prompt: Any, where: str) -> list[dict[str, Any]]:
         where: file and line, for errors.
 
     Raises:
-        UsageError: it is none; what a chat template would make of it, or raise, is no help.
+        UsageError: it is not; a chat template might not notice, or fail with an unhelpful error.
     """
     if not isinstance(prompt, list):
         raise UsageError(f"{where}: the prompt is {_kind(prompt)}; allowed: a text, or messages")
@@ -40,7 +40,7 @@ def _message(message: Any, where: str) -> dict[str, Any]:
     role = message.get("role")
     if not isinstance(role, str) or not role:
         raise UsageError(f'{where}: "role" is {_kind(role)}; {_ALLOWED}')
-    # A call of a tool may have no text.
+    # A message that calls a tool may have no text.
     if message.get("content") is None and message.get("tool_calls"):
         return message
     return {**message, "content": _content(message.get("content"), where)}
@@ -62,7 +62,7 @@ def _content(content: Any, where: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    """A JSON value's type as people call it."""
+    """A JSON value's type in plain words."""
     match value:
         case None:
             return "null"

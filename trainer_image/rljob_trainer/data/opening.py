@@ -1,4 +1,4 @@
-"""The source of prompts that a job names."""
+"""Opens the source of prompts that a job names."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ def index_directory(run_dir: Path) -> Path:
 
 
 def open_source(job: RLJobSpec, tokenizer: PromptTokenizer, run_dir: Path) -> PromptSource:
-    """`data.source` where it is given, otherwise the files of `data.prompts`.
+    """Opens `data.source` if given, otherwise the files of `data.prompts`.
 
     Raises:
-        UsageError: it is not as it must be.
+        UsageError: the source, or a file, can't be used.
     """
     if job.data.source is not None:
         return CustomSource(job.data, tokenizer, job.seed, reward=job.rollout.reward.type)

@@ -9,7 +9,7 @@ from rljob_trainer.data.permutation import Permutation
 class Place:
     """One line, and the block of consecutive lines that it is drawn from.
 
-    A block may begin at the end of the lines and go on at their beginning.
+    A block may wrap around from the end of the lines to the beginning.
     """
 
     line: int
@@ -18,15 +18,15 @@ class Place:
 
 
 class Order:
-    """Blocks of consecutive lines in a permuted order, the lines of a block permuted, too.
+    """Blocks of consecutive lines in a permuted order, with the lines of each block permuted, too.
 
-    With one block of all lines it is a permutation of them. Where the first block begins is another
-    place in each epoch: neither are the blocks always of the same lines, nor is the short one,
-    which comes last, always of the same.
+    A single block of all lines gives a permutation of them. The first block begins at a different
+    place in each epoch, so blocks do not always contain the same lines, and neither does the short
+    one, which comes last.
     """
 
     def __init__(self, lines: int, block: int | None, seed: int, epoch: int) -> None:
-        """`block` is the lines of a block; None: all."""
+        """`block` is the number of lines in a block; None: all."""
         self._lines = lines
         self._size = min(block or lines, lines)
         self._key = (seed, epoch)

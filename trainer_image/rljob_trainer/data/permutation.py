@@ -1,4 +1,4 @@
-"""A permutation without a table: any place of it can be asked for, and no memory is needed."""
+"""A permutation with random access that needs no table in memory."""
 
 from hashlib import blake2b
 from math import isqrt
@@ -7,7 +7,7 @@ _ROUNDS = 8
 
 
 class Permutation:
-    """A bijection on [0, size), decided by its key alone.
+    """A bijection on [0, size), determined by its key alone.
 
     A Feistel network on pairs of digits, with cycle walking where size is not their product (Black
     and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002, sections 3 and 4). Rounds are
@@ -15,10 +15,10 @@ class Permutation:
     """
 
     def __init__(self, size: int, *key: int) -> None:
-        """`size` is at least 1; every other key gives another permutation."""
+        """`size` is at least 1; a different key gives a different permutation."""
         self._size = size
-        # A number below size is left * self._right + right. Both are about the root of size, so
-        # their product is little above it, and walks are short.
+        # A number below size is left * self._right + right. Both factors are about the square root
+        # of size, so their product is little above it, and walks are short.
         self._left = isqrt(size - 1) + 1
         self._right = -(-size // self._left)
         self._keys = [
@@ -29,7 +29,7 @@ class Permutation:
         return self._size
 
     def __getitem__(self, position: int) -> int:
-        """What comes at `position`, from 0.
+        """The value at `position`, from 0.
 
         Raises:
             IndexError: there is no such position.

@@ -1,4 +1,4 @@
-"""What every source of prompts is to the rest of the trainer."""
+"""The interface of every source of prompts."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -19,10 +19,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class PromptRef:
-    """Which prompt of which epoch: the identity of a use of a prompt."""
+    """Which prompt of which epoch: identifies one use of a prompt."""
 
     epoch: int
-    index: int  # line number over all files, from 0; a source of no known length counts on
+    index: int  # line number over all files, from 0; keeps counting if the length is not known
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class LongPrompt:
-    """A prompt that is left out for its length."""
+    """A prompt that is left out because of its length."""
 
     where: str
     tokens: int
@@ -45,7 +45,7 @@ class LongPrompt:
 
 @dataclass(frozen=True)
 class BadPrompt:
-    """A prompt that can't be used; the reason begins with its place."""
+    """A prompt that can't be used; the reason begins with where it is."""
 
     reason: str
 
@@ -58,15 +58,15 @@ class Skipped:
     """A prompt that does not become a group, and why."""
 
     reason: str
-    is_bad: bool = False  # not only long
+    is_bad: bool = False  # invalid, rather than just too long
 
 
 @dataclass(frozen=True)
 class EndedGroup:
-    """What became of a prompt that was drawn.
+    """What became of a drawn prompt.
 
     Args:
-        index: of the prompt among those that the source has given, from 0.
+        index: its number among the prompts that the source has given, from 0.
         prompt: as the model sees it.
         label: as the source gave it.
         metadata: as the source gave it, with the prompt's place as `source`.
@@ -87,7 +87,7 @@ class EndedGroup:
     def of(
         cls, group: Group, ref: PromptRef, completion: Completion | None, reason: str | None = None
     ) -> "EndedGroup":
-        """The end of a group; with a reason it was dropped."""
+        """The end of a group: dropped if there is a reason, otherwise consumed."""
         return cls(
             index=ref.index,
             prompt=group.prompt,
@@ -103,49 +103,49 @@ class PromptSource(ABC):
     """An endless stream of prompts, with a cursor to resume from. Lives on rank 0."""
 
     prompts: int | None
-    """Prompts in an epoch; None: not known, there is only one."""
+    """Prompts in an epoch; None: unknown, and there is only one epoch."""
 
     patience: int
-    """Prompts in a row that may come to nothing before that is the user's mistake."""
+    """How many prompts in a row may be unusable before the run ends with an error."""
 
     files: dict[str, str]
-    """The checksum of each file's content, by its path; none of a source of the user's own."""
+    """The checksum of each file's content, by its path; empty for a custom source."""
 
     def __init__(self, spec: DataSpec) -> None:
         self._longest = spec.max_prompt_tokens
         self.bad_share = BadShare(spec.max_bad_share)
-        self.skipped = 0  # for their length
+        self.skipped = 0  # too long
         self._skipped_in_a_row = 0
 
     def draw(self, count: int) -> list[tuple[PromptRef, Prompt | Skipped]]:
         """The next prompts: `count`, or fewer but at least one.
 
         Raises:
-            UsageError: too many were bad, or too long; the last one with its place.
+            UsageError: too many were bad, or too long; names the last one.
         """
         return [(ref, self._accepted(prompt)) for ref, prompt in self._take(count)]
 
     @abstractmethod
     def save(self) -> dict[str, Any]:
-        """The cursor, for a checkpoint: plain types and bytes. It tells of what was drawn alone."""
+        """The cursor for a checkpoint, in plain types and bytes. It covers drawn prompts only."""
 
     @abstractmethod
     def load(self, cursor: dict[str, Any]) -> None:
-        """Goes on from a cursor.
+        """Continues from a cursor.
 
         Raises:
-            UsageError: the source is not what it was when the cursor was saved.
+            UsageError: the source has changed since the cursor was saved.
         """
 
     def end(self, groups: Sequence[EndedGroup]) -> None:  # noqa: B027 (most sources don't learn)
-        """Hears what became of prompts that were drawn."""
+        """Tells the source what became of prompts that it gave."""
 
     def close(self) -> None:  # noqa: B027 (most sources hold nothing)
-        """Lets go of processes and files."""
+        """Releases processes and files."""
 
     @abstractmethod
     def _take(self, count: int) -> Iterable[tuple[PromptRef, Drawn]]:
-        """The next prompts, as `draw`; what has been taken is behind the cursor."""
+        """The next prompts, as for `draw`; the cursor moves past whatever is taken."""
 
     def _accepted(self, prompt: Drawn) -> Prompt | Skipped:
         self.bad_share.drawn += 1

@@ -1,4 +1,4 @@
-"""Prompts to tokens."""
+"""Tokenizes prompts."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ class PromptTokenizer:
     Args:
         checkpoint: a Hugging Face directory.
         chat: whether to render prompts with the chat template.
-        template_arguments: of the chat template, by name.
+        template_arguments: arguments for the chat template, by name.
 
     Raises:
         UsageError: the checkpoint has no tokenizer, or no chat template although one is wanted.
@@ -42,7 +42,7 @@ class PromptTokenizer:
         self._chat = chat
         self._template_arguments = dict(template_arguments or {})
         self._checkpoint = checkpoint
-        # Models have more rows than their tokenizer has tokens, for alignment; never fewer.
+        # Models may have more rows than their tokenizer has tokens, for alignment; never fewer.
         self._rows: int | None = _rows(checkpoint)
         self._bos: int | None = self._tokenizer.bos_token_id
         self._eos: int | None = self._tokenizer.eos_token_id
@@ -53,14 +53,14 @@ class PromptTokenizer:
             )
 
     def check(self, prompt: Any, where: str) -> str | list[dict[str, Any]]:
-        """A text, or messages with one text each: what can be tokenized.
+        """Returns a text, or messages with one text each, that can be tokenized.
 
         Args:
             prompt: a JSON value.
             where: file and line, for errors.
 
         Raises:
-            UsageError: it is neither, or holds half of a surrogate pair.
+            UsageError: it is neither, or contains half of a surrogate pair.
         """
         if isinstance(prompt, str):
             checked: str | list[dict[str, Any]] = prompt
@@ -113,7 +113,7 @@ class PromptTokenizer:
                 add_generation_prompt=True,
                 **self._template_arguments,
             )
-        # A template is a program of the model's makers, which may fail in any way.
+        # A template is a program by the model's authors and may fail in any way.
         except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise UsageError(
                 f"{where}: the chat template refuses the messages: {error}; allowed: what the "
@@ -122,10 +122,10 @@ class PromptTokenizer:
         return text
 
     def _without_ends(self, tokens: list[int], text: str) -> list[int]:
-        """Without an end token that the tokenizer appends, and without a second begin token.
+        """Removes an end token that the tokenizer appends, and a second begin token.
 
-        Some tokenizers end every text, after which a model has nothing to say. A text that says
-        `<s>` itself, as a template's does, gets a second one.
+        Some tokenizers end every text, after which a model has nothing left to say. A text that
+        begins with `<s>` itself, as a template's does, gets a second one.
         """
         end = self._eos is not None and self._tokenizer.convert_ids_to_tokens(self._eos)
         if tokens[-1:] == [self._eos] and not (end and text.rstrip().endswith(end)):
@@ -136,11 +136,11 @@ class PromptTokenizer:
 
 
 def _rows(checkpoint: Path) -> int | None:
-    """The model's vocabulary; None where config.json does not say it."""
+    """The model's vocabulary size; None if config.json does not state it."""
     try:
         size = read_config(checkpoint).get("vocab_size")
     except UsageError:
-        return None  # whoever loads the model says what is wrong
+        return None  # loading the model will report what is wrong
     return size if isinstance(size, int) else None
 
 
@@ -150,6 +150,6 @@ def _check_text(text: str, where: str) -> None:
     except UnicodeEncodeError as error:
         half = text[error.start]
         raise UsageError(
-            f"{where}: the prompt has {half!r}, half of a surrogate pair, which is no character; "
-            "allowed: Unicode text"
+            f"{where}: the prompt has {half!r}, half of a surrogate pair, which is not a "
+            "character; allowed: Unicode text"
         ) from error

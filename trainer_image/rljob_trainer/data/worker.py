@@ -14,11 +14,11 @@ from rljob.telemetry import lifeline
 
 
 def main(descriptor: int, trainer: int) -> None:
-    """Answers numbers until the line ends.
+    """Answers requests until the connection closes.
 
     Args:
-        descriptor: of the socket to the trainer.
-        trainer: its pid.
+        descriptor: file descriptor of the socket to the trainer.
+        trainer: the trainer's pid.
     """
     _stay_with(trainer)
     # Tokenizers work without torch, and transformers would spend 5 s and 600 MB on it.
@@ -42,7 +42,7 @@ def _result(function: Callable[[int], object], number: int) -> object:
 
 
 def _stay_with(trainer: int) -> None:
-    """Ends with the trainer and not before: a signal that reaches both may not end its work yet."""
+    """Ends with the trainer, not before: a signal sent to both must not end work still needed."""
 
     def end_if_alone(_number: int, _frame: FrameType | None) -> None:
         if os.getppid() != trainer:
