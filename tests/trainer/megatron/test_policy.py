@@ -213,7 +213,7 @@ def test_bfloat16_is_float32_to_rounding(checkpoint: Path) -> None:
     [
         ({"trainer": {"megatron": {"sequence_parallel": True}}}, "trainer.parallelism.sequence"),
         ({"trainer": {"megatron": {"num_layers": "two"}}}, "megatron-core refuses it"),
-        ({"trainer": {"optimizer": {"bf16": True}}}, "set it by spec.model.dtype"),
+        ({"trainer": {"optimizer": {"bf16": True}}}, "set it with spec.model.dtype"),
         ({"trainer": {"optimizer": {"lr_warmup_steps": 90}}}, "schedule contradicts itself"),
         ({"trainer": {"parallelism": {"pipeline": 2}}}, "parallelism.pipeline: found 2"),
         ({"trainer": {"parallelism": {"tensor": 2}}}, "a divisor of the trainer's 1 processes"),

@@ -98,7 +98,7 @@ def test_a_tied_checkpoint_may_name_its_output(tmp_path: Path) -> None:
         ),
         (
             lambda tensors: tensors.update({"model.layers.2.mlp.up_proj.weight": torch.ones(1)}),
-            r"model\.layers\.2\.mlp\.up_proj\.weight is no tensor of Qwen3ForCausalLM",
+            r"model\.layers\.2\.mlp\.up_proj\.weight is not a tensor of Qwen3ForCausalLM",
         ),
         (
             lambda tensors: tensors.update({"lm_head.weight": torch.ones(31, 64)}),

@@ -4,8 +4,8 @@ import warnings
 
 from rljob_trainer import cpu
 
-# They speak of optional packages that are not there and of each other's deprecated calls: nothing a
-# user can act on, and many lines.
+# megatron-core's modules warn at length about missing optional packages and about each other's
+# deprecated calls, which a user can't do anything about.
 warnings.filterwarnings("ignore", module=r"megatron\.core")
 warnings.filterwarnings("ignore", "Please use DTensor", FutureWarning)
 cpu.apply()  # before any module of this package imports megatron-core

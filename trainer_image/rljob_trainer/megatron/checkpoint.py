@@ -25,15 +25,15 @@ from rljob_trainer.collective import patient_group
 from rljob_trainer.megatron import optimizer_state
 from rljob_trainer.megatron.parallel import Parallel
 
-# A checkpoint can go on with other parallel sizes.
+# A checkpoint can be resumed with other parallel sizes.
 _RESHARDABLE = {"distrib_optim_sharding_type": "fully_reshardable"}
 
 
 class _Capture(TorchDistSaveShardedStrategy):  # type: ignore[misc]  # megatron publishes no types
-    """megatron-core's torch_dist format: `save` copies what is to be written, `write` writes it.
+    """megatron-core's torch_dist format: `save` copies the data to write, `write` writes it.
 
-    Its own strategy forks writers and keeps a manager process, to write while training goes on;
-    then starting them takes seconds, and a fork of a process with threads may hang.
+    Its own strategy forks writers and keeps a manager process, in order to write while training
+    continues; starting those takes seconds, and a fork of a process with threads may hang.
     """
 
     def __init__(self, group: dist.ProcessGroup) -> None:
@@ -60,7 +60,7 @@ class _Capture(TorchDistSaveShardedStrategy):  # type: ignore[misc]  # megatron 
 
 
 class TrainState:
-    """All that a training process must have to go on as if it had not stopped."""
+    """Everything a training process needs to continue as if it had not stopped."""
 
     def __init__(self, model: Any, optimizer: Any, scheduler: Any, parallel: Parallel) -> None:
         self._model = model
@@ -70,13 +70,13 @@ class TrainState:
         self._writers = patient_group()
 
     def capture(self, directory: Path) -> Callable[[], None]:
-        """Copies the state as it is now, for an existing, empty directory. Collective.
+        """Copies the current state, to be written to an existing, empty directory. Collective.
 
-        What is returned writes the copy, in any thread, while training goes on. It is collective,
-        too: it returns, on rank 0 at least, when all ranks have written their parts.
+        The returned function writes the copy, in any thread, while training continues. It is
+        collective, too: at least on rank 0, it returns once all ranks have written their parts.
 
         Raises:
-            OSError: it can't be written, e.g. the disk is full; what is returned raises it, too.
+            OSError: writing fails, e.g. because the disk is full; also from that function.
         """
         state = self._sharded(is_loading=False)
         metadata = {**_RESHARDABLE, "world_size": self._parallel.world_size}
@@ -90,15 +90,15 @@ class TrainState:
         return lambda: _told(directory, capture.write)
 
     def load(self, directory: Path) -> None:
-        """Takes over the state of a checkpoint; settings stay the present job's. Collective."""
+        """Restores a checkpoint's state; settings stay the present job's. Collective."""
         wanted = self._sharded(is_loading=True)
         metadata = dist_checkpointing.load_content_metadata(str(directory))
         if metadata["world_size"] != self._parallel.world_size:
-            del wanted["random"]  # it has states of other processes than these
+            del wanted["random"]  # those states belong to another number of processes
         state = dist_checkpointing.load(wanted, str(directory))
         self._model.load_state_dict(state["model"])
         optimizer_state.load(self._optimizer, state["optimizer"], state["step"])
-        # Only the position is state: rates, decay and lengths are those of the present job.
+        # Only the position is restored: rates, decay and lengths are those of the present job.
         self._scheduler.num_steps = state["scheduler"]["num_steps"]
         self._scheduler.step(increment=0)
         if "random" in state:
@@ -124,14 +124,14 @@ class TrainState:
 
 
 def _copied(part: ShardedTensor | ShardedObject) -> ShardedTensor | ShardedObject:
-    """On the CPU. The other objects are made anew at every save."""
+    """Copies a tensor to the CPU. The other objects are created for each save anyway."""
     if isinstance(part, ShardedTensor):
         return replace(part, data=part.data.detach().to("cpu", copy=True))
     return part
 
 
 def _told(directory: Path, write: Callable[[], object]) -> None:
-    """Writes; whatever fails is an OSError that names the directory."""
+    """Calls `write`; any failure becomes an OSError that names the directory."""
     try:
         write()
     except CheckpointException as error:  # a failure on any rank, raised on all

@@ -1,4 +1,4 @@
-"""Weights between a Megatron model and the names and layout of Hugging Face."""
+"""Converts weights between a Megatron model and the names and layout of Hugging Face."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,10 +15,10 @@ from rljob_trainer.models.table import Entry, Replicated, Table
 
 
 class Conversion:
-    """Moves weights into and out of one model, by its family's table."""
+    """Moves weights into and out of one model, using its family's table."""
 
     def __init__(self, model: Any, table: Table, config: ModelConfig, parallel: Parallel) -> None:
-        """Finds each entry's parameter in the model, which must have no other."""
+        """Finds each entry's parameter in the model, which must have no others."""
         self._config = config
         self._parallel = parallel
         parameters: dict[str, nn.Parameter] = dict(unwrap_model(model).named_parameters())
@@ -38,9 +38,9 @@ class Conversion:
 
     @torch.no_grad()
     def export(self) -> Iterator[tuple[str, Tensor]]:
-        """Names and full tensors on rank 0, nothing on the others. Collective.
+        """Yields names and full tensors on rank 0, nothing on the others. Collective.
 
-        Only the ranks that hold the shards of rank 0's copy take part, and only it gets them.
+        Only the ranks that hold the shards of rank 0's copy take part, and only rank 0 gets them.
         Tensors may be views of the model: copy what must outlive the next step.
         """
         if self._parallel.dp_rank != 0:
@@ -53,7 +53,7 @@ class Conversion:
                     yield target.name, tensor
 
     def _gather(self, entry: Entry, parameter: Tensor) -> list[Tensor]:
-        """The parameter on all ranks of the group, on the first of them; nothing on the others."""
+        """Gathers the shards of a parameter on the first rank; the others get nothing."""
         parallel = self._parallel
         if parallel.tp_size == 1 or isinstance(entry.layout, Replicated):
             return [parameter]

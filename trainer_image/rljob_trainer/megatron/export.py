@@ -19,16 +19,16 @@ _EMBEDDING = "embedding.word_embeddings.weight"
 def export(job: RLJob, parallel: Parallel, checkpoint: Path, output: Path) -> None:
     """Writes what `Policy.save_huggingface` would, from a checkpoint's `model` directory.
 
-    Collective; the sizes of the processes need not be those that wrote it.
+    Collective; the parallel sizes need not be those that wrote the checkpoint.
 
     Args:
-        job: of this process's parallel sizes.
+        job: with the parallel sizes of this process.
         parallel: of this process.
-        checkpoint: directory of dist_checkpointing.
-        output: replaced where it is there.
+        checkpoint: a dist_checkpointing directory.
+        output: replaced if it exists.
 
     Raises:
-        UsageError: the model that the run began with is gone, or is another now.
+        UsageError: the model that the run started from is gone or has changed.
     """
     spec = job.spec
     base = Path(spec.model.checkpoint)
@@ -42,7 +42,7 @@ def export(job: RLJob, parallel: Parallel, checkpoint: Path, output: Path) -> No
 
 
 def _stored_dtype(checkpoint: Path) -> torch.dtype:
-    """Of the policy's weights: the run may have had another device, with another `auto`."""
+    """The dtype of the stored weights: `auto` may have meant another one on the run's device."""
     tensors: dict[str, Any] = dist_checkpointing.load_tensors_metadata(str(checkpoint))
     dtype: torch.dtype = tensors[_EMBEDDING].dtype
     return dtype

@@ -13,7 +13,7 @@ from rljob_trainer.megatron.padded_batch import PaddedBatch
 from rljob_trainer.megatron.parallel import Parallel
 from rljob_trainer.megatron.vocab_parallel import log_probs_and_entropy
 
-# From a micro-batch, its log-probabilities and its entropies to the loss and numbers to report.
+# Takes a micro-batch, its log-probabilities and its entropies; returns the loss and metrics.
 Loss = Callable[[PaddedBatch, Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
 
 
@@ -35,7 +35,7 @@ class Forward:
     ) -> list[Float32[Tensor, " tokens"]]:
         """Log-probabilities of the response tokens of each micro-batch, without padding.
 
-        At the temperature of sampling, unless another is given.
+        Uses the temperature of sampling, unless another is given.
         """
         self._model.eval()
 
@@ -46,9 +46,9 @@ class Forward:
         return self._run(batches, collect, forward_only=True)
 
     def backward(self, batches: Sequence[PaddedBatch], loss: Loss) -> list[dict[str, Tensor]]:
-        """Adds the gradients of the sum of losses; gives each micro-batch's numbers to report."""
+        """Adds the gradients of the summed losses; returns the metrics of each micro-batch."""
         self._model.train()
-        # megatron-core would divide gradients by this count of tokens; they are left as they are.
+        # megatron-core would divide gradients by this token count; 0 leaves them as they are.
         no_count = torch.zeros((), dtype=torch.int, device=self._parallel.device)
 
         def score(batch: PaddedBatch, logits: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""Parts of a layer for where Transformer Engine is not: on a CPU, or not installed."""
+"""Parts of a layer for use without Transformer Engine: on a CPU, or if it is not installed."""
 
 import math
 from typing import Any
@@ -10,10 +10,10 @@ from torch.nn import functional
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square norm, that tells megatron-core when sequence parallelism splits its input.
+    """Root-mean-square norm that tags its weight if sequence parallelism splits its input.
 
-    megatron-core's own wrapper of torch's norm leaves the tag out, and the gradients of the parts
-    would not be summed.
+    megatron-core's own wrapper of torch's norm omits the tag, and the gradients of the parts would
+    not be summed.
     """
 
     def __init__(self, config: Any, hidden_size: int, eps: float = 1e-5, **_unused: Any) -> None:
@@ -29,7 +29,7 @@ class RMSNorm(nn.Module):
 
 
 class CausalAttention(nn.Module):
-    """torch's fused attention, which does not keep the scores of all pairs of tokens."""
+    """torch's fused attention, which does not store the scores of all pairs of tokens."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Building the megatron-core model of a Hugging Face config."""
+"""Builds the megatron-core model of a Hugging Face config."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from rljob_trainer.models.architecture import Architecture
 from rljob_trainer.models.config import ModelConfig
 from rljob_trainer.models.table import padded_vocabulary
 
-# Fields of TransformerConfig that the manifest sets elsewhere.
+# Fields of TransformerConfig that other fields of the manifest set.
 _ELSEWHERE = {
     "tensor_model_parallel_size": "spec.trainer.parallelism.tensor",
     "pipeline_model_parallel_size": "spec.trainer.parallelism.pipeline",
@@ -49,10 +49,10 @@ def build_model(
     parallel: Parallel,
     dtype: torch.dtype,
 ) -> Any:
-    """A GPTModel with random weights, on the process's device.
+    """Builds a GPTModel with random weights, on the process's device.
 
     megatron-core marks parameters as split over ranks only where it initializes them, and the
-    gradient norm counts the marked ones: so it does, although a checkpoint follows.
+    gradient norm relies on the marks. So they are initialized although a checkpoint follows.
 
     Raises:
         UsageError: the sizes can't be split over the tensor-parallel ranks, or megatron-core
@@ -117,11 +117,11 @@ def _transformer_config(
         "params_dtype": dtype,
         "bf16": dtype == torch.bfloat16,
         "use_cpu_initialization": parallel.device.type == "cpu",
-        "calculate_per_token_loss": True,  # gradients are summed: the loss has its denominators
+        "calculate_per_token_loss": True,  # gradients are summed: the loss is already normalized
         **_recompute(spec.recompute),
     }
     for name in spec.megatron.keys() & _ELSEWHERE.keys():
-        raise UsageError(f"spec.trainer.megatron.{name}: set it by {_ELSEWHERE[name]}")
+        raise UsageError(f"spec.trainer.megatron.{name}: set it with {_ELSEWHERE[name]}")
     try:
         return TransformerConfig(**fields | spec.megatron)
     except (AssertionError, TypeError, ValueError) as error:
@@ -139,7 +139,7 @@ def _recompute(kind: str) -> dict[str, Any]:
 
 
 def _layer_spec(transformer: Any, qk_norm: bool, device: torch.device) -> Any:
-    """The layers of Transformer Engine where it can run, else megatron-core's with ours."""
+    """Transformer Engine's layers where it can run, else megatron-core's with our parts."""
     if device.type == "cuda" and HAVE_TE:
         return get_gpt_layer_with_transformer_engine_spec(qk_layernorm=qk_norm)
     layer = get_gpt_layer_local_spec(qk_layernorm=qk_norm, normalization="RMSNorm")

@@ -17,15 +17,15 @@ from rljob_trainer.megatron.padded_batch import PaddedBatch
 class Objective:
     """Policy loss, divergence from the reference and entropy bonus of a global batch.
 
-    A micro-batch gives its samples' part of each mean over the global batch, so the parts of all
-    micro-batches and data-parallel ranks are summed.
+    A micro-batch contributes its samples' part of each mean over the global batch, so the parts of
+    all micro-batches and data-parallel ranks add up.
     """
 
     def __init__(self, spec: AlgorithmSpec) -> None:
-        """Takes the loss's part of the algorithm.
+        """Reads the settings of the loss.
 
         Raises:
-            UsageError: the algorithm wants a correction that is not built.
+            UsageError: the algorithm asks for a correction that is not supported.
         """
         if spec.mismatch.correction not in ("none", "tis"):
             raise UsageError(
@@ -42,12 +42,12 @@ class Objective:
         *,
         global_batch_size: int,
     ) -> tuple[Float32[Tensor, ""], dict[str, Float32[Tensor, ""]]]:
-        """The loss, and the parts of what a step reports."""
+        """The loss, and this micro-batch's part of a step's metrics."""
         spec = self._spec
         mean = partial(sample_mean, mask=batch.loss_mask, count=global_batch_size)
         assert batch.advantages is not None
-        # What stands where nothing is learned (padding, a tool's tokens) must not overflow on the
-        # way to the mask: the gradient of a masked NaN is NaN.
+        # Positions that are not learned (padding, a tool's tokens) must not overflow before they
+        # are masked: the gradient of a masked NaN is NaN.
         learned = batch.valid & (batch.loss_mask > 0)
         log_probs = log_probs.where(learned, 0)
         start = log_probs.detach() if batch.old_log_probs is None else batch.old_log_probs

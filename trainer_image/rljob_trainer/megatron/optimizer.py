@@ -32,7 +32,7 @@ _ONLY_OF_SCHEDULE = _OF_SCHEDULE - {"min_lr"}
 
 
 def optimizer_config(options: dict[str, Any], dtype: torch.dtype) -> Any:
-    """Those of the options that are megatron-core's OptimizerConfig.
+    """Builds megatron-core's OptimizerConfig from the options that belong to it.
 
     Raises:
         UsageError: megatron-core refuses an option or its value.
@@ -40,7 +40,7 @@ def optimizer_config(options: dict[str, Any], dtype: torch.dtype) -> Any:
     given = {name: value for name, value in options.items() if name not in _ONLY_OF_SCHEDULE}
     fixed = {"params_dtype": dtype, "bf16": dtype == torch.bfloat16}
     for name in given.keys() & fixed.keys():
-        raise UsageError(f"spec.trainer.optimizer.{name}: set it by spec.model.dtype")
+        raise UsageError(f"spec.trainer.optimizer.{name}: set it with spec.model.dtype")
     try:
         return OptimizerConfig(**_OPTIMIZER | given | fixed)
     except (AssertionError, TypeError, ValueError) as error:
@@ -48,11 +48,11 @@ def optimizer_config(options: dict[str, Any], dtype: torch.dtype) -> Any:
 
 
 def build_optimizer(config: Any, model: Any) -> Any:
-    """The optimizer of a model wrapped in Megatron's DDP; norms and biases have no weight decay."""
+    """Builds the optimizer of a model wrapped in Megatron's DDP; norms and biases don't decay."""
     overrides = get_standard_config_overrides(config)
     for override in overrides.values():
         if "max_lr" in override:
-            # Without it megatron-core takes this group for another one when it reads a checkpoint.
+            # Without it megatron-core mistakes this group for another when it reads a checkpoint.
             override["is_decoupled_lr"] = True
     optimizer = get_megatron_optimizer(config, [model], config_overrides=overrides)
     allocate(optimizer)
@@ -60,10 +60,10 @@ def build_optimizer(config: Any, model: Any) -> Any:
 
 
 def build_scheduler(job: RLJob, config: Any, optimizer: Any) -> Any:
-    """The schedule of learning rate and weight decay, counted in optimizer steps.
+    """Builds the schedule of learning rate and weight decay, counted in optimizer steps.
 
     Raises:
-        UsageError: values that contradict each other.
+        UsageError: its values contradict each other.
     """
     options = job.spec.trainer.optimizer
     schedule = job.spec.schedule

@@ -1,5 +1,4 @@
-"""The state of megatron-core's optimizers: allocated at the start, so that a checkpoint can be made
-and read before the first step."""
+"""Allocates optimizer state at the start, so that checkpoints work before the first step."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,8 +11,8 @@ from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 def allocate(optimizer: Any) -> None:
     """Gives every parameter the state that it has after its first step, all zeros.
 
-    megatron-core leaves this to the first step. A checkpoint made before would have no state, and
-    the distributed optimizer could not be read into a process that has made no step.
+    megatron-core leaves this to the first step. Before that a checkpoint would have no state, and
+    the distributed optimizer could not load one.
 
     Args:
         optimizer: megatron-core's, just built.
@@ -30,38 +29,38 @@ def allocate(optimizer: Any) -> None:
 
 
 def current_step(optimizer: Any) -> int:
-    """Steps that torch's Adam has taken, for its bias correction; other optimizers count alone."""
+    """Steps that torch's Adam has taken, for bias correction; other optimizers count themselves."""
     return max((int(state["step"]) for state in _of_torch_adam(optimizer)), default=0)
 
 
 def load(optimizer: Any, state: dict[str, Any], step: int) -> None:
-    """Takes over the state of a checkpoint.
+    """Restores the optimizer state of a checkpoint.
 
-    megatron-core would take over the parameter groups, too: learning rates, betas, epsilon, weight
-    decay. Here they are settings, and those of the present job stay.
+    megatron-core would restore the parameter groups, too: learning rates, betas, epsilon, weight
+    decay. Here they are settings, and those of the present job apply.
 
     Args:
         optimizer: with all state allocated.
-        state: as dist_checkpointing gives it; it is changed.
+        state: as dist_checkpointing returns it; modified in place.
         step: `current_step` when the checkpoint was made.
     """
     own = optimizer.state_dict()
     inner, own = state.get("optimizer", state), own.get("optimizer", own)
-    # A fused Adam keeps its count of steps in the groups, the same in each.
+    # A fused Adam keeps its step count in the groups, the same in each.
     count = next(({"step": g["step"]} for g in inner["param_groups"] if "step" in g), {})
     inner["param_groups"] = [group | count for group in own["param_groups"]]
     if "state" in inner and any(_of_torch_adam(optimizer)):
-        # megatron-core leaves out a count of 0, without which torch takes no state.
+        # megatron-core omits a count of 0, without which torch restores no state.
         inner["state"]["common_step"] = torch.tensor(float(step))
     optimizer.load_state_dict(state)
     _set_step(optimizer, step)
 
 
 def _set_step(optimizer: Any, step: int) -> None:
-    """Gives every parameter of torch's Adam a count of its own.
+    """Gives every parameter of torch's Adam its own step count.
 
-    The distributed optimizer loads one tensor for all, which would be counted up once for each
-    parameter in each step.
+    The distributed optimizer loads one shared tensor, which each step would increment once per
+    parameter.
     """
     for state in _of_torch_adam(optimizer):
         state["step"] = torch.tensor(float(step))
@@ -82,13 +81,13 @@ def _allocate_momentum(optimizer: torch.optim.SGD) -> None:
 
 
 def _nothing(*_args: Any) -> None:
-    """All state is there."""
+    """Does nothing: all state is already there."""
 
 
 def _set_states(optimizer: Any, parameter: Any, tensors: dict[str, torch.Tensor]) -> None:
-    """In place of DistributedOptimizer's, which takes torch's `step` for a sharded state.
+    """Replaces DistributedOptimizer's method, which takes torch's `step` for sharded state.
 
-    It copies every state of a parameter from the checkpoint, which holds the step apart from them.
+    It copies every other state of a parameter; the checkpoint stores the step separately.
     """
     group, order = optimizer.model_param_group_index_map[parameter]
     main = optimizer.optimizer.param_groups[group]["params"][order]

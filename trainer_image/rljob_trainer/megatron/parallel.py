@@ -1,4 +1,4 @@
-"""The processes of a trainer and how they share the work. megatron-core's globals are set here."""
+"""The trainer's processes and how they share the work; sets megatron-core's globals."""
 
 import os
 import random
@@ -39,10 +39,10 @@ class Parallel:
 
 
 def initialize(job: RLJob) -> Parallel:
-    """Meets the other processes, as torchrun's environment tells, and seeds random numbers.
+    """Joins the other processes, as torchrun's environment says, and seeds random numbers.
 
     Raises:
-        UsageError: the job wants a parallelism that is not built.
+        UsageError: the job asks for a kind of parallelism that is not supported.
     """
     wanted = job.spec.trainer.parallelism
     for kind in ("pipeline", "context", "expert"):

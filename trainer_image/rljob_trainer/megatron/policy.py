@@ -39,7 +39,7 @@ from rljob_trainer.models.checkpoint import save_checkpoint
 from rljob_trainer.models.source import open_source
 from rljob_trainer.trajectory import Trajectory
 
-_TINY = 20_000_000  # parameters up to which a second thread costs more than it brings
+_TINY = 20_000_000  # parameters; below this a second thread costs more than it gains
 
 
 class Policy:
@@ -97,16 +97,16 @@ class Policy:
     def step(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """One optimizer step over exactly these trajectories, the global batch.
 
-        A step whose gradient is not finite changes nothing and reports train/skipped 1.
+        A step with a gradient that is not finite changes nothing and reports train/skipped 1.
         """
         return self._step(trajectories, self._objective)
 
     def step_and_score(
         self, trajectories: Sequence[Trajectory]
     ) -> tuple[dict[str, float], list[Float32[Tensor, " response"]]]:
-        """As `step`; and the log-probabilities from before it, as `log_probs` would give them.
+        """As `step`; also returns the log-probabilities from before it, as `log_probs` would.
 
-        Where the model has no dropout: they come from the forward pass of the step.
+        For models without dropout only: they come from the forward pass of the step.
         """
         found: list[Tensor] = []
 
@@ -116,7 +116,7 @@ class Policy:
 
         report = self._step(trajectories, loss)
         micro_batches = self._micro_batches(trajectories)
-        # A rank without samples has scored one that is none of its own.
+        # A rank without samples has scored a stand-in that does not count.
         return report, self._in_order(trajectories, micro_batches, found if micro_batches else [])
 
     def _step(
@@ -142,9 +142,9 @@ class Policy:
         return self._conversion.export()
 
     def save_huggingface(self, directory: Path) -> None:
-        """Writes a Hugging Face checkpoint that transformers and engines read. Collective.
+        """Writes a Hugging Face checkpoint for transformers and engines. Collective.
 
-        It is there entirely or not at all; one that was there before is replaced.
+        It appears only when it is complete; an existing one is replaced.
         """
         weights = self.export()
         if self._parallel.rank == 0:
@@ -154,20 +154,20 @@ class Policy:
                 pass
 
     def capture(self, directory: Path) -> Callable[[], None]:
-        """Copies all that training goes on from, for an existing, empty directory. Collective.
+        """Copies the current training state, for an existing, empty directory. Collective.
 
         Returns:
-            What writes the copy, in any thread, while training goes on; on rank 0 it returns when
-            all ranks have written theirs.
+            A function that writes the copy, in any thread, while training continues; on rank 0 it
+            returns once all ranks have written theirs.
 
         Raises:
-            OSError: it can't be written, e.g. the disk is full; what is returned raises it, too.
+            OSError: writing fails, e.g. because the disk is full; also from that function.
         """
         assert self._trainer is not None, "a frozen policy has nothing to save"
         return self._trainer.state.capture(directory)
 
     def load(self, directory: Path) -> None:
-        """Goes on from what was written. Collective."""
+        """Restores what `capture` has written. Collective."""
         assert self._trainer is not None, "a frozen policy has nothing to load"
         self._trainer.state.load(directory)
 
@@ -177,7 +177,7 @@ class Policy:
         micro_batches: Sequence[Sequence[int]],
         found: Sequence[Float32[Tensor, " tokens"]],
     ) -> list[Float32[Tensor, " response"]]:
-        """What was found for this rank's micro-batches and by the others, by trajectory."""
+        """Merges the values of this rank's micro-batches with the other ranks', by trajectory."""
         lengths = torch.tensor([t.response_length for t in trajectories])
         ends = lengths.cumsum(0)
         flat = torch.zeros(int(ends[-1]), device=self._parallel.device)
@@ -194,7 +194,7 @@ class Policy:
         return padded_batch(trajectories, self._parallel.device, multiple)
 
     def _micro_batches(self, trajectories: Sequence[Trajectory]) -> list[list[int]]:
-        """Numbers of the trajectories of this data-parallel rank, by micro-batch."""
+        """Indices of the trajectories of this data-parallel rank, by micro-batch."""
         lengths = [trajectory.length for trajectory in trajectories]
         mine = rank_shares(lengths, self._parallel.dp_size)[self._parallel.dp_rank]
         trainer = self._spec.trainer
@@ -205,24 +205,24 @@ class Policy:
 
 
 def _silent(trajectories: Sequence[Trajectory]) -> Trajectory:
-    """The shortest trajectory without a token that counts: its gradient is exactly 0.
+    """The shortest trajectory with no token that counts, so that its gradient is exactly 0.
 
-    A data-parallel rank that has no sample of a batch computes with it, for the others wait for its
-    part of each sum.
+    A data-parallel rank without a sample of the batch computes on it, because the others wait for
+    its part of each sum.
     """
     shortest = min(trajectories, key=lambda trajectory: trajectory.length)
     return shortest.replace(loss_mask=torch.zeros_like(shortest.loss_mask))
 
 
 def _places(ends: Tensor, lengths: Tensor) -> Tensor:
-    """Numbers of tokens in a flat sequence, of stretches with these ends and lengths."""
+    """Positions in a flat sequence of the tokens of pieces with these ends and lengths."""
     first = (ends - lengths).repeat_interleave(lengths)
     before = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
     return first + torch.arange(len(first)) - before
 
 
 class _Trainer:
-    """What changes the weights: gradients summed over data-parallel ranks, optimizer, schedule."""
+    """Updates the weights: sums gradients over data-parallel ranks; optimizer, schedule."""
 
     def __init__(self, job: RLJob, model: Any, parallel: Parallel, dtype: torch.dtype) -> None:
         config = optimizer_config(job.spec.trainer.optimizer, dtype)
@@ -240,7 +240,7 @@ class _Trainer:
         self.state = TrainState(model, self._optimizer, self._scheduler, parallel)
 
     def zero_gradients(self) -> None:
-        """Before the first micro-batch of a step."""
+        """Resets the gradients before the first micro-batch of a step."""
         self.model.zero_grad_buffer()
         self._optimizer.zero_grad()
 
@@ -261,5 +261,5 @@ class _Trainer:
 
 
 def _sum_gradients(model: list[Any], _num_tokens: Any, **kwargs: Any) -> None:
-    """Sums gradients over ranks, and leaves them so: the loss carries its denominators."""
+    """Sums gradients over ranks without dividing them: the loss is already normalized."""
     finalize_model_grads(model, None, **kwargs)

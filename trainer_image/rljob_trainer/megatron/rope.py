@@ -1,4 +1,4 @@
-"""Rotary frequencies of models that stretch them."""
+"""Rotary frequencies of models with RoPE scaling."""
 
 import math
 

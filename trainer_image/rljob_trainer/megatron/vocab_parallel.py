@@ -1,4 +1,4 @@
-"""Log-probabilities and entropy from logits whose vocabulary is cut over tensor-parallel ranks."""
+"""Log-probabilities and entropy from logits that are split over tensor-parallel ranks."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import torch.distributed as dist
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-# Finite, so that it times a probability of 0 is 0; no real logit comes near.
+# Finite, so that multiplied by a probability of 0 it is 0; no real logit comes near.
 _NEVER = -1e30
 
 

@@ -1,1 +1,1 @@
-"""Model families: the same weights as Hugging Face and as Megatron name and cut them."""
+"""Model families: how Hugging Face and Megatron name and split the same weights."""

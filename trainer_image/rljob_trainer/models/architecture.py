@@ -1,4 +1,4 @@
-"""A model family, all that tells it from others in one object."""
+"""A model family: everything that distinguishes it from others, in one object."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from rljob_trainer.models.table import Table
 class Architecture:
     """A family of dense decoders."""
 
-    name: str  # as config.json's `architectures` has it
+    name: str  # as in `architectures` of config.json
     table: Table
     qk_norm: bool  # RMSNorm of queries and keys, head by head
-    head_dim: int | None  # default where config.json has none; None: hidden size / heads
+    head_dim: int | None  # default if config.json has none; None: hidden size / heads
 
     def config(self, reader: ConfigReader) -> ModelConfig:
         """The sizes of one model of the family."""

@@ -22,7 +22,7 @@ _WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
 _SHARD_BYTES = 5 * 2**30
 _EMBEDDING = "model.embed_tokens.weight"
 _OUTPUT = "lm_head.weight"
-# Tensors that some checkpoints carry although they follow from others.
+# Tensors that some checkpoints contain although they are derived from others.
 _DERIVED = ("rotary_emb.inv_freq",)
 
 
@@ -33,7 +33,7 @@ class Safetensors:
         """Opens every file's header.
 
         Raises:
-            UsageError: no weights, a file that is missing or no safetensors, or files that
+            UsageError: no weights, a file that is missing or is not safetensors, or files that
                 contradict each other: other programs might read other weights from them.
         """
         self.directory = directory
@@ -45,7 +45,7 @@ class Safetensors:
             raise UsageError(f"model checkpoint {directory}: no *.safetensors files")
         self._opened: dict[Path, Any] = {file: _opened(file) for file in files}
         for file, handle in self._opened.items():
-            for name in handle.keys():  # noqa: SIM118  (a handle is no mapping)
+            for name in handle.keys():  # noqa: SIM118  (a handle is not a mapping)
                 other = self._files.setdefault(name, file)
                 if other != file:
                     raise UsageError(
@@ -61,7 +61,7 @@ class Safetensors:
                 )
 
     def _places(self) -> dict[str, str]:
-        """File names by names of tensors, as the index has them; empty where there is none."""
+        """File names by tensor name, from the index; empty if there is no index."""
         path = self.directory / _INDEX
         if not path.is_file():
             return {}
@@ -87,7 +87,7 @@ class Safetensors:
         return tensor
 
     def check(self, table: Table, config: ModelConfig) -> None:
-        """Compares names, shapes and dtypes with what the model's table calls for.
+        """Compares names, shapes and dtypes with what the model's table requires.
 
         Raises:
             UsageError: the first difference.
@@ -114,7 +114,7 @@ class Safetensors:
             if config.tied and name == _OUTPUT:
                 self._check_tied(where)
             elif not name.endswith(_DERIVED):
-                raise UsageError(f"{where}: {name} is no tensor of {config.architecture}")
+                raise UsageError(f"{where}: {name} is not a tensor of {config.architecture}")
 
     def _check_tied(self, where: str) -> None:
         embedding, output = self.read(_EMBEDDING), self.read(_OUTPUT)
@@ -144,8 +144,8 @@ def _opened(file: Path) -> Any:
 def save_checkpoint(directory: Path, weights: Iterable[tuple[str, Tensor]], source: Path) -> None:
     """Writes a Hugging Face checkpoint; config and tokenizer files come from `source`.
 
-    It is written beside, as `directory`.partial, and renamed: what is there is whole. A checkpoint
-    that was there before is replaced.
+    It is written as `directory`.partial and then renamed, so `directory` is always complete. An
+    existing checkpoint is replaced.
     """
     partial = directory.with_name(directory.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -180,18 +180,18 @@ def _save_weights(directory: Path, weights: Iterable[tuple[str, Tensor]]) -> Non
 
 
 def copy_companions(source: Path, directory: Path) -> None:
-    """Copies config and tokenizer files of a checkpoint: whatever is no weight."""
+    """Copies a checkpoint's config and tokenizer files: everything that is not a weight."""
     for file in source.iterdir():
         if file.is_file() and file.suffix not in _WEIGHTS and file.name != _INDEX:
             shutil.copyfile(file, directory / file.name)
 
 
 def write_index(directory: Path, places: Mapping[str, str], total: int) -> None:
-    """Writes in which file each tensor is, for a checkpoint of several.
+    """Writes the index that says which file each tensor is in, for a checkpoint of several files.
 
     Args:
         directory: of the checkpoint.
-        places: file names by names of tensors.
+        places: file names by tensor name.
         total: bytes of all tensors.
     """
     content = {"metadata": {"total_size": total}, "weight_map": places}

@@ -1,4 +1,4 @@
-"""A Hugging Face config.json, as far as a dense decoder needs it."""
+"""A Hugging Face config.json: the part of it that a dense decoder needs."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from rljob.errors import UsageError
 
 @dataclass(frozen=True)
 class Llama3Scaling:
-    """Stretching of rotary frequencies, as Llama 3.1 does it."""
+    """Scaling of rotary frequencies, as in Llama 3.1."""
 
     factor: float
     low_frequency_factor: float
@@ -22,7 +22,7 @@ class Llama3Scaling:
 class ModelConfig:
     """Sizes of a dense decoder."""
 
-    architecture: str  # as config.json's `architectures` names it
+    architecture: str  # as in `architectures` of config.json
     layers: int
     hidden: int
     ffn: int
@@ -37,7 +37,7 @@ class ModelConfig:
     tied: bool  # the output layer is the embedding
 
     def size(self, axis: str) -> int:
-        """Length of an axis that a table of weights names."""
+        """The length of an axis that a table of weights names."""
         return {
             "vocabulary": self.vocabulary,
             "hidden": self.hidden,
@@ -56,16 +56,16 @@ class ConfigReader:
         self._where = where
 
     def error(self, field: str, found: Any, allowed: str) -> UsageError:
-        """The error of a field with a value that is not allowed."""
+        """The error for a field whose value is not allowed."""
         return UsageError(f"{self._where}: {field}: found {found!r}, allowed: {allowed}")
 
     def get(self, field: str, default: Any = None) -> Any:
-        """A field as it is; null counts as absent."""
+        """Returns a field as it is; null counts as absent."""
         value = self._fields.get(field)
         return default if value is None else value
 
     def positive_int(self, field: str, default: int | None = None) -> int:
-        """A field that counts something."""
+        """Returns a field that must be a whole number above 0."""
         value = self.get(field, default)
         if value is None:
             raise UsageError(f"{self._where}: {field}: missing")
@@ -74,7 +74,7 @@ class ConfigReader:
         return value
 
     def positive_number(self, field: str, default: float | None = None) -> float:
-        """A field that measures something."""
+        """Returns a field that must be a number above 0."""
         value = self.get(field, default)
         if value is None:
             raise UsageError(f"{self._where}: {field}: missing")
@@ -84,13 +84,13 @@ class ConfigReader:
         return float(value)
 
     def only(self, field: str, allowed: Any, default: Any) -> None:
-        """A field that changes the computation in ways not built here."""
+        """Refuses values of a field that would change the computation in an unsupported way."""
         value = self.get(field, default)
         if value != allowed:
             raise self.error(field, value, repr(allowed))
 
     def section(self, field: str) -> "ConfigReader":
-        """A field that is an object; absent means empty."""
+        """Returns a field that must be an object; absent means empty."""
         value = self.get(field, {})
         if not isinstance(value, dict):
             raise self.error(field, value, "an object")
@@ -107,7 +107,7 @@ def decoder_config(reader: ConfigReader, architecture: str, head_dim: int | None
     """
     family = architecture.removesuffix("ForCausalLM").lower()
     kind = reader.get("model_type", family)
-    if kind != family:  # transformers goes by this field
+    if kind != family:  # transformers chooses the model by this field
         raise reader.error("model_type", kind, f"{family!r}, as architectures has {architecture}")
     reader.only("hidden_act", "silu", "silu")
     reader.only("attention_bias", False, False)
@@ -143,9 +143,9 @@ def decoder_config(reader: ConfigReader, architecture: str, head_dim: int | None
 
 
 def _rope(reader: ConfigReader) -> tuple[float, Llama3Scaling | None]:
-    """Base and scaling, in transformers' present form (rope_parameters) or its older one.
+    """Base and scaling, from transformers' current form (rope_parameters) or its older one.
 
-    Both may be there if they say the same: programs differ in which one they read.
+    Both may be present if they agree: programs differ in which one they read.
     """
     base = reader.get("rope_theta")
     found = {
@@ -163,11 +163,11 @@ def _rope(reader: ConfigReader) -> tuple[float, Llama3Scaling | None]:
 
 
 def _rope_of(rope: ConfigReader, base: Any) -> tuple[float, Llama3Scaling | None]:
-    """What one of the two sections says.
+    """Base and scaling from one of the two sections.
 
     Args:
         rope: the section.
-        base: config.json's own rope_theta; None: it has none.
+        base: the top-level rope_theta of config.json; None: it has none.
     """
     own = rope.get("rope_theta", base)
     if base is not None and own != base:

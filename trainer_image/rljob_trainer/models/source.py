@@ -1,4 +1,4 @@
-"""A Hugging Face checkpoint that was looked through and can be loaded."""
+"""A Hugging Face checkpoint that was checked and can be loaded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from rljob_trainer.models.registry import architecture_of
 
 @dataclass(frozen=True)
 class ModelSource:
-    """What a policy is built and filled from."""
+    """What a policy is built and loaded from."""
 
     architecture: Architecture
     config: ModelConfig
@@ -29,8 +29,8 @@ def open_source(directory: Path, changes: Mapping[str, Any] | None) -> ModelSour
         changes: the manifest's `model.architecture`.
 
     Raises:
-        UsageError: it is no checkpoint, of an unknown architecture, or its weights are not those
-            of its config; with the first difference.
+        UsageError: it is not a checkpoint, has an unknown architecture, or its weights do not
+            match its config; names the first difference.
     """
     where = f"model checkpoint {directory}: config.json"
     fields = read_config(directory, changes)

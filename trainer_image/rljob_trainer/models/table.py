@@ -1,7 +1,7 @@
 """The table of a model family: which Hugging Face tensors each Megatron parameter holds, and how.
 
-One table serves both directions: loading shards of any tensor-parallel layout, and putting shards
-together again for the engines and for saving.
+One table serves both directions: loading the shards of any tensor-parallel layout, and joining
+shards again for the engines and for saving.
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ from rljob_trainer.models.config import ModelConfig
 
 
 class Layout(ABC):
-    """How the full tensors of a parameter are joined and cut over tensor-parallel ranks."""
+    """How the full tensors of a parameter are joined and split over tensor-parallel ranks."""
 
     @abstractmethod
     def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
@@ -39,7 +39,7 @@ class Replicated(Layout):
 
 @dataclass(frozen=True)
 class Split(Layout):
-    """Cut into equal parts along one dimension: 0 for column-parallel, 1 for row-parallel."""
+    """Split into equal parts along one dimension: 0 for column-parallel, 1 for row-parallel."""
 
     dim: int
 
@@ -52,7 +52,7 @@ class Split(Layout):
 
 @dataclass(frozen=True)
 class Vocabulary(Layout):
-    """Rows of the vocabulary, padded with zeros until the ranks divide them."""
+    """Rows of the vocabulary, padded with zeros to a multiple of the number of ranks."""
 
     def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
         rows = padded_vocabulary(config.vocabulary, size) // size
@@ -77,7 +77,7 @@ class GateUp(Layout):
 
 @dataclass(frozen=True)
 class QueryKeyValue(Layout):
-    """Query group by query group: its query heads, its key head, its value head."""
+    """One query group after another: its query heads, its key head, its value head."""
 
     def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
         by_group = [matrix.view(config.groups, -1, *matrix.shape[1:]) for matrix in full]
@@ -93,7 +93,7 @@ class QueryKeyValue(Layout):
 
 
 def padded_vocabulary(vocabulary: int, size: int) -> int:
-    """The least multiple of `size` that holds the vocabulary."""
+    """The smallest multiple of `size` that holds the vocabulary."""
     return -(-vocabulary // size) * size
 
 
@@ -121,7 +121,7 @@ class Entry:
     tensors: tuple[HFTensor, ...]
     layout: Layout
     fused: str | None = None  # the parameter's name in layers of Transformer Engine
-    untied: bool = False  # only there where the output layer is not the embedding
+    untied: bool = False  # only present if the output layer is not the embedding
 
     def in_layer(self, layer: int) -> "Entry":
         """The entry with the number of a layer in its names."""
