@@ -1,1 +1,1 @@
-"""Weights on their way from the trainer into the engines."""
+"""Sends weights from the trainer to the engines."""

@@ -33,8 +33,8 @@ _LOOK_SECONDS = 0.002
 class BroadcastGroup(EngineGroup):
     """One process group of the trainer and its engines, through which buckets are broadcast.
 
-    A group of its own, apart from the trainer's: engines come and go without the trainer's ranks
-    noticing.
+    It is separate from the trainer's own group, so that engines can come and go without the
+    trainer's ranks noticing.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class BroadcastGroup(EngineGroup):
         """
         Args:
             members: the engines.
-            host: address of this process for them.
-            device: on which the weights are sent.
+            host: the address at which engines reach this process.
+            device: the device from which weights are sent.
             ranks_per_engine: the engines' tensor-parallel size.
-            timeout: seconds for a member to do its part of a call.
-            is_live: called for members that are waited for.
+            timeout: seconds that a member may take for its part of a call.
+            is_live: asked about members that have not answered.
         """
         super().__init__(members, timeout=timeout, is_live=is_live)
         self._name = f"rljob-{uuid.uuid4().hex[:12]}"
@@ -66,13 +66,13 @@ class BroadcastGroup(EngineGroup):
         self._group: ProcessGroup | None = None
 
     async def meet(self) -> None:
-        """Returns once all members are in the process group; at the latest after the timeout."""
+        """Waits until all members are in the process group, at most until the timeout."""
         # Check liveness first, so that a dead engine never leaves the others waiting in the
         # rendezvous.
         await super().meet()
         port = _free_port(self._host)
-        # The store exists before the members are called: a member without a store would wait for
-        # half an hour and generate nothing meanwhile. Closing the store frees those waiting in it.
+        # Create the store before calling the members: without a store a member would wait for half
+        # an hour and generate nothing. Closing the store releases those that wait in it.
         store = TCPStore(
             self._host,
             port,
@@ -97,7 +97,7 @@ class BroadcastGroup(EngineGroup):
         self._group = await self._together(joins, self._enter(store, list(joins)))
 
     async def deliver(self, snapshot: Snapshot, *, flush_cache: bool) -> None:
-        """Broadcasts every bucket; with the last one the version is complete."""
+        """Broadcasts every bucket; the last one completes the version."""
         await self.each(lambda member: member.begin())
         async for bucket, is_last in snapshot.read():
             version = snapshot.version if is_last else None
@@ -105,15 +105,15 @@ class BroadcastGroup(EngineGroup):
         await self.each(lambda member: member.end())
 
     async def close(self) -> None:
-        """Leaves the process group; members that answer leave it, too."""
+        """Leaves the process group, and has the members that still answer leave it."""
         group, self._group = self._group, None
         departures = [asyncio.create_task(member.leave(self._name)) for member in self.members]
         if group is not None:
             if self._backend == "nccl":
                 group._get_backend(self._device).abort()
             dist.destroy_process_group(group)
-            # Gloo breaks nothing off: where a broadcast hangs, the last to forget the group waits
-            # until its time is up.
+            # Gloo cannot abort: if a broadcast hangs, dropping the last reference to the group
+            # blocks until the timeout.
             held = [group]
             del group
             threading.Thread(target=held.clear, name="group-end", daemon=True).start()
@@ -123,7 +123,7 @@ class BroadcastGroup(EngineGroup):
         await super().close()
 
     async def _send(self, bucket: Bucket, *, version: int | None, flush_cache: bool) -> None:
-        """Returns once every member has loaded the bucket."""
+        """Sends a bucket; returns once every member has loaded it."""
         assert self._group is not None, "the group has not met"
         data = bucket.data.to(self._device)
         replies = {
@@ -137,18 +137,18 @@ class BroadcastGroup(EngineGroup):
         await self._together(replies, _completed(work))
 
     async def _enter(self, store: TCPStore, joins: Sequence["asyncio.Task[None]"]) -> ProcessGroup:
-        """Waits until all members are at the store, or have answered, as with NCCL they do."""
+        """Enters the group once all members wait at the store, or have answered as NCCL's do."""
         while not all(join.done() for join in joins):
             waiting = sum(self._name in key for key in store.list_keys())
             if waiting >= self._world_size - 1:
                 break
             await asyncio.sleep(_LOOK_SECONDS)
-        # Not before: this call cannot be left.
+        # Only now: this call cannot be interrupted.
         return await thread.start(lambda: self._create(store), "meet")
 
     def _create(self, store: TCPStore) -> ProcessGroup:
-        # torch offers no public way to be in a second world of processes; SGLang's own end of
-        # this group is made with the same function.
+        # torch has no public way to be in a second world of processes; SGLang creates its end of
+        # this group with the same function.
         group, _ = _new_process_group_helper(
             self._world_size,
             0,
@@ -166,7 +166,7 @@ class BroadcastGroup(EngineGroup):
 async def _completed(work: Work) -> None:
     began = time.monotonic()
     while not work.is_completed():
-        # Seldom enough to leave the processor to others, often enough to lose little time.
+        # Rarely enough to leave the processor to others, often enough to lose little time.
         await asyncio.sleep(max(_LOOK_SECONDS / 4, (time.monotonic() - began) / 50))
     work.wait()
 

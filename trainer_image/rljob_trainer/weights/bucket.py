@@ -1,4 +1,4 @@
-"""Weights in flattened buckets: few large messages instead of many small ones."""
+"""Packs weights into buckets: few large messages instead of many small ones."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -10,14 +10,14 @@ from torch import Tensor
 
 from rljob_trainer.weights.host_memory import HostMemory
 
-# Nothing is sent before the first bucket is gathered: it is small, and each that follows twice as
-# large, up to the limit.
+# Sending starts when the first bucket is gathered, so that one is small, and each following one is
+# twice as large, up to the limit.
 _FIRST_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """Some tensors, one after the other as bytes, and what an engine needs to cut them apart."""
+    """Some tensors, concatenated as bytes, and what an engine needs to split them."""
 
     names: list[str]
     dtypes: list[str]  # as torch names them, without "torch."
@@ -25,7 +25,7 @@ class Bucket:
     data: UInt8[Tensor, "bytes"]
 
     def tensors(self) -> Iterator[Tensor]:
-        """The tensors, cut apart in place."""
+        """The tensors, as views of the data."""
         begin = 0
         for dtype, shape in zip(self.dtypes, self.shapes, strict=True):
             numbers: torch.dtype = getattr(torch, dtype)
@@ -37,15 +37,15 @@ class Bucket:
 def buckets(
     weights: Iterable[tuple[str, Tensor]], limit: int, memory: HostMemory
 ) -> Iterator[Bucket]:
-    """Fills buckets of at most `limit` bytes in the given order; a larger tensor gets its own.
+    """Packs tensors into buckets of at most `limit` bytes, in order; a larger one gets its own.
 
-    A bucket holds one number format: the receiver looks at the bytes as numbers in place, which
-    must then lie at multiples of their size.
+    A bucket holds a single dtype: the receiver reads the bytes as numbers in place, so each must be
+    aligned to its size.
 
     Args:
         weights: names and tensors.
         limit: bytes of a bucket.
-        memory: where buckets lie, on the host: the last version is kept for engines that come late.
+        memory: host memory for the buckets: the last version is kept for engines that join late.
     """
     parts: list[tuple[str, Tensor]] = []
     size, largest = 0, min(limit, _FIRST_BYTES)

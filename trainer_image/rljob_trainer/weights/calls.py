@@ -1,4 +1,4 @@
-"""The same call to several engines at once, none of which may hold up the others for long."""
+"""Calls several engines at once, without letting one hold up the others for long."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ T = TypeVar("T")
 Liveness = Callable[[Engine], bool]
 
 _LOOK_SECONDS = 0.25
-_GRACE_SECONDS = 1.0  # for an engine to say itself why what all do together has broken
+_GRACE_SECONDS = 1.0  # for an engine to report itself why a joint operation has failed
 
 
 async def together(
@@ -24,16 +24,16 @@ async def together(
     is_live: Liveness,
     timeout: float,
 ) -> T:
-    """Waits for the calls, and for what this process does beside them; returns its result.
+    """Waits for the calls and for this process's own part; returns the result of that part.
 
     Args:
-        calls: one to each engine, under way.
-        beside: may fail with RuntimeError, as torch does when an engine breaks off.
-        is_live: asked for engines that have not answered.
+        calls: one to each engine, in progress.
+        beside: this process's part; may fail with RuntimeError, as torch does if an engine aborts.
+        is_live: asked about engines that have not answered.
         timeout: in seconds.
 
     Raises:
-        EngineFailedError: the first engine that fails, has gone, or does not answer in time.
+        EngineFailedError: the first engine that fails, is gone, or does not answer in time.
             Everything else is cancelled.
     """
     deadline = asyncio.get_running_loop().time() + timeout
@@ -44,7 +44,7 @@ async def together(
             done, pending = await asyncio.wait(
                 pending, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
-            # A call that failed is why the rest fails.
+            # Calls first: if one failed, that is why this process's part fails.
             for task in sorted(done, key=lambda task: task is own):
                 try:
                     task.result()
@@ -53,7 +53,7 @@ async def together(
             late = [calls[task] for task in pending if task in calls]
             for engine in late:
                 if not is_live(engine):
-                    raise EngineFailedError(engine, "it has gone")
+                    raise EngineFailedError(engine, "it is gone")
             if pending and asyncio.get_running_loop().time() > deadline:
                 suspect = late[0] if late else next(iter(calls.values()))
                 raise EngineFailedError(suspect, f"did not take part in {timeout:g} s")
@@ -66,7 +66,7 @@ async def together(
 
 
 async def _culprit(calls: Mapping["asyncio.Task[None]", Engine], reason: str) -> EngineFailedError:
-    """The engine to blame when what all do together broke: one whose call failed, if any."""
+    """The engine to blame when a joint operation fails: one whose call failed, if any."""
     done, late = await asyncio.wait(calls, timeout=_GRACE_SECONDS)
     for call in done:
         error = call.exception()

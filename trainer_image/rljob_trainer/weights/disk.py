@@ -1,4 +1,4 @@
-"""Weights by way of a disk that trainer and engines share."""
+"""Sends weights over a disk that trainer and engines share."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 class DiskGroup(EngineGroup):
-    """Engines that load versions from a directory. Only for the loading do they pause."""
+    """Engines that load versions from a directory. They pause only while they load."""
 
     def __init__(
         self,
@@ -29,16 +29,16 @@ class DiskGroup(EngineGroup):
         """
         Args:
             members: the engines.
-            store: where versions are written, of all groups.
-            timeout: seconds for a member to do its part of a call.
-            is_live: asked for members that are waited for.
+            store: writes the versions; shared by all groups.
+            timeout: seconds that a member may take for its part of a call.
+            is_live: asked about members that have not answered.
         """
         super().__init__(members, timeout=timeout, is_live=is_live)
         self._store = store
         self._checkpoints: dict[EngineControl, Path] = {}
 
     async def prepare(self, snapshot: Snapshot) -> None:
-        """Writes the version and has the members verify it, and build it where it is a delta."""
+        """Writes the version and has the members verify it and apply it if it is a delta."""
         self._checkpoints.clear()
         damages = await self._fetch(await self._store.write(snapshot, self))
         if not damages:
@@ -50,7 +50,7 @@ class DiskGroup(EngineGroup):
             raise EngineFailedError(member.engine, f"weights are damaged: {reason}")
 
     async def deliver(self, snapshot: Snapshot, *, flush_cache: bool) -> None:
-        """Has the members load what was prepared."""
+        """Has the members load the prepared version."""
         await self.each(
             lambda member: member.load(
                 self._checkpoints[member], version=snapshot.version, flush_cache=flush_cache
@@ -58,12 +58,12 @@ class DiskGroup(EngineGroup):
         )
 
     async def close(self) -> None:
-        """Reads nothing any more."""
+        """Releases the versions that the group reads."""
         self._store.release(self)
         await super().close()
 
     async def _fetch(self, version: Path) -> dict[EngineControl, str]:
-        """Returns the members to which the version is damaged, with the reason."""
+        """Has the members fetch the version; returns those that found it damaged, and how."""
         damages: dict[EngineControl, str] = {}
 
         async def fetch(member: EngineControl) -> None:

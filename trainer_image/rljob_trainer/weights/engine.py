@@ -25,7 +25,7 @@ class EngineFailedError(Exception):
 class EngineControl:
     """One engine's SGLang server.
 
-    Every call raises `EngineFailedError` where the server does not answer with success in time.
+    Every call raises `EngineFailedError` if the server does not answer with success in time.
     """
 
     def __init__(self, engine: Engine, admin_key: str | None, timeout: float) -> None:
@@ -38,7 +38,7 @@ class EngineControl:
     async def join(
         self, address: str, port: int, *, rank: int, world_size: int, group: str, backend: str
     ) -> None:
-        """Enters an update group; returns once all members are there."""
+        """Joins an update group; returns once all members are there."""
         await self._post(
             "/init_weights_update_group",
             {
@@ -56,15 +56,15 @@ class EngineControl:
         await self._post("/destroy_weights_update_group", {"group_name": group})
 
     async def pause(self, mode: PauseMode) -> None:
-        """Holds generation."""
+        """Pauses generation."""
         await self._post("/pause_generation", {"mode": mode})
 
     async def resume(self) -> None:
-        """Goes on generating."""
+        """Resumes generation."""
         await self._post("/continue_generation", {"torch_empty_cache": False})
 
     async def begin(self) -> None:
-        """Opens an update; until `end` the server takes buckets."""
+        """Opens an update: until `end`, the server accepts buckets."""
         await self._post("/begin_weight_update", {})
 
     async def receive(
@@ -72,7 +72,7 @@ class EngineControl:
     ) -> None:
         """Takes part in the broadcast of one bucket; returns once it is loaded.
 
-        With the last one comes the version, and the prefix cache of the old weights goes.
+        The last one comes with the version, and flushes the prefix cache of the old weights.
         """
         label = {} if version is None else {"weight_version": str(version)}
         await self._post(
@@ -91,13 +91,13 @@ class EngineControl:
     async def receive_shared(
         self, payloads: Sequence[str], *, version: int | None, flush_cache: bool
     ) -> None:
-        """Loads one bucket out of memory that the engine shares with this process.
+        """Loads one bucket from memory that the engine shares with this process.
 
         Args:
-            payloads: one for each of its processes, as SGLang's MultiprocessingSerializer writes
-                them, in base64.
-            version: with the last bucket.
-            flush_cache: whether the prefix cache of the old weights goes.
+            payloads: one for each process of the engine, as SGLang's MultiprocessingSerializer
+                writes them, in base64.
+            version: given with the last bucket.
+            flush_cache: whether to drop the prefix cache of the old weights.
         """
         label = {} if version is None else {"weight_version": str(version)}
         await self._post(
@@ -111,10 +111,10 @@ class EngineControl:
         )
 
     async def prepare_weights(self, version: Path) -> Path:
-        """Has a version on the shared disk verified, and a delta applied; nothing is loaded yet.
+        """Has the engine verify a version on the shared disk and apply a delta, but not load it.
 
         Returns:
-            Where the engine has the checkpoint.
+            The path of the checkpoint on the engine.
 
         Raises:
             DamagedError: the version, or one that it builds on, is damaged or missing there.
@@ -126,7 +126,7 @@ class EngineControl:
         return Path(answer["model_path"])
 
     async def load(self, checkpoint: Path, *, version: int, flush_cache: bool) -> None:
-        """Loads all weights of a checkpoint; they are in use then."""
+        """Loads all weights of a checkpoint and starts to use them."""
         await self._post(
             "/update_weights_from_disk",
             {
@@ -138,11 +138,11 @@ class EngineControl:
         )
 
     async def end(self) -> None:
-        """Closes an update: the new weights are in use."""
+        """Closes an update: from now on the new weights are in use."""
         await self._post("/end_weight_update", {})
 
     async def recover(self) -> None:
-        """Closes an update that an earlier group, or trainer, left open; else does nothing."""
+        """Closes an update that an earlier group or trainer left open, if there is one."""
         await self._call("/end_weight_update", {})
 
     async def close(self) -> None:

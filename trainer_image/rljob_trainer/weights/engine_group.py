@@ -1,4 +1,4 @@
-"""Engines that receive the same weights at the same time, by whichever transport."""
+"""Engines that receive the same weights together, over any transport."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -16,18 +16,18 @@ T = TypeVar("T")
 class EngineGroup(ABC):
     """A fixed set of engines. It is never repaired: when one fails, a new group is made.
 
-    Every call to the engines raises EngineFailedError for the first that fails.
+    Every call to the engines raises EngineFailedError for the first one that fails.
     """
 
     def __init__(
         self, members: Sequence[EngineControl], *, timeout: float, is_live: Liveness
     ) -> None:
-        """Nobody is called yet: `meet` does.
+        """Contacts no engine yet: `meet` does.
 
         Args:
             members: the engines.
-            timeout: seconds for a member to do its part of a call.
-            is_live: asked for members that are waited for.
+            timeout: seconds that a member may take for its part of a call.
+            is_live: asked about members that have not answered.
         """
         self.members = list(members)
         self._timeout = timeout
@@ -39,28 +39,28 @@ class EngineGroup(ABC):
         return [member.engine for member in self.members]
 
     async def meet(self) -> None:
-        """Brings the members together; where one does not come, the others are free again."""
+        """Connects the members; if one does not come, the others are released."""
         await self.each(lambda member: member.recover())
 
     async def prepare(self, snapshot: Snapshot) -> None:  # noqa: B027 - most have nothing to do
-        """Does with weights, which may still be being gathered, what no member has to pause for."""
+        """Does what needs no pause; the weights may still be being gathered."""
 
     @abstractmethod
     async def deliver(self, snapshot: Snapshot, *, flush_cache: bool) -> None:
-        """Brings weights, which may still be being gathered, into members that are paused.
+        """Loads weights, which may still be being gathered, into members that are paused.
 
         Args:
             snapshot: the weights.
-            flush_cache: whether cached prefixes of the old weights are forgotten.
+            flush_cache: whether to drop cached prefixes of the old weights.
         """
 
     async def close(self) -> None:
-        """Leaves the members, in whatever state they are."""
+        """Disconnects from the members, whatever state they are in."""
         for member in self.members:
             await member.close()
 
     async def each(self, call: Callable[[EngineControl], Coroutine[Any, Any, None]]) -> None:
-        """The same call to every member, all at once."""
+        """Makes the same call to every member at once."""
         calls = {asyncio.create_task(call(member)): member.engine for member in self.members}
         await self._together(calls, asyncio.sleep(0))
 

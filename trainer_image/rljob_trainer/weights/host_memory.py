@@ -1,4 +1,4 @@
-"""Memory on the host that is used again: pages touched for the first time cost more than a copy."""
+"""Reuses host memory: touching pages for the first time costs more than a copy."""
 
 import threading
 import weakref
@@ -10,29 +10,29 @@ from torch import Tensor
 
 
 class HostMemory:
-    """Hands out memory, and takes it back when no tensor looks at it any more.
+    """Hands out memory, and takes it back when no tensor refers to it any more.
 
-    Versions of the same weights ask for the same sizes, so from the third version on there is
-    nothing to allocate: the one before the last makes room for the next.
+    Versions of the same weights need the same sizes, so from the third version on nothing is
+    allocated: the version before the last makes room for the next.
     """
 
     def __init__(self) -> None:
         self._free: list[np.ndarray] = []
-        # A tensor may end in any thread, and within this thread's own calls.
+        # A tensor may be freed in any thread, even during this thread's own calls.
         self._lock = threading.RLock()
 
     def take(self, nbytes: int) -> UInt8[Tensor, " nbytes"]:
-        """Memory of so many bytes, with anything in it."""
+        """`nbytes` bytes of uninitialized memory."""
         with self._lock:
             fitting = [block for block in self._free if block.nbytes >= nbytes]
             if fitting:
                 block = min(fitting, key=len)
                 self._free = [other for other in self._free if other is not block]
             else:
-                # None of what is left is of use for these weights, or there is nothing left.
+                # No free block is large enough, so none is of use for these weights.
                 self._free = []
                 block = np.empty(nbytes, np.uint8)
-        # The tensor and all that is cut out of it hold this part, and it lives as long as they do.
+        # The tensor and its views refer to this slice; the block is free once the slice is gone.
         part = block[:nbytes]
         weakref.finalize(part, self._give_back, block).atexit = False
         return torch.from_numpy(part)

@@ -1,4 +1,4 @@
-"""Weights in memory that the engines, on the same machine, share with the trainer."""
+"""Shares weights in memory with engines on the same machine."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ _DEVICE = 6  # position of the device in the arguments of torch's rebuild_cuda_t
 
 
 class IpcGroup(EngineGroup):
-    """Engines that read buckets out of the trainer's memory, on the GPU or, on CPUs, the host's."""
+    """Engines that read buckets from the trainer's memory: the GPU's or, on CPUs, the host's."""
 
     def __init__(
         self,
@@ -43,17 +43,17 @@ class IpcGroup(EngineGroup):
         """
         Args:
             members: the engines.
-            device: on which the weights are shared.
+            device: the device on which weights are shared.
             ranks_per_engine: the engines' tensor-parallel size.
-            timeout: seconds for a member to do its part of a call.
-            is_live: asked for members that are waited for.
+            timeout: seconds that a member may take for its part of a call.
+            is_live: asked about members that have not answered.
         """
         super().__init__(members, timeout=timeout, is_live=is_live)
         self._device = device
         self._ranks_per_engine = ranks_per_engine
 
     async def deliver(self, snapshot: Snapshot, *, flush_cache: bool) -> None:
-        """Shares one bucket after the other; with the last one the version is complete."""
+        """Shares one bucket after another; the last one completes the version."""
         await self.each(EngineControl.begin)
         async for bucket, is_last in snapshot.read():
             version = snapshot.version if is_last else None
@@ -61,12 +61,12 @@ class IpcGroup(EngineGroup):
         await self.each(EngineControl.end)
 
     async def _send(self, bucket: Bucket, *, version: int | None, flush_cache: bool) -> None:
-        """Returns once every member has loaded the bucket."""
+        """Shares a bucket; returns once every member has loaded it."""
         with _shared(bucket.data, self._device) as data:
             requests = [
                 asyncio.create_task(
                     member.receive_shared(
-                        # A payload is for one process: with it goes a reference to the memory.
+                        # A payload holds a reference to the memory, so each process needs its own.
                         [_payload(bucket, data) for _ in range(self._ranks_per_engine)],
                         version=version,
                         flush_cache=flush_cache,
@@ -84,8 +84,8 @@ class IpcGroup(EngineGroup):
                 requests[self.engines.index(error.engine)].cancel()
                 raise
             finally:
-                # When one has failed, others may not have looked yet, and an engine that does not
-                # find the memory ends. At the latest each request's own time is up.
+                # When one has failed, others may not have opened the memory yet, and an engine that
+                # does not find it dies. So wait for all; each request has its own timeout.
                 await asyncio.gather(*requests, return_exceptions=True)
 
 
@@ -95,15 +95,15 @@ async def _wait_for(request: "asyncio.Task[None]") -> None:
 
 @contextlib.contextmanager
 def _shared(data: UInt8[Tensor, "n"], device: torch.device) -> Iterator[UInt8[Tensor, "n"]]:
-    """A copy of the data that other processes can open, until the end of the context."""
+    """A copy of the data that other processes can open until the context ends."""
     if device.type == "cuda":
         try:
             yield data.to(device)
         finally:
-            torch.cuda.ipc_collect()  # type: ignore[no-untyped-call]  # of failed ones, too
+            torch.cuda.ipc_collect()  # type: ignore[no-untyped-call]  # also after failures
         return
     free = shutil.disk_usage(_SHARED_MEMORY).free
-    if data.nbytes > free:  # else the process would die where it first writes beyond
+    if data.nbytes > free:  # otherwise the process would die at the first write that does not fit
         raise UsageError(
             f"spec.weights.bucketMebibytes: found a bucket of {data.nbytes} bytes, and {free} left "
             f"in {_SHARED_MEMORY}; allowed smaller buckets, or spec.weights.transport disk"
@@ -112,8 +112,8 @@ def _shared(data: UInt8[Tensor, "n"], device: torch.device) -> Iterator[UInt8[Te
         shared: Tensor = data.clone().share_memory_()  # type: ignore[no-untyped-call]
         storage = shared.untyped_storage()
         _, name, _ = storage._share_filename_cpu_()
-    # Whoever closes it last would remove it, were it not for this reference. It is removed here:
-    # that does not depend on what became of the others.
+    # Without this reference, the last process to close the memory would remove it. It is removed
+    # here instead, whatever has happened to the others.
     storage._shared_incref()  # type: ignore[no-untyped-call]
     try:
         yield shared
@@ -122,7 +122,7 @@ def _shared(data: UInt8[Tensor, "n"], device: torch.device) -> Iterator[UInt8[Te
 
 
 def _payload(bucket: Bucket, data: UInt8[Tensor, "n"]) -> str:
-    """What SGLang's MultiprocessingSerializer makes of a bucket, in base64."""
+    """Encodes a bucket as SGLang's MultiprocessingSerializer does, in base64."""
     metadata = []
     begin = 0
     for name, tensor in zip(bucket.names, bucket.tensors(), strict=True):
@@ -146,9 +146,9 @@ def _payload(bucket: Bucket, data: UInt8[Tensor, "n"]) -> str:
 
 
 class _Pickler(ForkingPickler):
-    """Names a GPU by its UUID, as SGLang's patch of torch's reductions does and expects.
+    """Identifies a GPU by its UUID, as SGLang's patch of torch's reductions does and expects.
 
-    The numbers of the GPUs are not the same in all processes. Not run so far: it takes GPUs.
+    GPU numbers differ between processes. This has not been run so far: it needs GPUs.
     """
 
     def reducer_override(self, value: Any) -> Any:
@@ -161,7 +161,7 @@ class _Pickler(ForkingPickler):
 
 @contextlib.contextmanager
 def _by_name() -> Iterator[None]:
-    """Shared memory is handed over by its name, not as a descriptor, which engines refuse."""
+    """Passes shared memory by name; engines refuse file descriptors."""
     before = mp.get_sharing_strategy()  # type: ignore[no-untyped-call]
     mp.set_sharing_strategy("file_system")  # type: ignore[no-untyped-call]
     try:

@@ -1,6 +1,6 @@
-"""Who takes part in updates: what the trainer knows of each engine, and what follows from it.
+"""Which engines take part in updates: the trainer's state of each engine, and the rules.
 
-The states and their changes are told in docs/weights.md. Nothing here talks to anyone.
+docs/weights.md describes the states and their transitions. Nothing here communicates.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,23 +11,23 @@ from rljob.buffer.records import Engine
 
 _FIRST_BACK_OFF_SECONDS = 1.0
 _LAST_BACK_OFF_SECONDS = 60.0
-# One that was overtaken by updates, each time it was being brought to the one before, waits for the
-# next and takes part in it.
+# An engine that updates have overtaken this often while it was being brought to the previous
+# version waits for the next update and takes part in it.
 _MOST_OVERTAKEN = 2
 
 
 class State(Enum):
-    """What an engine is, to the trainer."""
+    """The trainer's view of an engine."""
 
-    NEW = "new"  # registered; nothing is known of its weights
-    JOINING = "joining"  # being brought to the published version, besides the others
+    NEW = "new"  # registered; its weights are unknown
+    JOINING = "joining"  # being brought to the published version, apart from the others
     MEMBER = "member"  # holds a version of this run, and takes part in the next update
-    LEFT_OUT = "left out"  # failed to take part; it is tried again later
+    LEFT_OUT = "left out"  # failed to take part; it is retried later
 
 
 @dataclass
 class Member:
-    """One engine. `version` is the last that it has received whole; -1: none."""
+    """One engine. `version` is the last one that it has received completely; -1: none."""
 
     engine: Engine
     state: State = State.NEW
@@ -37,18 +37,18 @@ class Member:
     overtaken: int = 0  # in a row
 
     def is_due(self, now: float, *, alone: bool) -> bool:
-        """Whether one that was left out is tried again. `alone`: there is no other."""
+        """Whether an engine that was left out is retried now. `alone`: there is no other."""
         longest = _FIRST_BACK_OFF_SECONDS if alone else _LAST_BACK_OFF_SECONDS
         pause = min(_FIRST_BACK_OFF_SECONDS * 2.0 ** (self.failures - 1), longest)
         return now - self.failed_at >= pause
 
 
 class Membership:
-    """The engines that live, and the version that is published.
+    """The live engines, and the published version.
 
-    An update goes to those that hold weights already. Who is new is brought to the published
-    version besides, and takes part from the next update on. So one that hangs or dies while it
-    joins holds up nobody.
+    An update goes to the engines that already hold weights. A new engine is brought to the
+    published version separately and takes part from the next update on, so an engine that hangs or
+    dies while it joins holds up nobody.
     """
 
     def __init__(self) -> None:
@@ -56,34 +56,34 @@ class Membership:
         self.version = -1  # published
 
     def see(self, engines: Iterable[Engine]) -> None:
-        """These live; whoever is not among them is forgotten. A new id is a new engine."""
+        """Sets the live engines and forgets all others. A new id is a new engine."""
         known = self._members
         self._members = {e.id: known.get(e.id) or Member(e) for e in engines}
 
     def is_live(self, engine: Engine) -> bool:
-        """Whether it was among those seen last."""
+        """Whether the engine was among those seen last."""
         return engine.id in self._members
 
     def current(self) -> list[str]:
-        """Ids of those that hold the published version: they are admitted to work."""
+        """Ids of the engines that hold the published version and so are admitted to work."""
         return sorted(m.engine.id for m in self._members.values() if self._is_current(m))
 
     def lagging(self) -> int:
-        """How many live ones are not."""
+        """The number of live engines that do not hold the published version."""
         return len(self._members) - len(self.current())
 
     def for_update(self, now: float) -> list[Engine]:
-        """Who takes part in an update that begins now, by id; empty: there is nobody yet."""
+        """Engines that take part in an update that begins now, by id; empty: there are none yet."""
         members = self._of(State.MEMBER)
         if not members and not self._of(State.JOINING):
-            # At the start of a run, or after all were lost. Of those that failed one at a time: a
-            # sound one must not always meet one that is not.
+            # At the start of a run, or after all were lost. Engines that have failed are retried
+            # one at a time, so that a sound one is not always paired with a faulty one.
             due = sorted(self._due(now), key=lambda member: member.failed_at)
             members = self._of(State.NEW) or due[:1]
         return [member.engine for member in members]
 
     def for_joining(self, now: float) -> list[Engine]:
-        """Who is to be brought to the published version now."""
+        """Engines that are to be brought to the published version now."""
         if self.version < 0:
             return []
         lagging = [
@@ -94,38 +94,38 @@ class Membership:
         return [member.engine for member in [*self._of(State.NEW), *lagging, *self._due(now)]]
 
     def join(self, engines: Iterable[Engine]) -> None:
-        """They are being brought to the published version."""
+        """Marks engines as being brought to the published version."""
         for member in self._known(engines):
             member.state = State.JOINING
 
     def release(self, engines: Iterable[Engine]) -> None:
-        """Those of them that are still joining are as they were before: one of them has failed."""
+        """Puts engines that are still joining back to their earlier state, as one has failed."""
         for member in self._known(engines):
             if member.state is State.JOINING:
                 member.state = State.NEW if member.version < 0 else State.MEMBER
 
     def receive(self, engine: Engine, version: int) -> None:
-        """It has received a version whole."""
+        """Records that an engine has received a version completely."""
         for member in self._known([engine]):
             member.state, member.version, member.failures = State.MEMBER, version, 0
             member.overtaken = 0 if version >= self.version else member.overtaken + 1
 
     def fail(self, engine: Engine, now: float) -> None:
-        """It did not take part: what it holds is no version any more."""
+        """Records that an engine failed: what it holds is no longer a valid version."""
         for member in self._known([engine]):
             member.state, member.version = State.LEFT_OUT, -1
             member.failures += 1
             member.failed_at = now
 
     def publish(self, version: int, receivers: Sequence[Engine]) -> list[str]:
-        """The version counts from now on; returns who holds it, who may have gone since."""
+        """Makes a version the published one; returns the ids of its receivers, even if gone."""
         self.version = version
         for engine in receivers:
             self.receive(engine, version)
         return sorted(engine.id for engine in receivers)
 
     def _known(self, engines: Iterable[Engine]) -> list[Member]:
-        """Those that have not gone meanwhile."""
+        """Those of the engines that are still registered."""
         return [self._members[e.id] for e in engines if e.id in self._members]
 
     def _is_current(self, member: Member) -> bool:

@@ -1,6 +1,6 @@
-"""A fixed sequence that engines score after an update: do they hold the trainer's weights?
+"""A fixed sequence that engines score after an update, to check that they hold the right weights.
 
-Samples can't tell for sure. Where they are older than the published weights they differ rightly,
+Samples can't show this for sure. Those that are older than the published weights rightly differ,
 and a run that is always asynchronous may never have fresh ones.
 """
 
@@ -20,12 +20,12 @@ from rljob.buffer.records import Engine
 log = structlog.get_logger()
 
 _LONGEST = 64  # tokens
-_TIMEOUT_SECONDS = 60.0  # it waits behind what the engine generates
+_TIMEOUT_SECONDS = 60.0  # the request queues behind what the engine is generating
 _SEED = 20240229
 
 
 def probe_tokens(spec: RLJobSpec, vocabulary: int) -> Int64[Tensor, " length"]:
-    """The sequence: tokens at random, always the same, within what the engine has room for."""
+    """The sequence: random tokens, always the same, no longer than engines have room for."""
     room = spec.data.max_prompt_tokens + spec.rollout.sampling.max_response_tokens
     length = max(2, min(_LONGEST, room))
     generator = torch.Generator().manual_seed(_SEED)
@@ -34,11 +34,11 @@ def probe_tokens(spec: RLJobSpec, vocabulary: int) -> Int64[Tensor, " length"]:
 
 @dataclass(frozen=True)
 class ProbeAnswer:
-    """What one engine says.
+    """The answer of one engine.
 
     Args:
         engine: its id.
-        version: of the weights that it held.
+        version: the version of its weights.
         log_probs: natural logarithms at temperature 1, of every token but the first.
     """
 
@@ -55,7 +55,7 @@ class Probe:
         self._headers = {"Authorization": f"Bearer {api_key}"}
 
     async def ask(self, engines: Sequence[Engine]) -> list[ProbeAnswer]:
-        """The answers of those that give one; who does not is dealt with elsewhere."""
+        """The answers of the engines that give one; failures are handled elsewhere."""
         async with httpx.AsyncClient(
             headers=self._headers, timeout=_TIMEOUT_SECONDS, trust_env=False
         ) as client:

@@ -1,4 +1,4 @@
-"""Publishing: the trainer's side of updates, which go on in a thread of their own."""
+"""Publishing: the trainer's side of updates, which run in their own thread."""
 
 import asyncio
 import contextlib
@@ -27,8 +27,8 @@ _FAREWELL_SECONDS = 5.0
 class Publisher:
     """Publishes weight versions. Lives on rank 0.
 
-    Training waits for an update of the engines that hold weights, and only while no engine at all
-    is left; whoever comes late is caught up beside it.
+    Training waits for the update of the engines that hold weights, and otherwise only while there
+    is no engine at all; engines that join late catch up in the background.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Publisher:
             spec: of the job.
             buffer: where the engines register.
             admin_key: of the engines.
-            new_group: makes a group of the job's transport.
+            new_group: makes a group for the job's transport.
         """
 
         def group(engines: Sequence[Engine], is_live: Liveness) -> EngineGroup:
@@ -64,35 +64,35 @@ class Publisher:
 
     @property
     def lagging(self) -> int:
-        """Live engines that do not."""
+        """The number of live engines that do not hold the published version."""
         return self._updates.membership.lagging()
 
     @property
     def epoch(self) -> int:
-        """Groups of engines that there have been."""
+        """The number of engine groups so far."""
         return self._updates.epoch
 
     @property
     def nbytes(self) -> int:
-        """Of the version published last."""
+        """Bytes of the last published version."""
         return self._updates.nbytes
 
     @property
     def seconds(self) -> float:
-        """That the last update took, waiting for the first engine included."""
+        """Seconds that the last update took, including the wait for the first engine."""
         return self._updates.seconds
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Begins to send weights, which may still be being gathered, to the engines."""
+        """Starts sending weights, which may still be being gathered, to the engines."""
         self._update = self.start(self._updates.publish(snapshot))
         if self._attendance is None:
             self._attendance = self.start(self._updates.attend())
 
     def wait(self, while_waiting: Callable[[], None]) -> int:
-        """Waits until what was sent last is the published version, and returns that.
+        """Waits until the weights sent last are published; returns their version.
 
         Args:
-            while_waiting: called again and again meanwhile; may raise.
+            while_waiting: called repeatedly meanwhile; may raise.
         """
         assert self._update is not None, "nothing is being published"
         while not wait([self._update], _LOOK_SECONDS).done:
@@ -100,16 +100,16 @@ class Publisher:
         return self._update.result()
 
     def check(self) -> None:
-        """Raises what has ended the attendance of the engines, if anything has."""
+        """Raises the error that has ended the task that attends to engines, if any."""
         if self._attendance is not None and self._attendance.done():
             self._attendance.result()
 
     def start(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        """Runs requests to engines beside training; `close` ends what is not done."""
+        """Runs requests to engines while training continues; `close` ends unfinished ones."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
-        """Ends everything that goes on and dissolves the group."""
+        """Ends everything in progress and dissolves the group."""
         with contextlib.suppress(TimeoutError):
             self.start(self._end()).result(_FAREWELL_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -1,4 +1,4 @@
-"""The weights of one version on the host: read while they are still being gathered, and after."""
+"""The weights of one version on the host, readable while they are still being gathered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -9,14 +9,14 @@ _LOOK_SECONDS = 0.001
 
 
 class IncompleteError(Exception):
-    """The gathering broke off: there will be no more buckets."""
+    """The gathering has failed: there will be no more buckets."""
 
 
 class Snapshot:
-    """Buckets in their order. One thread fills it; any number of coroutines read it meanwhile.
+    """Buckets in order. One thread fills it; any number of coroutines read it meanwhile.
 
-    So gathering the next bucket overlaps with sending the last, and an engine that comes late, or
-    an update that has to be sent again, gets the same bytes.
+    This way gathering the next bucket overlaps with sending the last, and an engine that joins
+    late, or an update that is repeated, gets the same bytes.
     """
 
     def __init__(self, version: int) -> None:
@@ -31,7 +31,7 @@ class Snapshot:
         return sum(bucket.data.numel() for bucket in self._buckets)
 
     def fill(self, buckets: Iterable[Bucket]) -> None:
-        """Gathers everything; readers get each bucket as soon as it is known not to be the last."""
+        """Gathers everything; readers get a bucket once it is known whether it is the last."""
         try:
             for bucket in buckets:
                 self._buckets.append(bucket)
@@ -43,11 +43,11 @@ class Snapshot:
         """Every bucket, and whether it is the last.
 
         Raises:
-            IncompleteError: the rest will never come.
+            IncompleteError: the gathering has failed.
         """
         number = 0
         while True:
-            # In this order: what is gathered before the end is told has come before it.
+            # In this order: once the end is known, the count includes every bucket.
             filled, gathered = self._filled, len(self._buckets)
             if number + 1 < gathered or (filled and number < gathered):
                 yield self._buckets[number], number + 1 == gathered

@@ -1,4 +1,4 @@
-"""The transports of weights, by their names in the manifest."""
+"""The weight transports, by their names in the manifest."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,29 +21,29 @@ _VERSIONS = "weights"  # as in pod_paths
 
 @dataclass(frozen=True)
 class Transport:
-    """A way of weights to the engines: makes groups of engines that receive them."""
+    """A way to send weights to the engines: makes groups of engines that receive them."""
 
     new_group: NewGroup
-    store: VersionStore | None = None  # where there is a disk
+    store: VersionStore | None = None  # for the disk transport
 
     def nbytes(self, version: int) -> int:
-        """What a version of so many bytes took: on the disk, or on its way to each engine."""
+        """The bytes that a version of this size took on disk, or on its way to each engine."""
         return self.store.bytes_written if self.store is not None else version
 
     def close(self) -> None:
-        """Leaves nothing behind; there are no groups any more."""
+        """Removes everything it has written; there must be no groups left."""
         if self.store is not None:
             self.store.close()
 
 
 def open_transport(spec: RLJobSpec, *, host: str, device: torch.device, run_dir: Path) -> Transport:
-    """The transport that the job names.
+    """Opens the transport that the job names.
 
     Args:
         spec: of the job.
-        host: address of this process for the engines.
-        device: on which the trainer has its weights.
-        run_dir: of the run; with the transport disk its `weights` is emptied and written to.
+        host: the address at which engines reach this process.
+        device: the device that holds the trainer's weights.
+        run_dir: of the run; the disk transport empties its `weights` and writes there.
     """
     timeout = spec.weights.timeout_seconds
     ranks_per_engine = spec.rollout.gpus_per_replica if device.type == "cuda" else 1

@@ -1,6 +1,6 @@
-"""Updates: a new weight version into the engines, and the last one into those that come late.
+"""Updates: send new weight versions to the engines, and the last one to engines that join late.
 
-The states that engines go through and what is said to them are told in docs/weights.md.
+docs/weights.md describes the states of engines and the requests to them.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _LOOK_SECONDS = 0.2
 
 
 class Registry(Protocol):
-    """What is used of the buffer, whose requests block."""
+    """The part of the buffer that is used here; its requests block."""
 
     def engines(self) -> list[Engine]:
         """The live engines."""
@@ -39,7 +39,7 @@ class Registry(Protocol):
 
 
 class Ask(Protocol):
-    """Makes a request that blocks without blocking the event loop."""
+    """Makes a blocking request without blocking the event loop."""
 
     def __call__(self, request: Callable[[], T], /) -> Awaitable[T]: ...
 
@@ -47,9 +47,9 @@ class Ask(Protocol):
 class Updates:
     """Sends weights to the engines. Its coroutines belong to one event loop.
 
-    The engines that hold the published version are told to the buffer, and only these lease
-    work. An engine that fails in an update is left out: it gets no work until it has caught up,
-    which happens beside training.
+    The buffer is told which engines hold the published version, and only these lease work. An
+    engine that fails in an update is left out: it gets no work until it has caught up, which
+    happens in the background.
     """
 
     def __init__(
@@ -64,15 +64,15 @@ class Updates:
         self._new_group = new_group
         self._ask = ask
         self._group: EngineGroup | None = None
-        self._published: Snapshot | None = None  # for engines that come late
+        self._published: Snapshot | None = None  # for engines that join late
         self._updating = False
         self.membership = Membership()
         self.epoch = 0
         self.nbytes = 0  # of the last update
-        self.seconds = 0.0  # that it took, waiting for a first engine included
+        self.seconds = 0.0  # that it took, including the wait for a first engine
 
     async def publish(self, snapshot: Snapshot) -> int:
-        """Makes weights, which may still be being gathered, the published version; returns it.
+        """Publishes weights, which may still be being gathered; returns their version.
 
         Waits for a first engine, however long that takes.
         """
@@ -97,7 +97,7 @@ class Updates:
             self._updating = False
 
     async def _participants(self) -> list[Engine]:
-        """Who takes part in an update; waits until there is somebody."""
+        """The engines that take part in an update; waits until there is one."""
         waiting = False
         while True:
             await self._see()
@@ -110,7 +110,7 @@ class Updates:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def attend(self) -> None:
-        """Sees who comes and goes, and brings those who came to the published version; for ever."""
+        """Brings new engines to the published version, and forgets those that are gone; forever."""
         joining: asyncio.Task[None] | None = None
         while True:
             await self._see()
@@ -123,7 +123,7 @@ class Updates:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _bring(self, engines: Sequence[Engine], snapshot: Snapshot) -> None:
-        """In a group of their own, so that the others go on generating."""
+        """Updates engines in a separate group, so that the others keep generating."""
         self.membership.join(engines)
         try:
             group = await self._form(engines)
@@ -143,17 +143,17 @@ class Updates:
                 await self._ask(admit)
 
     async def _hand_over(self, group: EngineGroup, snapshot: Snapshot) -> None:
-        """Pauses the members, brings them the weights, and lets them go on."""
+        """Pauses the members, sends them the weights, and resumes them."""
         mode = self._spec.pause_mode
         await group.prepare(snapshot)
         await group.each(lambda member: member.pause(mode))
-        # Requests that are paused in place hold their cache, which then cannot be flushed; such an
-        # engine shares no prefixes between requests, so none is ever reused.
+        # Requests that are paused in place hold their cache, which then cannot be flushed. Such an
+        # engine shares no prefixes between requests, so no stale cache is ever reused.
         await group.deliver(snapshot, flush_cache=mode != "in_place")
         await group.each(lambda member: member.resume())
 
     async def _group_of(self, engines: Sequence[Engine]) -> EngineGroup:
-        """The group of exactly these engines: the present one, or a new epoch."""
+        """The group of exactly these engines: the present one, or a new one in a new epoch."""
         if self._group is None or self._group.engines != list(engines):
             await self.drop_group()
             self._group = await self._form(engines)
@@ -171,13 +171,13 @@ class Updates:
         return group
 
     async def drop_group(self) -> None:
-        """Dissolves the present epoch."""
+        """Dissolves the group of the present epoch."""
         group, self._group = self._group, None
         if group is not None:
             await group.close()
 
     def _leave_out(self, error: EngineFailedError) -> None:
-        """The update goes on without it; it is tried again, ever less often."""
+        """Continues the update without the engine, which is retried at growing intervals."""
         log.warning("engine.left_out", engine=error.engine.id, reason=error.reason)
         self.membership.fail(error.engine, _now())
 

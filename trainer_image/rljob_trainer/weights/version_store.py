@@ -24,19 +24,19 @@ log = structlog.get_logger()
 
 
 class VersionStore:
-    """Writes versions, each once, and keeps the last, and what is being read.
+    """Writes each version once; keeps the last one, and those that are being read.
 
-    A directory gets its name when it is whole and on the disk. The name is of this one writing: a
-    trainer that goes on from a checkpoint writes other weights under the same version.
+    A directory gets its name once it is complete and synced. The name is unique to this write: a
+    trainer that resumes from a checkpoint writes different weights under the same version.
     """
 
     def __init__(self, directory: Path, *, companions: Path, full_interval: int) -> None:
-        """Makes the directory, and removes what a trainer before has left in it.
+        """Makes the directory, and removes what an earlier trainer has left in it.
 
         Args:
-            directory: of the versions, and of nothing else.
-            companions: a checkpoint, whose config and tokenizer files go into full versions.
-            full_interval: every how many versions one is full; the others are deltas.
+            directory: for the versions, and nothing else.
+            companions: a checkpoint whose config and tokenizer files go into full versions.
+            full_interval: one version in this many is full; the others are deltas.
         """
         self._directory = directory
         self._companions = companions
@@ -44,22 +44,22 @@ class VersionStore:
         self._lock = asyncio.Lock()
         self._places: weakref.WeakKeyDictionary[Snapshot, Path] = weakref.WeakKeyDictionary()
         self._chain: list[Path] = []  # the last full version and the deltas since
-        self._last: Snapshot | None = None  # to which the chain leads; None: no delta will follow
+        self._last: Snapshot | None = None  # the chain's last version; None: no delta will follow
         self._readers: dict[object, list[Path]] = {}
-        self.bytes_written = 0  # of weights, by the last version
+        self.bytes_written = 0  # of weights, for the last version
         # The directory itself stays: containers may have mounted it.
         directory.mkdir(parents=True, exist_ok=True)
         self.close()
 
     async def write(self, snapshot: Snapshot, reader: object) -> Path:
-        """The directory of a version, which is written if it was not yet.
+        """The directory of a version, which is written unless it exists.
 
         Args:
             snapshot: the version; it may still be being gathered.
-            reader: for whom it is kept until its `release`, or its next call.
+            reader: the version is kept for it until its `release`, or its next call.
 
         Raises:
-            OSError: it can't be written, e.g. the disk is full.
+            OSError: writing fails, e.g. because the disk is full.
         """
         async with self._lock:
             if snapshot not in self._places:
@@ -68,22 +68,22 @@ class VersionStore:
             return self._hand(snapshot, reader)
 
     async def rewrite(self, snapshot: Snapshot, reader: object) -> Path:
-        """The same where what was written is damaged: another directory, and a full version."""
+        """Writes a damaged version again: in another directory, and in full."""
         async with self._lock:
             await self._write(snapshot, full=True)
             return self._hand(snapshot, reader)
 
     def release(self, reader: object) -> None:
-        """Keeps nothing for it any more."""
+        """Keeps nothing for this reader any more."""
         self._readers.pop(reader, None)
 
     def close(self) -> None:
-        """Leaves no version behind."""
+        """Removes all versions."""
         self._remove_all_but(set())
 
     def _hand(self, snapshot: Snapshot, reader: object) -> Path:
         place = self._places[snapshot]
-        # A delta is read with all that it builds on.
+        # A delta is read together with everything that it builds on.
         self._readers[reader] = list(self._chain) if place in self._chain else [place]
         return place
 
@@ -132,7 +132,7 @@ class VersionStore:
         )
 
     async def _prune(self) -> None:
-        """Removes all but the last version and what is being read."""
+        """Removes all versions except the last and those that are being read."""
         needed = {path for paths in (self._chain, *self._readers.values()) for path in paths}
         for snapshot, place in list(self._places.items()):
             if place not in needed:
@@ -142,12 +142,12 @@ class VersionStore:
     def _remove_all_but(self, needed: set[Path]) -> None:
         for path in self._directory.iterdir():
             if path not in needed:
-                # What resists, as open files on NFS do, goes the next time.
+                # What can't be removed, such as open files on NFS, is removed the next time.
                 shutil.rmtree(path, ignore_errors=True)
 
 
 def _write_bucket(file: Path, bucket: Bucket, before: Bucket | None) -> tuple[WeightFile, int]:
-    """Writes a bucket, or what has changed in it; returns what the file is, and bytes written."""
+    """Writes a bucket, or its changes; returns what the file is, and the bytes written."""
     content = _serialized(bucket)
     word: int = getattr(torch, bucket.dtypes[0]).itemsize
     target, data = file, content
