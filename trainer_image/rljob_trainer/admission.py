@@ -10,40 +10,40 @@ from rljob.api.schedule import ScheduleSpec
 class Admission:
     """AReaL's staleness control (arXiv 2505.24298, section 5.1), counted per published version.
 
-    None is ever thrown away for being old, and slow prompts are trained on like fast ones: a group
+    No group is discarded for being stale, and slow prompts are trained on like fast ones: a group
     admitted under version v is trained on for the first time before version v + `max_staleness` + 1
-    is published, whichever groups a buffer filter prefers, and whatever is trained on again. No
-    token of it is older than its admission, so none passes the bound.
+    is published, whatever a buffer filter prefers and however often other groups are reused. Its
+    tokens are generated after its admission, so none of them exceeds the bound.
 
-    The argument. Let V be the groups of a version's batches (`rollout_batch_size` x
-    `update_weights_interval`), v the published version, and c the groups trained on since. Until
-    version d + 1 is published there is room for slots(d) = (d + 1 - v) V - c groups. Let N(d) be
-    the unused groups (open, not trained on yet) that were admitted under version
-    d - `max_staleness` or before: they must be used while d is published, or earlier. At all times
-    N(d) <= slots(d), for every d from v on:
+    The argument. Let V be the number of groups trained on per version (`rollout_batch_size` x
+    `update_weights_interval`), v the published version, and c the number of groups trained on since
+    it was published. Until version d + 1 is published there is room for slots(d) =
+    (d + 1 - v) V - c groups. Let N(d) be the number of unused groups (open, not trained on yet)
+    that were admitted under version d - `max_staleness` or earlier: they must be used before
+    version d + 1 is published. The invariant is N(d) <= slots(d), for every d from v on:
 
-    - Admission happens under v, so it changes N(d) from d = v + `max_staleness` on, where slots(d)
-      is the window less c, or more; `capacity` keeps the unused groups within that.
-    - A batch takes `rollout_batch_size` from slots(d). `due` is how many of those that N(d) counts
-      must be in it for N(d) to be within slots(d) afterwards. They always fit: N(d) <= slots(d)
-      before the batch, so no more are due than the batch has places; and as those that N(d) counts
-      are among those that N(d + 1) counts, places taken by the first count for the second.
-    - Publishing follows c = V: v grows by 1 and c falls by V, so slots(d) stays as it is; and
-      slots(v) was 0 before it, so N(v) was 0: nothing unused has passed the bound.
-    - A group that is dropped makes N smaller. A restart publishes the same version again and keeps
-      c, or publishes the next one where it was due.
+    - Admission happens under v, so it changes N(d) only from d = v + `max_staleness` on, where
+      slots(d) is at least the window minus c; `capacity` keeps the unused groups within that.
+    - A batch takes `rollout_batch_size` from slots(d). `due` is how many of the groups that N(d)
+      counts must be in it so that N(d) <= slots(d) still holds afterwards. They always fit:
+      N(d) <= slots(d) before the batch, so no more are due than the batch has places; and groups
+      that N(d) counts are also counted by N(d + 1), so a place taken for the first serves both.
+    - A version is published when c = V: v grows by 1 and c falls by V, so slots(d) is unchanged.
+      slots(v) was 0 before that, so N(v) was 0: no unused group has passed the bound.
+    - Dropping a group makes N smaller. A restart publishes the same version again and keeps c, or
+      publishes the next version if that was due.
 
-    And no run waits for ever: slots(v) is at least a batch whenever one is collected, so `capacity`
-    always leaves room for as many different groups as a batch needs, and every one that is admitted
-    is completed or dropped, in which case another is admitted.
+    The run never waits forever, either: slots(v) is at least a batch whenever one is collected, so
+    `capacity` always leaves room for as many different groups as a batch needs, and every admitted
+    group is completed or dropped, in which case another is admitted.
 
     Args:
-        rollout_batch_size: groups of a batch.
-        max_staleness: versions by which a token may be old.
-        update_weights_interval: batches between two versions.
-        max_uses: batches in which a group may be.
-        spare: groups that are not generated ahead, so that a filter can pass over as many: were the
-            window full, all that was admitted first would be due first.
+        rollout_batch_size: groups per batch.
+        max_staleness: how many versions old a token may be.
+        update_weights_interval: batches between two published versions.
+        max_uses: the most batches that a group may be part of.
+        spare: how many groups fewer to generate ahead, so that a filter can pass over that many: if
+            the window were full, all groups admitted first would be due first.
     """
 
     rollout_batch_size: int
@@ -65,9 +65,9 @@ class Admission:
 
     @property
     def window(self) -> int:
-        """Most groups that are unused or were trained on since the last published version.
+        """The most groups that may be unused, or trained on since the last published version.
 
-        Never are more groups open, used ones among them.
+        The number of open groups, including used ones, never exceeds it.
         """
         return (1 + self.max_staleness) * self._per_version
 
@@ -80,18 +80,18 @@ class Admission:
         uses_since_publish: int,
         still_needed: int,
     ) -> int:
-        """Groups that may be admitted now.
+        """How many groups may be admitted now.
 
-        So many that the uses of all open groups fill the window, or the rest of the run: beyond
-        that a group would be generated for nothing. But as many different ones as a batch needs.
+        Enough for the uses of all open groups to fill the window, or the rest of the run: any more
+        would be generated for nothing. But always as many different groups as a batch needs.
 
         Args:
-            unused_groups: open, not trained on yet.
-            used_groups: open, trained on, to be trained on again.
-            uses_left: of all of these, together.
-            uses_since_publish: groups trained on since the last published version, each as often
-                as it was.
-            still_needed: groups that the run still trains on, counted likewise.
+            unused_groups: open groups that were not trained on yet.
+            used_groups: open groups that were trained on and will be again.
+            uses_left: the uses left of all these groups together.
+            uses_since_publish: groups trained on since the last published version, counted once
+                per use.
+            still_needed: groups that the run will still train on, counted the same way.
         """
         bound = self.window - unused_groups - uses_since_publish
         ahead = min(
@@ -105,15 +105,16 @@ class Admission:
     def due(
         self, admitted: Sequence[int], *, version: int, uses_since_publish: int
     ) -> dict[int, int]:
-        """How many unused groups the next batch must hold, by the version of their admission.
+        """How many unused groups the next batch must contain, by the version of their admission.
 
         Args:
-            admitted: the versions under which the unused groups were admitted, growing.
-            version: that is published.
-            uses_since_publish: groups trained on since, each as often as it was.
+            admitted: the versions under which the unused groups were admitted, ascending.
+            version: the published version.
+            uses_since_publish: groups trained on since then, counted once per use.
 
         Returns:
-            For each of these versions, growing: of the groups admitted under it or before, so many.
+            For each of these versions, ascending: how many of the groups admitted under it or
+            earlier the batch must contain.
         """
         due = {}
         for count, admitted_under in enumerate(admitted, start=1):

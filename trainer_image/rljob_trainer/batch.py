@@ -1,4 +1,4 @@
-"""From completed groups to trajectories, and what can be said of them before training."""
+"""Turns completed groups into trajectories, and computes a batch's metrics before training."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ def samples_of(batch: Sequence[OpenGroup]) -> list[Sample]:
 
 
 def unjudged(samples: Iterable[Sample]) -> list[str]:
-    """Why some of these samples could not be judged, and got `rollout.reward.failureReward`."""
+    """Why some of these samples could not be judged and got `rollout.reward.failureReward`."""
     return [str(s.metadata[REWARD_ERROR]) for s in samples if REWARD_ERROR in s.metadata]
 
 
@@ -47,7 +47,7 @@ def trajectories_of(batch: Sequence[OpenGroup]) -> list[Trajectory]:
 
 
 def batch_metrics(batch: Sequence[OpenGroup], version: int) -> dict[str, float]:
-    """Rewards, lengths, staleness and uses of a batch that is to be consumed at a version."""
+    """Rewards, lengths, staleness and uses of a batch that is about to be trained on."""
     samples = samples_of(batch)
     rewards = as_float32([sample.reward for sample in samples])
     lengths = torch.tensor([len(sample.response_tokens) for sample in samples]).float()
@@ -74,7 +74,7 @@ def batch_metrics(batch: Sequence[OpenGroup], version: int) -> dict[str, float]:
 
 
 def shown_samples(batch: Sequence[OpenGroup], count: int) -> list[dict[str, Any]]:
-    """A few samples of a batch, for people to read: of each prompt the best and the worst."""
+    """A few samples of a batch, for people to read: the best and the worst of each prompt."""
     shown = [
         (entry, sample)
         for entry in batch

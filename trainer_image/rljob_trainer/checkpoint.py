@@ -1,4 +1,4 @@
-"""Checkpoints: one directory each, there entirely or not at all."""
+"""Checkpoints: one directory each, which appears only when it is complete."""
 
 import shutil
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Checkpoint:
 
     @property
     def rollout(self) -> int:
-        """Batches trained on when it was made."""
+        """The number of batches trained on when it was made."""
         return int(self.path.name.removeprefix("step-"))
 
     @property
@@ -44,29 +44,29 @@ class Checkpoint:
 
 
 def pack(state: dict[str, Any]) -> bytes:
-    """The conductor's state as it is now, for `Checkpoints.commit`."""
+    """Packs the conductor's state as it is now, for `Checkpoints.commit`."""
     packed: bytes = msgpack.packb(state)
     return packed
 
 
 class Checkpoints:
-    """The checkpoints of a run. `commit` writes beside them and renames, so none is ever half."""
+    """The checkpoints of a run. `commit` renames a finished directory, so none is ever partial."""
 
     def __init__(self, directory: Path, keep_last: int, keep_every: int | None = None) -> None:
-        """The last `keep_last` are kept, and for good those at multiples of `keep_every`."""
+        """Keeps the last `keep_last`, and permanently those at multiples of `keep_every`."""
         self._directory = directory
         self._keep_last = keep_last
         self._keep_every = keep_every
         self.damaged: list[str] = []  # what `newest` has set aside, and why
 
     def newest(self) -> Checkpoint | None:
-        """The newest that is whole; None where none was saved yet.
+        """The newest whole checkpoint; None if none was saved yet.
 
-        One that is not whole, which a disk or a copy can do to it, is set aside as
-        `step-000020.damaged`, and the one before is looked at.
+        A damaged one, e.g. after a disk error or an incomplete copy, is set aside as
+        `step-000020.damaged`, and the one before it is tried.
 
         Raises:
-            UsageError: there are some, and none is whole.
+            UsageError: there are checkpoints, but none is whole.
         """
         checkpoint, damages = newest_whole(self.all())
         for path, reason in damages.items():
@@ -84,7 +84,7 @@ class Checkpoints:
         return checkpoint
 
     def all(self) -> list[Checkpoint]:
-        """All that were committed, whole or damaged since, from the oldest to the newest."""
+        """All committed checkpoints, including damaged ones, from the oldest to the newest."""
         if not self._directory.exists():
             return []
         complete = [
@@ -95,36 +95,36 @@ class Checkpoints:
         return [Checkpoint(path) for path in sorted(complete)]
 
     def begin(self, rollout: int) -> Path:
-        """An empty directory for the checkpoint of `rollout`, not yet one of them."""
+        """Makes an empty directory for the checkpoint of `rollout`; it counts once committed."""
         partial = _emptied(self._directory / f"step-{rollout:06d}{_PARTIAL}")
         (partial / _MODEL).mkdir(parents=True)
         return partial
 
     def commit(self, partial: Path, state: bytes) -> None:
-        """Adds the conductor's state, makes all durable, and only then gives it its name."""
+        """Adds the conductor's state, syncs everything to disk, then gives it its final name."""
         (partial / _STATE).write_bytes(state)
         write_checksums(partial)
         sync_tree(partial)
         final = partial.with_name(partial.name.removesuffix(_PARTIAL))
-        partial.rename(_emptied(final))  # one may be there of a run that was rewound
+        partial.rename(_emptied(final))  # a run that was rewound may have left one
         sync(self._directory)
         for old in self.all()[: -self._keep_last]:
             if self._keep_every is None or old.rollout % self._keep_every:
                 shutil.rmtree(old.path)
 
     def discard(self, partial: Path) -> None:
-        """Removes what a failed save left."""
+        """Removes what a failed save left behind."""
         shutil.rmtree(partial, ignore_errors=True)
 
     def model_path(self, partial: Path) -> Path:
-        """Where the model's part of an unfinished checkpoint goes."""
+        """Where the model's part of an unfinished checkpoint is written."""
         return partial / _MODEL
 
 
 def newest_whole(
     checkpoints: Sequence[Checkpoint],
 ) -> tuple[Checkpoint | None, dict[Path, str]]:
-    """The newest that is whole, and what is wrong with each one after it, by its directory.
+    """The newest whole checkpoint, and what is wrong with each newer one, by its directory.
 
     Args:
         checkpoints: from the oldest to the newest.

@@ -1,4 +1,4 @@
-"""Checksums of a directory's files, beside them: what was torn or half copied is told apart."""
+"""Checksums of a directory's files, stored beside them to detect missing or changed files."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ from pydantic import BaseModel, TypeAdapter
 
 FILE = "checksums.json"
 
-_THREADS = 8  # hashlib lets go of the GIL, so large checkpoints are read in parallel
+_THREADS = 8  # hashlib releases the GIL, so large checkpoints are read in parallel
 
 
 class _Measure(BaseModel):
@@ -20,19 +20,19 @@ _NOTED = TypeAdapter(dict[str, _Measure])
 
 
 class DamageError(Exception):
-    """A directory is not as it was when its checksums were written; names the first difference."""
+    """A directory has changed since its checksums were written; names the first difference."""
 
 
 def write_checksums(directory: Path) -> None:
-    """Notes size and SHA-256 of every file below the directory."""
+    """Records size and SHA-256 of every file below the directory."""
     (directory / FILE).write_bytes(_NOTED.dump_json(_measure(directory), indent=1) + b"\n")
 
 
 def verify_checksums(directory: Path) -> None:
-    """Compares every file with what was noted.
+    """Compares every file with its recorded size and hash.
 
     Raises:
-        DamageError: a file is missing, cut, changed, or not one of them.
+        DamageError: a file is missing, truncated, changed, or was added.
     """
     try:
         noted = _NOTED.validate_json((directory / FILE).read_bytes())

@@ -1,4 +1,4 @@
-"""Work of rank 0 whose outcome every rank shares."""
+"""Runs work on rank 0 and shares its outcome with every rank."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,16 +8,16 @@ import torch.distributed as dist
 
 T = TypeVar("T")
 
-# Ranks wait here while rank 0 waits for samples, which may take as long as generation takes. A
-# rank that dies does not leave the others here: torchrun ends them all.
+# Ranks wait here while rank 0 waits for samples, which takes as long as generation takes. If a
+# rank dies, torchrun ends them all, so the others do not wait for it.
 _FOREVER = timedelta(days=30)
 
 
 def patient_group() -> dist.ProcessGroup:
-    """A group of all ranks, on the CPU, whose calls wait however long the others take. Collective.
+    """Creates a CPU group of all ranks whose calls wait however long the others take. Collective.
 
-    Calls of one group must come in the same order on all ranks: who makes them from a thread of his
-    own needs a group of his own.
+    Calls of one group must come in the same order on all ranks, so a thread that makes its own
+    calls needs its own group.
     """
     group = dist.new_group(backend="gloo", timeout=_FOREVER)
     assert isinstance(group, dist.ProcessGroup)
@@ -25,9 +25,9 @@ def patient_group() -> dist.ProcessGroup:
 
 
 class Rank0:
-    """Runs things on rank 0 and gives their result, or their exception, to all ranks.
+    """Runs functions on rank 0 and gives their result, or their exception, to all ranks.
 
-    So every rank takes the same branch, and an error on rank 0 ends all ranks with the same
+    This way every rank takes the same branch, and an error on rank 0 ends all ranks with the same
     message instead of leaving the others in a collective.
     """
 

@@ -44,8 +44,8 @@ T = TypeVar("T")
 class Conductor:
     """Runs a job from its first batch, or its last checkpoint, to its end.
 
-    Every rank runs the same loop. What is done once for all of them (the buffer, the ledger, the
-    engines, the files) happens at the desk on rank 0, and its outcome is shared: `at_desk`.
+    Every rank runs the same loop. Work that is done once for all of them (buffer, ledger, engines,
+    files) happens at the desk on rank 0, and its outcome is shared: see `_at_desk`.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Conductor:
         checkpoints: Checkpoints,
         output: Path,
     ) -> None:
-        """`output` is the directory in which the trained model is left, as Hugging Face has it."""
+        """`output` is the directory for the trained model, in Hugging Face format."""
         self._job = job
         self._spec = job.spec
         self._policy = policy
@@ -84,12 +84,12 @@ class Conductor:
         self._unrecorded: tuple[list[OpenGroup], dict[str, float]] | None = None
 
     def run(self) -> None:
-        """Trains to the end, or until a stop is asked for; both leave a complete checkpoint."""
+        """Trains to the end or until asked to stop; either way leaves a complete checkpoint."""
         self._start(self._rank0(self._checkpoints.newest))
         try:
             self._publish(self._at_desk(lambda desk: desk.exchange.first_version))
             self._evaluate()
-            self._watch.read()  # waiting for the first engine is no part of a batch
+            self._watch.read()  # the wait for the first engine is not part of a batch's time
             self._train()
             self._check_probe(wait=True)
             self._policy.save_huggingface(self._output)
@@ -142,9 +142,9 @@ class Conductor:
             return self._at_desk(lambda desk: desk.exchange.collect())
 
     def _score(self, batch: Sequence[OpenGroup]) -> list[Trajectory]:
-        """Log-probabilities under the current and the reference weights, and advantages.
+        """Computes advantages, and log-probabilities under the current and reference weights.
 
-        Those under the current weights are left to the step where that finds the same.
+        Those under the current weights are omitted if the step itself will compute them.
         """
         trajectories = trajectories_of(batch)
         with self._watch.stage("logprob"):
@@ -171,15 +171,15 @@ class Conductor:
         return [with_start(trajectory, self._spec) for trajectory in scored]
 
     def _is_in_step(self) -> bool:
-        """Whether the next step scores its own batch.
+        """Whether the next step computes the log-probabilities of its own batch.
 
-        Not the first with a reference: they are compared to rounding, which micro-batches
-        in another order would change.
+        Not the first step if there is a reference: there the two must agree up to rounding error,
+        which another order of micro-batches would change.
         """
         return self._in_step and not (self._rollout == 0 and self._reference)
 
     def _compare(self, scored: Sequence[Trajectory], samples: Sequence[Sample]) -> None:
-        """Stops the job where trainer and engine, or trainer and reference, are not the same."""
+        """Stops the job if trainer and engine, or trainer and reference, do not agree."""
         if self._is_in_sync:
             check_mismatch(scored, samples, self._version, self._bound)
         model = self._spec.model
@@ -187,7 +187,7 @@ class Conductor:
             check_reference(scored)
 
     def _step(self, batch: list[OpenGroup], trajectories: Sequence[Trajectory]) -> None:
-        """The batch's optimizer steps, over its samples in a random order."""
+        """Makes the batch's optimizer steps, over its samples in a random order."""
         shuffle = torch.Generator().manual_seed(self._spec.seed * 1_000_003 + self._rollout)
         order = torch.randperm(len(trajectories), generator=shuffle).tolist()
         size = self._spec.schedule.global_batch_size
@@ -219,7 +219,7 @@ class Conductor:
         self._unrecorded = (batch, metrics)
 
     def _publish(self, version: int) -> None:
-        """Sends the weights to the engines as `version`; what is gathered goes out at once."""
+        """Sends the weights to the engines as `version`, each bucket as soon as it is gathered."""
         self._check_probe()
         with self._watch.stage("publish"):
             snapshot = Snapshot(version)
@@ -234,14 +234,15 @@ class Conductor:
     def _is_in_sync(self) -> bool:
         """Whether the engines hold the weights that the next batch is scored with.
 
-        Otherwise the trainer is already ahead of the published version.
+        If not, the trainer is already ahead of the published version.
         """
         return self._rollout % self._spec.schedule.update_weights_interval == 0
 
     def _ask_engines(self, version: int) -> None:
-        """Has the engines score a fixed sequence; they answer while training goes on.
+        """Has the engines score a fixed sequence, which they do while training continues.
 
-        After the first update they are waited for: nothing is trained with a wrong conversion.
+        After the first update the trainer waits for the answers, so that it never trains with a
+        wrong weight conversion.
         """
         tokens = self._probe
         trajectory = Trajectory(
@@ -250,7 +251,7 @@ class Conductor:
             loss_mask=torch.ones(len(tokens) - 1),
             rollout_log_probs=torch.zeros(len(tokens) - 1),
         )
-        # As engines score a prompt, whatever they sample at.
+        # Engines score a prompt at temperature 1, whatever temperature they sample at.
         (expected,) = self._policy.log_probs([trajectory], temperature=1.0)
         is_first = self._version < 0
         self._probed = version, expected
@@ -259,7 +260,7 @@ class Conductor:
             self._check_probe(wait=True)
 
     def _check_probe(self, *, wait: bool = False) -> None:
-        """Looks at what the engines have answered, if they were asked; the batch reports it."""
+        """Checks the engines' answers, if there are any; the batch's metrics include the result."""
         answers = self._at_desk(lambda desk: desk.engines_answers(wait=wait))
         if self._probed is not None and answers is not None:
             version, expected = self._probed
@@ -276,7 +277,7 @@ class Conductor:
         self._evaluated_at = self._rollout
 
     def _record(self) -> None:
-        """Writes the last batch's numbers down. Its times reach back to the record before."""
+        """Records the last batch's metrics. Its times start at the previous record."""
         if self._unrecorded is None:
             return
         batch, metrics = self._unrecorded
@@ -286,11 +287,11 @@ class Conductor:
         self._at_desk(lambda desk: desk.record(self._rollout, batch, metrics, seconds))
 
     def _save(self, *, when: bool) -> None:
-        """Begins a checkpoint, which is written while training goes on.
+        """Begins a checkpoint, which is written while training continues.
 
         Raises:
-            OSError: it, or the one before, cannot be written, e.g. the disk is full; those that
-                were there are whole.
+            OSError: it, or the previous one, cannot be written, e.g. because the disk is full;
+                earlier checkpoints stay whole.
         """
         if not when:
             return

@@ -1,15 +1,15 @@
-"""What the trainer counts for Prometheus, beside the numbers of the last batch."""
+"""The trainer's Prometheus counters, in addition to the metrics of the last batch."""
 
 from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-# Most rewards are shares; some are points, and some punish.
+# Most rewards lie between 0 and 1; some count points, and some are negative.
 _REWARDS = (-10, -5, -2, -1, -0.5, 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 2, 5, 10)
 
 
 class Counters:
-    """Batches, samples and tokens that were trained on, groups that were dropped, rewards."""
+    """Counts batches, samples and tokens trained on, and groups dropped; histogram of rewards."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Registers all series."""
@@ -25,12 +25,12 @@ class Counters:
         self._dropped_before = 0
 
     def batch(self, rewards: Sequence[float], *, tokens: int, dropped: int) -> None:
-        """A batch was trained on.
+        """Counts a batch that was trained on.
 
         Args:
             rewards: of its samples.
-            tokens: of their responses.
-            dropped: groups dropped so far, earlier processes of the run included.
+            tokens: response tokens of its samples.
+            dropped: groups dropped so far, including by earlier processes of the run.
         """
         self._batches.inc()
         self._samples.inc(len(rewards))

@@ -1,7 +1,7 @@
-"""What megatron-core 0.16 needs to run without CUDA. Nothing here is applied where CUDA is there.
+"""Makes megatron-core 0.16 run without CUDA. Where CUDA is available, nothing is changed.
 
-megatron-core asks for the CUDA device, its random states and CUDA tensors by name. On a CPU these
-names are made to mean the CPU; process groups are gloo's.
+megatron-core names the CUDA device, its random states and CUDA tensors explicitly. On a CPU these
+names are redirected to the CPU; process groups use gloo.
 """
 
 import os
@@ -15,11 +15,11 @@ _CPU = torch.device("cpu")
 
 
 def apply() -> None:
-    """Makes megatron-core importable and usable on a CPU. Call it before megatron is imported."""
+    """Makes megatron-core importable and usable on a CPU. Call it before importing megatron."""
     if torch.cuda.is_available():
         return
-    # A wheel that another role installs raises OSError (no libcuda) where megatron-core is
-    # prepared for an ImportError, which a None in sys.modules gives.
+    # A wheel that another role installs raises OSError (no libcuda) where megatron-core expects an
+    # ImportError. A None in sys.modules makes the import raise ImportError.
     sys.modules.setdefault("flash_mla", None)  # type: ignore[arg-type]  # documented for None
     # jit_fuser is torch.compile: it would compile every small function at the first call.
     os.environ["TORCHDYNAMO_DISABLE"] = "1"
@@ -35,7 +35,7 @@ def _replace(owner: Any, name: str, value: Any) -> None:
 def _replace_device() -> None:
     _replace(torch.cuda, "current_device", lambda: _CPU)
     _replace(torch.Tensor, "cuda", lambda tensor, *_args, **_kwargs: tensor)
-    # Of torch's factories only these modules' are replaced: torch's own device contexts know
+    # Only these modules see the replaced factories: torch's own device contexts recognize
     # factories by identity.
     from megatron.core import utils
     from megatron.core.optimizer import clip_grads, optimizer
@@ -46,7 +46,7 @@ def _replace_device() -> None:
 
 
 class _TorchOnCPU(types.ModuleType):
-    """torch, but tensors that are to be made on "cuda" are made on the CPU."""
+    """torch, except that tensors requested on "cuda" are created on the CPU."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch, name)
@@ -82,7 +82,7 @@ def _replace_type_names() -> None:
             return found.replace("torch.", "torch.cuda.", 1)
         return found
 
-    # A lambda: checkers of types wrap functions, and the caller would be their wrapper.
+    # A lambda, because runtime type checkers wrap functions, and the wrapper would be the caller.
     _replace(
         torch.Tensor,
         "type",

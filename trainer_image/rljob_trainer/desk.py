@@ -1,4 +1,4 @@
-"""Rank 0's desk: everything of the trainer that exists once."""
+"""Rank 0's desk: everything in the trainer that exists only once."""
 
 from collections.abc import Mapping, Sequence
 from concurrent import futures
@@ -43,15 +43,15 @@ _LOOK_SECONDS = 0.1
 
 
 class Desk:
-    """Buffer, ledger, data, engines, records: the trainer's side of the world outside."""
+    """Buffer, ledger, data, engines, records: the trainer's connections to the outside."""
 
     def __init__(
         self, job: RLJob, environment: RoleEnvironment, *, device: torch.device, stop: StopFlag
     ) -> None:
-        """Opens and checks everything; nothing is started yet.
+        """Opens and checks everything, but starts nothing yet.
 
         Raises:
-            UsageError: data, tokenizer, a filter or a port is not as it must be.
+            UsageError: data, tokenizer, a filter or a port can't be used.
         """
         spec = job.spec
         run_dir = Path(environment.run_dir)
@@ -107,15 +107,15 @@ class Desk:
     def start(
         self, rollout: int, state: Mapping[str, Any] | None, damaged: Sequence[str] = ()
     ) -> None:
-        """Takes the run over, from the beginning or from a checkpoint's state.
+        """Takes over the run, from the beginning or from a checkpoint's state.
 
         Args:
             rollout: batches trained on.
-            state: what `save` gave.
+            state: the result of `save`.
             damaged: newer checkpoints that were set aside, and why.
         """
         for each in damaged:
-            self._incidents.add("checkpoint.damaged", f"{each}; it is set aside as .damaged")
+            self._incidents.add("checkpoint.damaged", f"{each}; set aside as .damaged")
         if state is not None:
             self._incidents.add("run.resumed", f"resumed from checkpoint step-{rollout:06d}")
         self.recorder.load(state["recorder"] if state is not None else None)
@@ -125,18 +125,18 @@ class Desk:
         self.recorder.phase("starting", "waiting for engines")
 
     def save(self) -> dict[str, Any]:
-        """What a checkpoint keeps of all this."""
+        """The desk's part of a checkpoint."""
         return {"exchange": self.exchange.save(), "recorder": self.recorder.save()}
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Begins to bring weights to the engines, which may still be being gathered."""
+        """Starts sending weights, which may still be being gathered, to the engines."""
         self.publisher.publish(snapshot)
 
     def published(self) -> None:
-        """Waits until the engines have them, and lets the version count.
+        """Waits until the engines have the weights, then counts the version as published.
 
         Raises:
-            StoppedError: a stop was asked for meanwhile.
+            StoppedError: a stop was requested meanwhile.
         """
         version = self.publisher.wait(self._while_publishing)
         self.exchange.ledger.publish(version)
@@ -149,10 +149,10 @@ class Desk:
         self._answers = self.publisher.start(asked)
 
     def engines_answers(self, *, wait: bool) -> list[ProbeAnswer] | None:
-        """What they have said: nothing where they have not all answered yet; None: not asked.
+        """The engines' answers; an empty list if some are still missing, None if none were asked.
 
         Raises:
-            StoppedError: a stop was asked for while the answers were waited for.
+            StoppedError: a stop was requested while waiting for the answers.
         """
         answers, self._answers = self._answers, None
         if answers is None:
@@ -179,7 +179,7 @@ class Desk:
         metrics: Mapping[str, float],
         seconds: Mapping[str, float],
     ) -> None:
-        """Writes down a batch that was trained on."""
+        """Records a batch that was trained on."""
         failures = self.exchange.take_failures()
         self._tell(f"batch {rollout}", "group", failures, unjudged(samples_of(batch)))
         ledger = self.exchange.ledger
@@ -233,7 +233,7 @@ class Desk:
         log.info("run.finished", state=state, rollouts=rollout)
 
     def _tell(self, where: str, noun: str, dropped: Sequence[str], unjudged: Sequence[str]) -> None:
-        """What came to nothing, and what could not be judged: how many, and the first reason."""
+        """Reports how many were dropped or could not be judged, with the first reason of each."""
         if dropped:
             message = f"{where}: {_count(dropped, noun)} dropped; the first: {dropped[0]}"
             self._incidents.add("group.dropped", message)

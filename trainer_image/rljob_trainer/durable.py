@@ -1,17 +1,17 @@
-"""What has been written, made to outlast a machine that goes down."""
+"""Syncs files to disk, so that they survive a crash of the machine."""
 
 import os
 from pathlib import Path
 
 
 def sync_tree(directory: Path) -> None:
-    """Returns once everything in the directory is on the disk, and that it is there."""
+    """Returns once everything in the directory, and its entry for each file, is on disk."""
     for path in [*directory.rglob("*"), directory]:
         sync(path)
 
 
 def sync(path: Path) -> None:
-    """The same of one file, or of the names in one directory."""
+    """Syncs one file, or the entries of one directory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

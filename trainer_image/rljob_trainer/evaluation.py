@@ -1,4 +1,4 @@
-"""Held-out evaluation: the same exchange, its own prompts and sampling, nothing trained on."""
+"""Held-out evaluation: the same exchange, its own prompts and sampling, no training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ _SHOWN = 8  # sample answers kept for the report
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """One data set, judged at one weight version."""
+    """The result of one data set at one weight version."""
 
     name: str
     reward: float  # mean over all responses
     count: int  # responses
-    failed: tuple[str, ...]  # why prompts have no outcome
-    unjudged: tuple[str, ...]  # why samples could not be judged, and got the reward for that
+    failed: tuple[str, ...]  # why prompts failed
+    unjudged: tuple[str, ...]  # why samples could not be judged and got the failure reward
     samples: list[dict[str, Any]]  # the first few, for people to read
 
 
@@ -116,12 +116,12 @@ class Evaluation:
 def evaluations(
     job: RLJobSpec, tokenizer: PromptTokenizer, index_directory: Path
 ) -> list[Evaluation]:
-    """All of a job's evaluation data sets, their files read and checked."""
+    """Opens a job's evaluation data sets; their files are read and checked."""
     return [Evaluation(spec, job, tokenizer, index_directory) for spec in job.evaluation]
 
 
 def _shown(groups: Sequence[Group], completions: Sequence[Completion]) -> list[dict[str, Any]]:
-    """First answers of the data set: wrong ones beside right ones, as far as there are both."""
+    """The first answers of the data set, both wrong and right ones if there are both."""
     answers = [
         {
             "prompt": group.prompt,

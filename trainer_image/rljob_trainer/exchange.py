@@ -1,4 +1,4 @@
-"""Groups on their way out to the workers and back: admit, collect, consume."""
+"""The exchange of groups with the rollout workers: admit, collect, consume."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from rljob_trainer.stop import StopFlag
 
 log = structlog.get_logger()
 
-_BLOCK_SECONDS = 0.5  # how long one look at the buffer waits; a stop is noticed in this time
+_BLOCK_SECONDS = 0.5  # how long one poll of the buffer blocks; a stop is noticed within this time
 
 
 class Exchange:
@@ -42,7 +42,7 @@ class Exchange:
         incidents: Incidents,
         while_waiting: Callable[[], None],
     ) -> None:
-        """`while_waiting` is called at every look at the buffer that brings nothing."""
+        """`while_waiting` is called after every poll of the buffer that returns nothing."""
         self._incidents = incidents
         self._spec = spec
         self._buffer = buffer
@@ -62,10 +62,10 @@ class Exchange:
         self.wait_seconds = 0.0  # spent in `collect` without a full batch, since last asked
 
     def start(self, floor: int, rollout: int, saved: dict[str, Any] | None) -> None:
-        """Takes the buffer over from any earlier trainer and offers again what is open.
+        """Takes the buffer over from any earlier trainer and offers open groups again.
 
         Args:
-            floor: the last incarnation that the run directory knows of.
+            floor: the last incarnation recorded in the run directory.
             rollout: batches trained on.
             saved: `save()` of the checkpoint that the run resumes from.
         """
@@ -92,8 +92,8 @@ class Exchange:
     def first_version(self) -> int:
         """The version under which a trainer that has just started publishes its weights.
 
-        After a restart it is the one before again: samples that are ready must not age by it, or
-        they could pass the bound of staleness. Where the next one was due, it is the next one.
+        After a restart this is the same version as before: a new one would age the samples that
+        are ready, and they could pass the staleness bound. If the next version was due, it is that.
         """
         schedule = self._spec.schedule
         interval = schedule.rollout_batch_size * schedule.update_weights_interval
@@ -132,15 +132,15 @@ class Exchange:
         self._buffer.admit(groups)
 
     def collect(self) -> list[OpenGroup]:
-        """The next rollout batch: waits until its groups are completed.
+        """Waits for the groups of the next rollout batch and returns them.
 
         Raises:
-            StoppedError: a stop was asked for meanwhile.
-            UsageError: the groups fail or are refused one after the other.
+            StoppedError: a stop was requested meanwhile.
+            UsageError: too many groups in a row fail or are refused by the filter.
         """
         began = time.monotonic()
         try:
-            if self._is_filtered:  # of all that were completed while the last batch was trained on
+            if self._is_filtered:  # it chooses among all groups completed during the last batch
                 self._look(wait=0)
             while True:
                 self.admit()
@@ -153,7 +153,7 @@ class Exchange:
             self.wait_seconds += time.monotonic() - began
 
     def take_failures(self) -> list[str]:
-        """Why groups and prompts came to nothing since this was last asked, a filter aside."""
+        """Why groups and prompts failed since the last call; refusals by a filter don't count."""
         failures, self._failures = self._failures, []
         return failures
 
@@ -161,11 +161,11 @@ class Exchange:
         """Notes that the groups were trained on in batch `rollout`.
 
         Raises:
-            RuntimeError: a token was staler than the bound: the promise is broken, so the job is.
+            RuntimeError: a token exceeded the staleness bound, which must never happen.
         """
         fresh = [each for each in batch if not each.uses]
         self.ledger.consume(batch, rollout)
-        # A group that is used again tells the source nothing new.
+        # Only first uses are reported: a reuse tells the source nothing new.
         self._source.end([EndedGroup.of(each.group, each.ref, each.completion) for each in fresh])
         bound = self._spec.schedule.max_staleness
         if self.ledger.staleness_max > bound:
@@ -175,7 +175,7 @@ class Exchange:
             )
 
     def evaluate(self, name: str, groups: Sequence[Group]) -> list[Completion]:
-        """Has groups generated besides training, and waits for them, in the given order.
+        """Has groups generated outside training, and waits for them; keeps the given order.
 
         Their ids are consecutive.
         """
@@ -205,7 +205,7 @@ class Exchange:
         )
 
     def _look(self, offered: Sequence[Group] = (), wait: float = _BLOCK_SECONDS) -> None:
-        """Takes what is completed; waits so many seconds if there is nothing."""
+        """Takes completed groups; waits up to `wait` seconds if there are none."""
         self._stop.check()
         completions = self._buffer.collect(wait)
         for completion in completions:
@@ -231,13 +231,13 @@ class Exchange:
         )
         entry = self.ledger.complete(completion)
         if entry is None:
-            # Not one of the ledger's open groups, so one that an evaluation asked for.
+            # Not one of the ledger's open groups, so an evaluation asked for it.
             self._evaluated[completion.group] = completion
         elif failure is not None:
             self._failures_in_a_row += 1
             self._failures.append(failure)
             self._drop(entry, failure)
-            if completion.failure_is_usage:  # the prompt's own fault: the engine refuses it, say
+            if completion.failure_is_usage:  # the prompt is to blame, e.g. the engine refuses it
                 self._source.bad_share.add(failure)
             if self._failures_in_a_row >= self._spec.schedule.rollout_batch_size:
                 raise UsageError(

@@ -1,7 +1,7 @@
-"""`python -m rljob_trainer.export`: a checkpoint of a run becomes a Hugging Face directory.
+"""`python -m rljob_trainer.export`: exports a run's checkpoint as a Hugging Face directory.
 
-One process on the CPU, whatever the run's parallel sizes: a run that goes on keeps its GPUs. It
-prints where the model is, or with exit code 64 what was found and what is allowed.
+It runs as one process on the CPU, whatever the run's parallel sizes, so a live run keeps its GPUs.
+It prints where the model is, or exits with code 64 and says what was found and what is allowed.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from rljob_trainer.checkpoint import Checkpoint, Checkpoints, newest_whole
 
 
 def main() -> int:
-    """Returns the exit code."""
+    """Exports as the command line says; returns the exit code."""
     parser = argparse.ArgumentParser(prog="rljob_trainer.export")
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--checkpoint")
@@ -31,12 +31,12 @@ def main() -> int:
 
 
 def export(run_dir: Path, name: str | None, out: Path | None) -> Path:
-    """Writes the model of the checkpoint `name`, or of the newest whole one; returns where.
+    """Writes the model of checkpoint `name`, or of the newest whole one; returns the directory.
 
     Args:
         run_dir: of a run that was started.
         name: such as step-000020.
-        out: a directory that is empty or not there; None: exports/<checkpoint> of the run.
+        out: an empty or a new directory; None: exports/<checkpoint> of the run.
 
     Raises:
         UsageError: there is no such checkpoint, it is damaged, or the output has files in it.
@@ -51,7 +51,7 @@ def export(run_dir: Path, name: str | None, out: Path | None) -> Path:
         if checkpoint.path.exists():
             raise
         raise UsageError(
-            f"{checkpoint.path}: the run, which goes on, has removed it meanwhile "
+            f"{checkpoint.path}: the live run has removed it meanwhile "
             "(spec.schedule.keepLast); export a newer one"
         ) from error
     return output
@@ -83,9 +83,9 @@ def _write(job: RLJob, checkpoint: Checkpoint, output: Path) -> None:
         "RANK": "0",
         "WORLD_SIZE": "1",
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": "0",  # any that is free: nobody else comes
+        "MASTER_PORT": "0",  # any free port: no other process joins
     }
-    # Once CUDA is out of sight: megatron-core is made to run without it when it is imported.
+    # Import only after CUDA is hidden: megatron-core is adapted to the CPU when it is imported.
     import torch.distributed as dist
 
     from rljob_trainer.megatron.export import export as write

@@ -1,20 +1,20 @@
-"""The last incarnation of a run, kept where it outlives the buffer."""
+"""The last incarnation of a run, stored where it outlives the buffer."""
 
 from pathlib import Path
 
 
 class IncarnationFile:
-    """So that a buffer that was lost does not begin to count anew."""
+    """Keeps the count, so that a lost buffer does not restart it from 0."""
 
     def __init__(self, run_dir: Path) -> None:
         self._path = run_dir / "incarnation"
 
     def read(self) -> int:
-        """The last one written; 0 if there is none."""
+        """The last incarnation written; 0 if there is none."""
         return int(self._path.read_text()) if self._path.exists() else 0
 
     def write(self, incarnation: int) -> None:
-        """Notes the present one."""
+        """Records the current incarnation."""
         partial = self._path.with_suffix(".partial")
         partial.write_text(f"{incarnation}\n")
-        partial.rename(self._path)  # a trainer that is killed leaves the old one or this
+        partial.rename(self._path)  # atomic: a trainer that is killed leaves the old one or this

@@ -1,4 +1,4 @@
-"""An append-only JSON Lines file that a checkpoint can name a place in."""
+"""An append-only JSON Lines file with offsets that a checkpoint can store."""
 
 import json
 import os
@@ -10,10 +10,10 @@ from rljob.errors import UsageError
 
 
 class Journal:
-    """One record a line. `offset` goes into a checkpoint; `rewind` drops what came after it.
+    """One record per line. A checkpoint stores `offset`; `rewind` drops everything after it.
 
-    A run that resumes from a checkpoint is as if the time after it had not been, so its files
-    must not tell of that time either.
+    A run that resumes from a checkpoint discards what happened after it, so its files must not
+    record that either.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,7 +27,7 @@ class Journal:
         return self._file.tell()
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Writes one record and hands it to the operating system."""
+        """Writes one record and flushes it to the operating system."""
         self._file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
         self._file.flush()
 
@@ -40,7 +40,7 @@ class Journal:
         """Cuts the file back to `offset` bytes.
 
         Raises:
-            UsageError: it has fewer.
+            UsageError: the file is shorter than that.
         """
         size = self._path.stat().st_size
         if size < offset:

@@ -16,31 +16,31 @@ from rljob_trainer.again import AGAIN
 from rljob_trainer.peers import Peers
 
 _MEET_SECONDS = 300  # for torchrun's agents, once all launchers are there
-# From SIGTERM to SIGKILL for a step and a checkpoint; whoever sent the former may have less
-# patience, and then kills this process with its ranks.
+# Time from SIGTERM to SIGKILL, for a step and a checkpoint. The sender of the SIGTERM may wait less
+# than that; it then kills this process with its ranks.
 _STOP_SECONDS = 3600
 
 
 def launch(environment: RoleEnvironment, rank: str = "rljob_trainer.rank") -> int:
     """Runs the ranks and returns the exit code of the role.
 
-    torchrun's own command line ends with 1 whatever its ranks ended with; a usage error must come
-    through as such, because no restart can cure it.
+    torchrun's own command line exits with 1, whatever its ranks exited with. A usage error must be
+    passed on, because a restart cannot fix it.
 
     Args:
         environment: of this pod.
-        rank: module that each process runs.
+        rank: the module that each process runs.
 
     Returns:
-        `AGAIN` where another pod has ended the ranks of this one, in a cluster.
+        `AGAIN` if another pod ended the ranks of this one, in a cluster.
     """
     job = environment.job()
     if environment.replica > 0:
-        # Rank 0 has a server of its own, in the first pod; a probe asks every pod.
+        # Rank 0 runs its own server, in the first pod; probes go to every pod.
         StatusServer(environment.host, environment.metrics_port, CollectorRegistry(), dict).start()
     replicas = job.spec.trainer.replicas
     host, _, port = environment.rendezvous.rpartition(":")
-    # The first pod knows its own address, and need not ask the DNS for it.
+    # The first pod knows its own address and does not depend on DNS for it.
     endpoint = f"{environment.host if environment.replica == 0 else host}:{port}"
     config = LaunchConfig(
         min_nodes=replicas,
@@ -56,7 +56,7 @@ def launch(environment: RoleEnvironment, rank: str = "rljob_trainer.rank") -> in
         max_restarts=0,
         shutdown_timeout=_STOP_SECONDS,
         monitor_interval=0.1,
-        signals_to_handle="SIGHUP,SIGQUIT",  # the others are the peers'
+        signals_to_handle="SIGHUP,SIGQUIT",  # `Peers` handles the others
     )
     peers = Peers(endpoint, environment.replica, replicas)
     try:
@@ -75,7 +75,7 @@ def launch(environment: RoleEnvironment, rank: str = "rljob_trainer.rank") -> in
         write_reason(peers.ended_by or _reason(error))
         return 1
     except SignalException:
-        # The ranks were asked to stop, saved what there was, and have ended.
+        # The ranks were asked to stop, saved their state, and have ended.
         return AGAIN if peers.ended_by is not None and environment.linger else 0
     return 0
 

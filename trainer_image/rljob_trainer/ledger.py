@@ -1,4 +1,4 @@
-"""What became of every group: the trainer's truth about samples."""
+"""The ledger: the trainer's authoritative record of what became of every group."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -24,30 +24,30 @@ from rljob_trainer.journal import Journal
 
 @dataclass
 class OpenGroup:
-    """A group that was admitted, and has not ended: it is yet to be trained on, or once more."""
+    """An admitted group that has not ended: it will be trained on, for the first time or again."""
 
     group: Group
     ref: PromptRef
     version: int  # the published weights at its admission
     completion: Completion | None = None
-    uses: int = 0  # batches that it was in
+    uses: int = 0  # batches that it was part of
 
     @property
     def versions(self) -> list[int]:
-        """The weight versions that made its tokens, growing; none without tokens."""
+        """The weight versions that generated its tokens, ascending; empty without tokens."""
         samples = self.completion.samples if self.completion is not None else ()
         return sorted({span.version for each in samples for span in each.versions})
 
     def age(self, version: int) -> int:
-        """Versions by which its oldest token is older than `version`."""
+        """How many versions its oldest token is behind `version`."""
         return version - min(self.versions, default=version)
 
 
 class Ledger:
-    """Every group goes from open to consumed, or to dropped with a reason; and it is written down.
+    """Takes every group from open to consumed, or to dropped with a reason, and writes it down.
 
-    A group may be consumed up to `max_uses` times. It is open until its last use, or until it is
-    retired with uses left. What is written, `rljob.ledger.books` proves to be right.
+    A group may be consumed up to `max_uses` times. It stays open until its last use, or until it is
+    retired with uses left. `rljob.ledger.books` verifies what is written.
     """
 
     def __init__(self, journal: Journal, *, max_uses: int) -> None:
@@ -57,7 +57,7 @@ class Ledger:
         self.next_group = 1
         self.version = -1
         self.consumed = 0  # groups trained on
-        self.uses = 0  # the same, each as often as it was
+        self.uses = 0  # the same, counted once per use
         self.uses_since_publish = 0
         self.dropped = 0
         self.staleness_max = 0
@@ -69,12 +69,12 @@ class Ledger:
 
     @property
     def unused(self) -> list[OpenGroup]:
-        """Those of them that were not trained on yet."""
+        """Open groups that were not trained on yet."""
         return [entry for entry in self._open.values() if not entry.uses]
 
     @property
     def uses_left(self) -> int:
-        """How often the open groups may still be trained on, together."""
+        """How often all open groups together may still be trained on."""
         return sum(self._max_uses - entry.uses for entry in self._open.values())
 
     @property
@@ -83,7 +83,7 @@ class Ledger:
         return sum(entry.completion is not None for entry in self._open.values())
 
     def start(self, event: Start) -> None:
-        """A trainer takes over."""
+        """Records that a trainer takes over."""
         self._write(event)
 
     def draw_id(self) -> int:
@@ -93,20 +93,20 @@ class Ledger:
         return drawn
 
     def admit(self, group: Group, ref: PromptRef) -> None:
-        """A prompt becomes an open group."""
+        """Records that a prompt becomes an open group."""
         self._open[group.id] = OpenGroup(group, ref, self.version)
         self._write(Admit(group=group.id, epoch=ref.epoch, index=ref.index, version=self.version))
 
     def skip(self, ref: PromptRef, reason: str) -> None:
-        """A prompt does not become a group."""
+        """Records that a prompt does not become a group."""
         self._write(Skip(epoch=ref.epoch, index=ref.index, reason=reason))
 
     def evaluate(self, name: str, groups: Sequence[Group]) -> None:
-        """Groups of consecutive ids, drawn before, are not trained on."""
+        """Records that groups of consecutive ids, drawn before, are not trained on."""
         self._write(Evaluate(name=name, first=groups[0].id, last=groups[-1].id))
 
     def complete(self, completion: Completion) -> OpenGroup | None:
-        """The group's samples are there. None if the group is not open: nothing is taken twice."""
+        """Stores a group's samples. Returns None if it is not open: nothing is taken twice."""
         entry = self._open.get(completion.group)
         if entry is None or entry.completion is not None:
             return None
@@ -114,13 +114,13 @@ class Ledger:
         return entry
 
     def drop(self, group: int, reason: str) -> None:
-        """The group ends without being trained on."""
+        """Ends a group without training on it."""
         del self._open[group]
         self.dropped += 1
         self._write(Drop(group=group, reason=reason))
 
     def consume(self, batch: Iterable[OpenGroup], rollout: int) -> None:
-        """The groups were trained on in rollout batch `rollout`."""
+        """Records that the groups were trained on in rollout batch `rollout`."""
         for each in batch:
             entry = self._open[each.group.id]
             assert entry.completion is not None
@@ -145,20 +145,20 @@ class Ledger:
                 del self._open[entry.group.id]
 
     def retire(self, max_staleness: int) -> None:
-        """Used groups whose tokens have passed the bound are not used again."""
+        """Retires used groups whose tokens have passed the staleness bound."""
         for entry in self.open:
             if entry.uses and entry.age(self.version) > max_staleness:
                 self._retire(entry, "past maxStaleness")
 
     def publish(self, version: int) -> None:
-        """Weights of this version are out; or again, after a restart, where they were before."""
+        """Records that this version is published; after a restart it may be the same one again."""
         if version > self.version:
             self.uses_since_publish = 0
         self.version = version
         self._write(Publish(version=version))
 
     def finish(self, rollout: int) -> None:
-        """The run has reached its end after `rollout` batches; what is open is not needed."""
+        """Ends all open groups when the run has finished after `rollout` batches."""
         for entry in self.open:
             if entry.uses:
                 self._retire(entry, "the run has ended")
@@ -167,7 +167,7 @@ class Ledger:
         self._write(Finish(rollout=rollout))
 
     def waiting(self, known: Iterable[int] = ()) -> list[Group]:
-        """Open groups without samples that are not among `known`: to be admitted again."""
+        """Open groups without samples that are not in `known`: they must be admitted again."""
         known = set(known)
         return [
             entry.group
@@ -199,9 +199,9 @@ class Ledger:
         }
 
     def load(self, saved: dict[str, Any], incarnation: int) -> None:
-        """The ledger as a checkpoint has it; open groups get the new incarnation.
+        """Restores the ledger from a checkpoint; open groups get the new incarnation.
 
-        Weights that were never published from this checkpoint cannot have made tokens, so the
+        Weights that were never published from this checkpoint cannot have generated tokens, so the
         count since the last version starts again at the next publication.
         """
         self.next_group = saved["next_group"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def rank_shares(lengths: Sequence[int], ranks: int) -> list[list[int]]:
-    """Numbers of the samples of each data-parallel rank, the longest first.
+    """Sample indices for each data-parallel rank, the longest first.
 
     Counts differ by at most one, and tokens by at most the longest sample: the `ranks` longest
     samples go to one rank each, then the next `ranks`, always the longest of them to the rank
@@ -33,11 +33,11 @@ def micro_batches_by_tokens(
 ) -> list[list[int]]:
     """Splits samples so that no micro-batch costs more than `budget` tokens.
 
-    A micro-batch is padded to its longest sample, so it costs count x longest. Samples of like
-    length go together; one that is above the budget by itself gets a micro-batch of its own.
+    A micro-batch is padded to its longest sample, so it costs count x longest. Samples of similar
+    length go together; one that exceeds the budget on its own gets its own micro-batch.
 
     Args:
-        samples: numbers of samples, e.g. a rank's share.
+        samples: sample indices, e.g. a rank's share.
         lengths: tokens of each sample, by number.
         budget: tokens.
     """
@@ -54,10 +54,10 @@ def micro_batches_by_tokens(
 def micro_batches_of_size(
     samples: Sequence[int], lengths: Sequence[int], size: int
 ) -> list[list[int]]:
-    """Splits samples into micro-batches of `size`, the last maybe smaller; like lengths together.
+    """Splits samples of similar length into micro-batches of `size`; the last may be smaller.
 
     Args:
-        samples: numbers of samples, e.g. a rank's share.
+        samples: sample indices, e.g. a rank's share.
         lengths: tokens of each sample, by number.
         size: samples of a micro-batch.
     """

@@ -1,11 +1,11 @@
-"""The other pods of the trainer: they begin, stop and fail together.
+"""Coordinates the trainer's pods: they start, stop and fail together.
 
-Ranks wait for each other in collectives, where they neither see a signal nor, for a long time, that
-a machine is gone. So the launchers keep an eye on each other, over a store in the first pod:
+Ranks wait for each other in collectives, where they see neither a signal nor, for a long time, that
+a machine is gone. So the launchers watch each other through a store in the first pod:
 
-- None starts its ranks before all are there.
-- A stop that one is asked for is a stop of all: only together can the ranks save a checkpoint.
-- Where one has failed, or has not been heard of for a minute, the ranks of all are ended.
+- No launcher starts its ranks before all launchers are there.
+- A stop request to one stops all: the ranks can only save a checkpoint together.
+- If one has failed, or was not heard from for a minute, the ranks of all are ended.
 """
 
 import os
@@ -28,15 +28,13 @@ from rljob.telemetry.role import write_reason
 log = structlog.get_logger()
 
 _LOOK_SECONDS = 0.5
-_CONNECT_SECONDS = 5.0  # a signal is seen between two attempts
-_LISTEN_SECONDS = (
-    60.0  # for the first pod to take the port, which its earlier process may still have
-)
-_LOST_SECONDS = 60.0  # without a word
-_LAST_WORDS_SECONDS = 5.0  # for ranks that fail by themselves: they know the reason better
-_BLAME_SECONDS = 2.0  # for a pod whose rank was killed to say so
+_CONNECT_SECONDS = 5.0  # a signal is noticed between two attempts
+_LISTEN_SECONDS = 60.0  # for the first pod to bind the port, which an earlier process may hold
+_LOST_SECONDS = 60.0  # without a heartbeat
+_LAST_WORDS_SECONDS = 5.0  # for ranks to fail by themselves: their error says more
+_BLAME_SECONDS = 2.0  # for a pod whose rank was killed to report it
 _END_SECONDS = 30.0  # for this process, once its ranks are gone
-_PEERS_SIGNAL = signal.SIGUSR1  # this process sends it to itself where another pod stops
+_PEERS_SIGNAL = signal.SIGUSR1  # this process sends it to itself when another pod stops
 # Keys of the store, with the number of a pod as their value.
 _STARTED, _STOPPED, _LOST = "started", "stopped", "lost"
 _FIRST, _KILLED = "failed/first", "failed/killed"
@@ -44,14 +42,14 @@ _FAILURES = "failures"  # how many pods have failed
 
 
 class Peers:
-    """One launcher's view of the others; alone, it only takes the signals."""
+    """One launcher's view of the others; with a single pod it only handles signals."""
 
     def __init__(self, endpoint: str, replica: int, replicas: int) -> None:
         """
         Args:
-            endpoint: host:port in the first pod, where torchrun's agents meet, too.
+            endpoint: host:port in the first pod, where torchrun's agents also meet.
             replica: number of this pod, from 0.
-            replicas: how many there are.
+            replicas: the number of pods.
         """
         host, _, port = endpoint.rpartition(":")
         self._host, self._port = host, int(port)
@@ -59,17 +57,17 @@ class Peers:
         self._others = [number for number in range(replicas) if number != replica]
         self._store: TCPStore | None = None
         self._over = threading.Event()
-        self._stopping = False  # a plain flag: its setter interrupts the main thread anywhere
-        self.ended_by: str | None = None  # what happened to the pod that has ended these ranks
+        self._stopping = False  # no lock: the handler interrupts the main thread anywhere
+        self.ended_by: str | None = None  # what happened to the pod that ended these ranks
         self._has_ended_ranks = False
 
     def listen(self) -> None:
-        """From now on SIGTERM and SIGINT raise SignalException, once. Main thread only."""
+        """Makes SIGTERM and SIGINT raise SignalException, once. Main thread only."""
         for number in (signal.SIGTERM, signal.SIGINT, _PEERS_SIGNAL):
             signal.signal(number, self._on_signal)
 
     def meet(self) -> None:
-        """Returns when all are there."""
+        """Waits until the launchers of all pods are there."""
         if not self._others:
             return
         log.info("peers.waiting", pods=self._others)
@@ -86,7 +84,7 @@ class Peers:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """While the ranks run; the others are told how that ended."""
+        """Watches the other pods while the ranks run, and tells them how that ended."""
         if self._store is None:
             yield
             return
@@ -105,7 +103,7 @@ class Peers:
             raise
         finally:
             self._over.set()
-            with suppress(DistError):  # the first pod is gone: nobody is left to hear it
+            with suppress(DistError):  # the first pod is gone, so there is nobody to tell
                 self._store.set(word, str(self._replica))
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
@@ -117,14 +115,14 @@ class Peers:
             raise SignalException(f"got signal {number}", told)
 
     def _join(self) -> TCPStore:
-        """The store with this pod in it; never that of earlier ranks, which come to their end."""
+        """Joins the store, but never that of earlier ranks that are about to end."""
         while True:
             store = self._connect()
             if not store.check([_STARTED]):
                 store.set(_joined(self._replica), "")
                 return store
             if store.check([_joined(self._replica)]) and not store.check([_STOPPED]):
-                # This one has been there, and ended unseen.
+                # This pod was there before and ended without telling the others.
                 store.set(_LOST, str(self._replica))
             del store
             time.sleep(_LOOK_SECONDS)
@@ -139,7 +137,7 @@ class Peers:
                     is_master=self._replica == 0,
                     timeout=timedelta(seconds=_CONNECT_SECONDS),
                     wait_for_workers=False,
-                    multi_tenant=True,  # torchrun's agent has its store at this port
+                    multi_tenant=True,  # torchrun's agent has its store at this port, too
                 )
             except DistError:
                 if self._replica == 0 and time.monotonic() > deadline:
@@ -168,7 +166,7 @@ class Peers:
                 return
 
     def _listen_to_others(self, store: TCPStore, heard: dict[int, tuple[int, float]]) -> None:
-        """Tells of one that is lost; `heard` has the last beat of each, and when it came."""
+        """Reports a lost pod; `heard` has each pod's last heartbeat and when it came."""
         for number in self._others:
             beat = store.add(_alive(number), 0)
             if beat != heard[number][0] or store.check([_left(number)]):
@@ -177,11 +175,11 @@ class Peers:
                 store.set(_LOST, str(number))
 
     def _blame(self, store: TCPStore, *, killed: bool) -> None:
-        """Finds the pod whose failure came first: ranks fail soon after one that they talk to.
+        """Finds the pod that failed first: ranks fail soon after a rank they are connected to.
 
         Args:
-            store: of the launchers.
-            killed: whether a signal ended a rank of this pod. Then the cause is here.
+            store: the launchers' store.
+            killed: whether a signal ended a rank of this pod. Then the cause is in this pod.
         """
         try:
             if store.add(_FAILURES, 1) == 1:
@@ -200,7 +198,7 @@ class Peers:
             self.ended_by = _lost(pod)
 
     def _end(self, reason: str) -> None:
-        """Ends the ranks, and then, where that does not end it, this process."""
+        """Ends the ranks and, if that does not end it, this process."""
         self.ended_by = reason
         if self._over.wait(_LAST_WORDS_SECONDS):
             return
@@ -231,6 +229,6 @@ def _left(replica: int) -> str:
 
 
 def _children() -> list[int]:
-    """The processes that this one has started, which are its ranks."""
+    """The child processes of this one, which are its ranks."""
     tasks = Path("/proc/self/task").glob("*/children")
     return [int(pid) for task in tasks for pid in task.read_text().split()]

@@ -79,7 +79,7 @@ def _conductor(
         for warning in cautions(job):
             log.warning("manifest.warning", message=str(warning))
 
-    # First: what is wrong with the checkpoint or the data shows before the model is built.
+    # First, so that errors in the checkpoint or the data show before the model is built.
     rank0(open_desk)
     reference = None
     if spec.algorithm.kl.loss_coefficient > 0:
@@ -107,8 +107,8 @@ def _write_report(run_dir: Path) -> None:
 
 
 def _say_finished(job: RLJob, environment: RoleEnvironment) -> None:
-    """Lets the other roles of a run that had ended before end at once, too."""
-    log.info("run.finished", state="succeeded", message="it had finished before")
+    """Tells the other roles that the run had already finished, so that they end at once."""
+    log.info("run.finished", state="succeeded", message="the run had already finished")
     buffer = _buffer(job, environment)
     buffer.start(IncarnationFile(Path(environment.run_dir)).read())
     buffer.set_phase("finished")
@@ -120,9 +120,9 @@ def _say_finished(job: RLJob, environment: RoleEnvironment) -> None:
 
 
 def _empty_buffer(job: RLJob, environment: RoleEnvironment) -> None:
-    """Removes the job's keys from the user's own server; nothing that uses them is left.
+    """Removes the job's keys from a server that the user provides; nothing uses them any more.
 
-    Rollouts end before the trainer does, and what the run needs to go on is in its directory.
+    Rollouts end before the trainer does, and the run directory has all that is needed to resume.
     """
     buffer = _buffer(job, environment)
     try:

@@ -1,4 +1,4 @@
-"""What the trainer tells the world: journals, TensorBoard, Prometheus and /status."""
+"""Everything the trainer reports: journals, TensorBoard, Prometheus and /status."""
 
 import json
 import math
@@ -27,7 +27,7 @@ _WINDOW = 5  # batches over which the reward is averaged for the summary and the
 
 
 def finished_status(run_dir: Path, job: RLJob) -> dict[str, Any]:
-    """The body of /status of a run that had reached its end before this process began."""
+    """The body of /status for a run that had finished before this process started."""
     summary = read_summary(run_dir)
     return {
         "phase": "finished",
@@ -65,7 +65,7 @@ class Recorder:
         )
         self._engines = Gauge(
             "rljob_engines",
-            "Engines that live and hold the published weights.",
+            "Live engines that hold the published weights.",
             registry=registry,
         )
         self._tensorboard = TensorBoard(run_dir / "tensorboard", job)
@@ -83,7 +83,7 @@ class Recorder:
         }
 
     def load(self, saved: Mapping[str, Any] | None) -> None:
-        """Goes on from a checkpoint, or begins: what was written after it is cut off."""
+        """Continues from a checkpoint, cutting off what was written after it, or begins."""
         if saved is None:
             for journal in self.journals.values():
                 journal.rewind(0)
@@ -96,7 +96,7 @@ class Recorder:
         self._status["rollout"] = len(self._rewards)
 
     def save(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The recorder's part of a checkpoint."""
         return {
             "offsets": {name: journal.sync() for name, journal in self.journals.items()},
             "rewards": self._rewards,
@@ -111,22 +111,22 @@ class Recorder:
 
     @property
     def recent_reward(self) -> float | None:
-        """Mean reward of the last five batches, once there are five."""
+        """The mean reward of the last five batches; None before there are five."""
         return _mean(self._rewards[-_WINDOW:]) if len(self._rewards) >= _WINDOW else None
 
     def phase(self, phase: str, message: str = "") -> None:
-        """What the trainer is doing now."""
+        """Sets what the trainer is doing now."""
         self._status.update(phase=phase, message=message)
 
     def engines(self, count: int) -> None:
-        """Engines that live and hold the published weights. Without one nothing goes on."""
+        """Sets how many live engines hold the published weights. Without one, training waits."""
         self._engines.set(count)
         self._status["engines"] = count
         if self._status["phase"] == "running":
             self._status["message"] = "" if count else "no engine is left; waiting for one"
 
     def update(self, **values: Any) -> None:
-        """Numbers of /status that change within a batch."""
+        """Sets numbers of /status that change within a batch."""
         self._status.update(values)
 
     def batch(
@@ -138,7 +138,7 @@ class Recorder:
         rewards: Sequence[float],
         tokens: int,
     ) -> None:
-        """A batch was trained on.
+        """Records a batch that was trained on.
 
         Args:
             rollout: its number, from 1.
@@ -149,7 +149,7 @@ class Recorder:
         """
         self._rewards.append(metrics["reward/mean"])
         self._batch_seconds.append(metrics["time/total"])
-        # JSON knows no NaN; a step that was skipped for its gradient has no norm to tell.
+        # JSON has no NaN; a step skipped for its gradient has no norm to report.
         finite = {n: value if math.isfinite(value) else None for n, value in metrics.items()}
         self.journals["metrics"].append({"rollout": rollout, "time": time.time(), **finite})
         for sample in samples:
@@ -182,7 +182,7 @@ class Recorder:
         )
 
     def evaluation(self, rollout: int, result: EvaluationResult) -> None:
-        """A data set was evaluated after `rollout` batches."""
+        """Records a data set's evaluation after `rollout` batches."""
         self._evaluations.setdefault(result.name, []).append(result.reward)
         record = {
             "rollout": rollout,
@@ -208,7 +208,7 @@ class Recorder:
         return dict(self._status)
 
     def summary(self, state: str, **facts: Any) -> None:
-        """The run's outcome, in summary.json."""
+        """Writes the run's outcome to summary.json."""
         summary = {
             "state": state,
             "seed": self._job.spec.seed,

@@ -26,14 +26,14 @@ class Saver:
         self._written: Future[None] | None = None
 
     def begin(self, rollout: int, state: Callable[[], bytes]) -> None:
-        """Captures everything as it is now and has it written; waits for the one before.
+        """Captures the current state and starts writing it; first waits for the previous save.
 
         Args:
             rollout: batches trained on.
-            state: gives the conductor's, packed; called on rank 0.
+            state: returns the conductor's state, packed; called on rank 0.
 
         Raises:
-            OSError: the one before, or the beginning of this one, can't be written.
+            OSError: the previous save, or the start of this one, has failed.
         """
         self.finish()
         self._rollout = rollout
@@ -52,17 +52,17 @@ class Saver:
 
         def write_all() -> None:
             write()
-            if self._rank0.rank == 0:  # whose part ends when all ranks have written theirs
+            if self._rank0.rank == 0:  # its write returns once all ranks have written their parts
                 self._checkpoints.commit(self._partial, packed)
                 log.info("checkpoint.saved", rollout=rollout)
 
         self._written = self._executor.submit(write_all)
 
     def check(self) -> None:
-        """Sees whether a write that goes on has failed.
+        """Checks whether the save in progress has failed.
 
         Raises:
-            OSError: it has, e.g. the disk is full; the checkpoints before it are whole.
+            OSError: it has, e.g. because the disk is full; earlier checkpoints are whole.
         """
         if self._written is None:
             return
@@ -71,10 +71,10 @@ class Saver:
             self.finish()
 
     def finish(self) -> None:
-        """Waits until nothing is being written.
+        """Waits until no save is in progress.
 
         Raises:
-            OSError: as `check`.
+            OSError: as for `check`.
         """
         if self._written is None:
             return

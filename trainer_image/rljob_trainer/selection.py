@@ -1,4 +1,4 @@
-"""Which groups make the next batch."""
+"""Selects the groups of the next batch."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,33 +12,33 @@ Choice = Callable[[Sequence[OpenGroup], int], Sequence[int]]
 
 
 class Selection:
-    """The oldest groups, or a filter's choice: first of those that are due, then of all.
+    """The oldest groups, or a filter's choice: first among those that are due, then among all.
 
-    Without a filter it is always the oldest open groups, whichever was completed first: that treats
-    slow prompts as fast ones, and, where groups are used once, makes the batches of a run
-    independent of timing. A group with uses left is as old as at its first use, so it goes on being
-    used, batch after batch, until it ends.
+    Without a filter it is always the oldest open groups, whichever was completed first. Slow
+    prompts are then treated like fast ones, and if groups are used only once, a run's batches do
+    not depend on timing. A group with uses left keeps its age, so it is used batch after batch
+    until it ends.
 
-    A filter chooses among the groups that are completed, once they are enough, and is asked only
-    where there is a choice.
+    A filter chooses among the completed groups once there are enough, and is called only if there
+    is a choice.
     """
 
     def __init__(self, admission: Admission, buffer_filter: BufferFilter | None) -> None:
-        """Takes the rule that bounds staleness, and what chooses within it."""
+        """`admission` bounds the staleness; `buffer_filter` chooses within that bound."""
         self._admission = admission
         self._filter = buffer_filter
 
     def __call__(self, ledger: Ledger) -> list[OpenGroup] | None:
-        """The next batch, in the order of ids; None as long as groups are not completed.
+        """The next batch, ordered by id; None until enough groups are completed.
 
         Raises:
-            UsageError: the filter is the user's and fails.
+            UsageError: the user's filter fails.
         """
         groups = ledger.open
         if self._filter is not None:
             groups = [entry for entry in groups if entry.completion is not None]
         batch = self._batch(ledger, groups, _oldest)
-        # Whether there are enough, of each version, does not depend on which of them are chosen.
+        # Whether there are enough groups of each version does not depend on which are chosen.
         is_full = len(batch) == self._admission.rollout_batch_size
         if not is_full or any(entry.completion is None for entry in batch):
             return None
@@ -49,7 +49,7 @@ class Selection:
     def _batch(
         self, ledger: Ledger, groups: Sequence[OpenGroup], choose: Choice
     ) -> list[OpenGroup]:
-        """What `choose` makes of these open groups; an incomplete batch if they are too few."""
+        """The batch that `choose` picks from these open groups; incomplete if there are too few."""
         due = self._admission.due(
             [entry.version for entry in ledger.unused],
             version=ledger.version,
@@ -68,7 +68,7 @@ class Selection:
 def _filled(
     batch: list[OpenGroup], groups: Sequence[OpenGroup], size: int, choose: Choice
 ) -> list[OpenGroup]:
-    """The batch with more of the groups, up to a size."""
+    """Adds groups to the batch, up to a size."""
     taken = {entry.group.id for entry in batch}
     others = [entry for entry in groups if entry.group.id not in taken]
     wanted = max(0, size - len(batch))

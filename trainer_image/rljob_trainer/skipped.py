@@ -8,8 +8,8 @@ from rljob_trainer.mismatch import DivergedError
 
 log = structlog.get_logger()
 
-# One bad batch is an accident that leaves the weights as they were. Five in a row are none: nothing
-# is learned any more, and the engines go on at full cost.
+# A single bad batch is an accident and leaves the weights as they were. After five in a row nothing
+# is being learned, while the engines cost as much as before.
 _ALLOWED = 4
 
 
@@ -22,7 +22,7 @@ class SkippedSteps:
         self._in_a_row = 0
 
     def check(self, report: Mapping[str, float], rollout: int) -> None:
-        """Takes note of the report of a step.
+        """Checks the report of a step.
 
         Args:
             report: as `Policy.step` gives it.

@@ -1,4 +1,4 @@
-"""The wish to stop, as SIGTERM brings it."""
+"""Requests to stop, by SIGTERM or SIGINT."""
 
 import signal
 import time
@@ -8,32 +8,32 @@ _SLICE_SECONDS = 0.1
 
 
 class StoppedError(Exception):
-    """Raised where the trainer waits, once it was asked to stop: nothing is half done then."""
+    """Raised where the trainer waits, once a stop was requested; no work is half done then."""
 
 
 class StopFlag:
-    """Set by SIGTERM or SIGINT; looked at wherever the trainer waits or a batch ends.
+    """Set by SIGTERM or SIGINT; checked wherever the trainer waits and after each batch.
 
-    A plain flag: a handler that takes a lock, as that of an event, can meet the main thread
-    holding it.
+    A plain flag, not an event: a signal handler that takes a lock could deadlock with the main
+    thread that holds it.
     """
 
     def __init__(self) -> None:
         self._is_set = False
 
     def listen(self) -> "StopFlag":
-        """Takes the signals over. Main thread only."""
+        """Installs the signal handlers. Main thread only."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         return self
 
     def check(self) -> None:
-        """Raises `StoppedError` once a stop was asked for."""
+        """Raises `StoppedError` if a stop was requested."""
         if self._is_set:
             raise StoppedError
 
     def wait(self, seconds: float) -> None:
-        """Sleeps, but wakes up for a stop and raises `StoppedError`."""
+        """Sleeps, but raises `StoppedError` as soon as a stop is requested."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.check()
@@ -41,7 +41,7 @@ class StopFlag:
         self.check()
 
     def wait_for_it(self) -> None:
-        """Sleeps until a stop is asked for."""
+        """Sleeps until a stop is requested."""
         while not self._is_set:
             time.sleep(_SLICE_SECONDS)
 

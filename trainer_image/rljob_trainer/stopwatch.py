@@ -1,4 +1,4 @@
-"""Where a rollout batch's wall time goes."""
+"""Measures where a rollout batch's wall time goes."""
 
 import time
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class Stopwatch:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - began
 
     def read(self) -> dict[str, float]:
-        """Seconds by stage, and "total" since the last read; starts anew."""
+        """Seconds by stage, and "total", since the last read; then starts over."""
         now = time.monotonic()
         seconds = {**self._seconds, "total": now - self._began}
         self._seconds = {}

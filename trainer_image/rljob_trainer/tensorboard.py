@@ -25,7 +25,7 @@ class TensorBoard:
     def batch(
         self, rollout: int, metrics: Mapping[str, float], samples: Sequence[dict[str, Any]]
     ) -> None:
-        """A batch was trained on: its numbers, and now and then its samples."""
+        """Writes a batch's metrics, and every few batches some of its samples."""
         writer = self._open(rollout)
         for name, value in metrics.items():
             writer.add_scalar(name, value, rollout)
@@ -33,7 +33,7 @@ class TensorBoard:
             writer.add_text("samples", _table(samples), rollout)
 
     def evaluation(self, rollout: int, result: EvaluationResult) -> None:
-        """A data set was evaluated after `rollout` batches."""
+        """Writes the evaluation of a data set after `rollout` batches."""
         writer = self._open(rollout)
         writer.add_scalar(f"eval/{result.name}/reward", result.reward, rollout)
         writer.add_text(f"eval/{result.name}/samples", _table(result.samples), rollout)
@@ -45,13 +45,13 @@ class TensorBoard:
 
     def _open(self, rollout: int) -> SummaryWriter:
         if self._writer is None:
-            # Points of a time that was rewound are hidden by purge_step.
+            # After a rewind, purge_step hides the points that were written after the checkpoint.
             self._writer = SummaryWriter(str(self._directory), purge_step=rollout, flush_secs=10)
             self._write_hparams(self._writer)
         return self._writer
 
     def _write_hparams(self, writer: SummaryWriter) -> None:
-        """What the HPARAMS tab compares runs by; `add_hparams` would make a run of its own."""
+        """Writes settings for the HPARAMS tab; `add_hparams` would create a separate run."""
         metrics = ["reward/mean"] + [f"eval/{e.name}/reward" for e in self._job.spec.evaluation]
         made: Any = hparams  # torch has no types for it, nor for the writer below
         file: Any = writer
@@ -86,7 +86,7 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(samples: Sequence[Mapping[str, Any]]) -> str:
-    """A table in Markdown; what a model writes must not end a cell or a row."""
+    """A Markdown table, escaped so that a model's output cannot end a cell or a row."""
     rows = [
         "| " + " | ".join(_cell(sample.get(key)) for key in ("prompt", "response", "label")) + " | "
         f"{float(sample['reward']):.3g} |"

@@ -12,7 +12,7 @@ from torch import Tensor
 class Trajectory:
     """Prompt and response tokens of one sample, with what each stage of a batch adds to it.
 
-    All tensors live on the CPU; what belongs to response tokens has one value for each of them.
+    All tensors are on the CPU; fields of response tokens have one value per token.
     """
 
     tokens: Int64[Tensor, " length"]  # prompt, then response

@@ -12,12 +12,12 @@ from prometheus_client import CollectorRegistry, Gauge
 from rljob.buffer.records import Engine
 
 _BATCHES = 2  # in the window, at least
-_SECONDS = 60.0  # that the window covers, at least; engines tell their times every few seconds
+_SECONDS = 60.0  # that the window covers, at least; engines report their times every few seconds
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Times of a batch in seconds, without its evaluations; `began` and `ended` by the clock."""
+    """Times of a batch in seconds, without its evaluations; `began` and `ended` are clock times."""
 
     began: float
     ended: float
@@ -29,11 +29,11 @@ class _Batch:
 
 
 class Utilization:
-    """Shares of time over the last batches: whole ones, as within a batch the two may alternate.
+    """Shares of time over the last whole batches; within one, waiting and working may alternate.
 
-    An engine is busy while its worker has a group in hand. Groups are there to be leased as soon
-    as they are admitted, so an engine that holds the published weights and has none is held back by
-    admission. Evaluations are left out: no number of engines is right for both.
+    An engine is busy while its worker has a group. Groups can be leased as soon as they are
+    admitted, so an idle engine that holds the published weights is held back by admission.
+    Evaluations are left out: no number of engines suits both.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Utilization:
         self._batches: deque[_Batch] = deque()
         self._window: tuple[_Batch, ...] = ()
         self._load: dict[str, int] = {}
-        self._told: dict[str, float] | None = None  # busy seconds by engine; None: not looked yet
+        self._told: dict[str, float] | None = None  # busy seconds by engine; None: never read
         self._engines = self._busy = 0.0
         self._began = self._looked = clock()
         for name, text in (
@@ -55,14 +55,14 @@ class Utilization:
             gauge.set_function(lambda name=name: self._share(name))  # type: ignore[misc]
 
     def look(self, engines: Sequence[Engine]) -> None:
-        """Notes what the engines that hold the published weights tell now."""
+        """Reads the busy times of the engines that hold the published weights."""
         now = self._clock()
         told = {engine.id: engine.busy_seconds for engine in engines}
         if self._told is None:
             self._began = now
         else:
             self._engines += (now - self._looked) * len(self._told)
-            # An engine that was not there before has begun since.
+            # An engine that was not there before has started since.
             self._busy += sum(
                 max(0.0, seconds - self._told.get(name, 0.0)) for name, seconds in told.items()
             )
@@ -70,16 +70,16 @@ class Utilization:
         self._load = {engine.worker: engine.groups for engine in engines}
 
     def skip(self) -> None:
-        """What happened since the last batch does not count."""
+        """Leaves out the time since the last batch."""
         self._told = None
         self._engines = self._busy = 0.0
 
     def batch(self, *, wait: float, seconds: float, tokens: float) -> None:
-        """A batch is done.
+        """Adds a finished batch.
 
         Args:
             wait: seconds in which the trainer waited for samples.
-            seconds: in all, without evaluations.
+            seconds: the batch's total time, without evaluations.
             tokens: response tokens trained on.
         """
         now = self._clock()
@@ -93,7 +93,7 @@ class Utilization:
         self._window = tuple(self._batches)
 
     def status(self) -> dict[str, Any]:
-        """What /status tells of it; null until the window is full, and once it is out of date."""
+        """Utilization for /status; null until the window is full, and once it is out of date."""
         window = self._window
         now = self._clock()
         seconds = _covered(window)
