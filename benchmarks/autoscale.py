@@ -1,9 +1,9 @@
 """Autoscaling by rate against an HPA on utilization, AIBrix's rule, and the best fixed number.
 
-Jobs are played on a simulated clock, the operator's own policy with the trainer's own numbers among
-others (see `benchmarks/autoscaling/`). The measure is what a job costs: the GPU-hours of trainer
-and rollouts together until its last batch, so that a trainer that waits and a replica that idles
-both count. The best fixed number is chosen with hindsight, for each job.
+Jobs are simulated on a virtual clock, using the operator's own policy and the trainer's own metrics
+(see `benchmarks/autoscaling/`). The measure is what a job costs: the GPU-hours of trainer and
+rollouts together until its last batch, so that a waiting trainer and an idle replica both count.
+The best fixed number is chosen for each job with hindsight.
 
     python benchmarks/autoscale.py [--seed 1]
 """
@@ -21,17 +21,17 @@ from benchmarks.autoscaling.simulation import Outcome, Simulation
 
 GOAL = 1.0
 OURS = "by rate"
-LARGER = 32  # GPUs of another trainer: the more it has, the less a replica that idles matters
+LARGER = 32  # GPUs of a larger trainer: the more it has, the less an idle replica matters
 PEERS: dict[str, Callable[[], Policy]] = {
     "HPA, utilization 80%": Hpa,
     "AIBrix, utilization 80%": lambda: AiBrix(MeanUtilization(), 0.8),
     "AIBrix, cache 50%": lambda: AiBrix(cache, 0.5),
 }
-_ENOUGH = 1.2  # times the least cost: more replicas only cost more
+_ENOUGH = 1.2  # times the least cost; beyond that, more replicas only cost more
 
 
 def best_fixed(scenario: Scenario) -> tuple[int, Outcome]:
-    """The number with the least GPU-hours, and its outcome."""
+    """The number of replicas with the fewest GPU-hours, and its outcome."""
     best: tuple[int, Outcome] | None = None
     for replicas in range(LEAST, MOST + 1):
         outcome = Simulation(scenario, Fixed(replicas), first=replicas).run()
@@ -53,7 +53,7 @@ def row(name: str, outcome: Outcome, against: Outcome) -> str:
 
 
 def ratio(ones: list[Outcome], others: list[Outcome], trainer: int = TRAINER_GPUS) -> float:
-    """Of their GPU-hours, the mean over the jobs; the trainer has so many GPUs."""
+    """The ratio of their GPU-hours, averaged over the jobs, for a trainer with this many GPUs."""
     pairs = zip(ones, others, strict=True)
     return mean(one.gpu_hours(trainer) / other.gpu_hours(trainer) for one, other in pairs)
 

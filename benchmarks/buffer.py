@@ -1,9 +1,9 @@
 """The buffer against the same bytes through plain Redis commands: speed, latency, memory.
 
-Groups are admitted, leased, completed and collected by the trainer's and the workers' clients. The
-peer sends the same records through streams of the same server in pipelines, by as many clients,
-decodes them, and keeps no promise: a worker has its groups for good, nothing is counted, a lost
-reply loses what it held. Latencies are those of 64 workers which do one group after the other.
+Groups are admitted, leased, completed and collected by the trainer's and the workers' clients. For
+comparison, as many clients send the same records through streams of the same server, in pipelines,
+and decode them, but without any guarantees: leases never expire, nothing is counted, and a lost
+reply loses its records. Latencies are those of 64 workers that each do one group at a time.
 
     python benchmarks/buffer.py [--groups 2000] [--tokens 1024]
 """
@@ -31,7 +31,7 @@ from tests.support.valkey import ValkeyServer
 GOAL = 0.8
 MEMORY_GOAL = 1.2
 SAMPLES = 8
-WORKERS = 4  # of the throughput; the latency has 64
+WORKERS = 4  # for the throughput; the latency is measured with 64
 IN_HAND = 64
 CHUNK = 256
 JOB = "team/job"
@@ -76,7 +76,7 @@ def a_completion(group: Group, tokens: int) -> Completion:
 async def work(
     url: str, name: str, tokens: int, in_hand: int, done: asyncio.Event
 ) -> list[list[float]]:
-    """A worker that has every group done at once; returns the seconds of leases and completions."""
+    """A worker that completes every group at once; returns the seconds of leases, completions."""
     buffer = WorkerBuffer(url, JOB, worker=name, lease_seconds=60)
     leasing, completing = [], []
 
@@ -140,7 +140,7 @@ def through_the_buffer(
 
 
 def through_plain_commands(server: ValkeyServer, groups: int, tokens: int, workers: int) -> float:
-    """The same records as through the buffer, in pipelines, by as many clients; seconds."""
+    """Seconds for the same records in pipelines, with as many clients as for the buffer."""
     client = server.client()
     streams = [f"groups-{number}" for number in range(workers)]
 
@@ -182,7 +182,7 @@ def through_plain_commands(server: ValkeyServer, groups: int, tokens: int, worke
 
 
 def memory(server: ValkeyServer, groups: int, tokens: int) -> float:
-    """Bytes of the server for a completed group that waits, over the bytes of its record."""
+    """Bytes that the server needs for a completed group, over the bytes of its record."""
     trainer = TrainerBuffer(server.url, JOB)
     incarnation = trainer.start(0)
     client: redis.Redis = server.client()
@@ -209,7 +209,7 @@ def memory(server: ValkeyServer, groups: int, tokens: int) -> float:
 
 
 def p99(values: list[float]) -> float:
-    """In milliseconds."""
+    """The 99th percentile, in milliseconds."""
     return sorted(values)[math.ceil(len(values) * 0.99) - 1] * 1e3
 
 

@@ -1,8 +1,8 @@
-"""What saving costs training at the default interval: a checkpoint written beside it, and in line.
+"""What saving costs training at the default interval: in the background, and while training waits.
 
-The same optimizer steps are made without checkpoints, with one that is written while training goes
-on, as a run does it, and with one that training waits for. Each block has as many batches as the
-default interval, and blocks of the three kinds take turns, so that other load meets all of them.
+The same optimizer steps are made without checkpoints, with one that is written while training
+continues, as in a run, and with one that training waits for. Each block has as many batches as the
+default interval, and the three kinds of blocks take turns, so that other load affects all of them.
 
     python benchmarks/checkpoint.py [--rounds 3]
 """
@@ -37,7 +37,7 @@ LENGTH = 64
 
 
 def write_model(directory: Path) -> Path:
-    """A model of 11 M parameters: its checkpoint has 130 MB, and a step takes about a second."""
+    """A model of 11 M parameters: its checkpoint takes 130 MB, and a step about a second."""
     torch.manual_seed(1)
     config = Qwen3Config(
         vocab_size=VOCABULARY,
@@ -108,7 +108,7 @@ class Blocks:
         return self._block(lambda: None)
 
     def beside(self) -> float:
-        """Seconds of a block at whose begin a checkpoint is captured."""
+        """Seconds of a block that captures a checkpoint at its start."""
         return self._block(self._save)
 
     def in_line(self) -> float:

@@ -1,9 +1,8 @@
 """Prompts from a large file: seconds and memory to index it, and what a prompt costs the trainer.
 
-The index is made, and found again, by a process that does nothing else: its memory at the most is
-compared with that before. Prompts are short (100 characters) or long (4,000), a token each; what is
-counted is the processor time of the drawing process alone, without and with processes that read
-ahead.
+A process that does nothing else builds the index and opens it again: its peak memory is compared
+with that before. Prompts are short (100 characters) or long (4,000), one token per character. Only
+the processor time of the drawing process is counted, with and without processes that read ahead.
 
     python benchmarks/data.py [--gigabytes 1]
 """
@@ -57,7 +56,7 @@ def write_prompts(path: Path, characters: int, size: int) -> None:
 
 
 def index(path: Path, directory: Path) -> dict[str, float]:
-    """What it takes to index a file."""
+    """Seconds and memory for indexing a file."""
     command = [sys.executable, "-c", INDEX, str(path), str(directory)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -67,7 +66,7 @@ def index(path: Path, directory: Path) -> dict[str, float]:
 def cost(
     path: Path, tokenizer: PromptTokenizer, count: int, workers: int = 0, block: int | None = None
 ) -> float:
-    """Milliseconds of processor time per prompt, once the processes are under way."""
+    """Milliseconds of processor time per prompt, after the processes have started."""
     spec = DataSpec(prompts=[str(path)], max_prompt_tokens=LONG, shuffle_block=block)
     directory = path.parent / "index"
     source = JsonlSource(

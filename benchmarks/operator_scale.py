@@ -1,9 +1,9 @@
 """The operator with many jobs, on a real control plane: time, memory, requests, idle CPU.
 
-All jobs are created as fast as the API server takes them. The peer is a client on a control plane
-of its own that only posts the same objects, prepared beforehand: what is above that is the
-operator's part. Up to 1,000 jobs have pods (kwok's); beyond that the controllers, the scheduler
-and kwok stay away, because they would take most of the two cores.
+All jobs are created as fast as the API server accepts them. For comparison, a client on another
+control plane posts the same objects, prepared beforehand: the difference is the operator's part.
+Up to 1,000 jobs have pods (kwok's); with more, controllers, scheduler and kwok are not started,
+because they would take most of the two cores.
 
     python benchmarks/operator_scale.py [--jobs 1000] [--changes 300] [--no-pods]
 """
@@ -32,7 +32,7 @@ TEMPLATE = "scale-template"
 PODS_PER_NODE = 250
 IDLE_SECONDS = 30.0
 POLL = 0.25  # s
-QUIET = 5.0  # s without a request: the operator has settled
+QUIET = 5.0  # s without a request, after which the operator has settled
 PATIENCE = 1800.0  # s
 CRD = Path(__file__).parents[1] / "crds" / "rljob.dev_rljobs.yaml"
 
@@ -67,7 +67,7 @@ def _served(plane: ControlPlane) -> bool:
 async def with_operator(
     plane: ControlPlane, operator: Operator, names: list[str], changes: int
 ) -> tuple[dict[str, Any], Prepared]:
-    """Runs all jobs; what was measured, and the objects of one job."""
+    """Runs all jobs; returns what was measured, and the objects of one job."""
     async with Api(plane.kubeconfig) as api:
         empty = await workload.counts(api)
         await api.request("POST", RLJOB.path(NAMESPACE), workload.job(TEMPLATE))
@@ -118,7 +118,7 @@ async def with_operator(
 async def bare(
     plane: ControlPlane, prepared: Prepared, names: list[str], changes: int
 ) -> dict[str, Any]:
-    """The same objects from a client that only posts them, and the same writes for a change."""
+    """Measures a client that only posts the same objects, and makes a change's writes."""
     async with Api(plane.kubeconfig) as api:
 
         async def post(name: str) -> None:
@@ -153,14 +153,14 @@ async def _reached(api: Api, wanted: dict[Any, int]) -> bool:
 
 
 async def _settled(operator: Operator) -> None:
-    """Waits until the operator has made no request for a while, Lease and progress aside."""
+    """Waits until the operator has made no request for a while, except for Lease and progress."""
     last, since, began = operator.writes(), time.monotonic(), time.monotonic()
     while time.monotonic() < since + QUIET:
         await asyncio.sleep(POLL)
         if operator.writes() != last:
             last, since = operator.writes(), time.monotonic()
         if time.monotonic() > began + PATIENCE:
-            raise TimeoutError("the operator does not come to rest")
+            raise TimeoutError("the operator does not settle")
 
 
 def main() -> None:

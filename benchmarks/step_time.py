@@ -1,8 +1,8 @@
 """Where a rollout batch's wall time goes: synchronous, and at most one version stale.
 
-The workload is one whose generation takes about as long as its training. Synchronous, the two
-follow each other; asynchronous, they overlap, and the limit is the longer of the two. Both are
-measured in the synchronous run, where neither is disturbed by the other.
+In this workload generation takes about as long as training. Synchronous, one follows the other;
+asynchronous, they overlap, so the longer of the two is the limit. Both times are measured in the
+synchronous run, where neither slows down the other.
 
     python benchmarks/step_time.py [--rollouts 24]
 """
@@ -29,7 +29,7 @@ WARM_UP = 4  # batches at the start that are not counted
 
 
 def write_workload(directory: Path) -> None:
-    """A model of 1.9 M parameters: large enough that computing, not Python, takes the time."""
+    """A model of 1.9 M parameters: large enough that computing, not Python, dominates."""
     torch.manual_seed(1)
     model = directory / "model"
     model.mkdir()
@@ -83,7 +83,7 @@ def manifest(directory: Path, rollouts: int, staleness: int) -> dict[str, Any]:
 
 
 def measure(directory: Path, rollouts: int, staleness: int) -> dict[str, float]:
-    """Runs the job; mean seconds per batch of each stage and in all, warm-up left out."""
+    """Runs the job; mean seconds per batch of each stage and in total, after the warm-up."""
     path = directory / f"job-{staleness}.yaml"
     YAML().dump(manifest(directory, rollouts, staleness), path)
     run_dir = directory / f"run-{staleness}"

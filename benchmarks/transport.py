@@ -1,8 +1,8 @@
-"""What an update costs by each transport: seconds with one engine, and bytes where a disk is used.
+"""The cost of an update by transport: seconds with one engine, and bytes if a disk is used.
 
-A model of 25 M parameters (99 MB) gets new weights again and again: numbers of 32 bits that all
-change, as by steps of 1e-3 from random weights, and numbers of 16 bits of which few do, as by steps
-of 1e-6. Preparing goes on while the engine generates; then it pauses.
+A model of 25 M parameters (99 MB) is updated repeatedly. In one case its 32-bit weights all change,
+as after steps of 1e-3 from random weights; in the other its weights have 16 bits and few change, as
+after steps of 1e-6. The engine generates during preparation, then pauses.
 
     python benchmarks/transport.py [--updates 5]
 """
@@ -64,7 +64,7 @@ def write_model(directory: Path) -> dict[str, Tensor]:
 
 
 def job(checkpoint: Path, weights: dict[str, Any]) -> RLJob:
-    """One whose engine this is."""
+    """The job of the engine."""
     return RLJob.model_validate(
         {
             "apiVersion": "rljob.dev/v1alpha1",
@@ -82,7 +82,7 @@ def job(checkpoint: Path, weights: dict[str, Any]) -> RLJob:
 
 
 def start(directory: Path, checkpoint: Path) -> EngineProcess:
-    """An engine as a worker starts it."""
+    """Starts an engine as a worker does."""
     file = directory / "job.json"
     file.write_text(job(checkpoint, {}).model_dump_json(by_alias=True))
     os.environ |= RoleEnvironment(
@@ -103,7 +103,7 @@ def start(directory: Path, checkpoint: Path) -> EngineProcess:
 
 
 def snapshot(version: int, weights: dict[str, Tensor], dtype: torch.dtype) -> Snapshot:
-    """All gathered."""
+    """A snapshot that is already gathered."""
     made = Snapshot(version)
     given = ((name, value.to(dtype)) for name, value in weights.items())
     made.fill(buckets(given, BUCKET, HostMemory()))
@@ -111,7 +111,7 @@ def snapshot(version: int, weights: dict[str, Tensor], dtype: torch.dtype) -> Sn
 
 
 async def update(group: EngineGroup, weights: Snapshot) -> tuple[float, float]:
-    """As the publisher does it; seconds before the pause, and of the pause."""
+    """Updates as the publisher does; returns the seconds before the pause, and of the pause."""
     began = time.perf_counter()
     await group.prepare(weights)
     prepared = time.perf_counter()
@@ -124,7 +124,7 @@ async def update(group: EngineGroup, weights: Snapshot) -> tuple[float, float]:
 async def measure(
     url: str, spec: RLJob, run_dir: Path, states: list[Snapshot]
 ) -> tuple[float, float, float]:
-    """Median seconds before and of the pause, and megabytes that lie there of the last update."""
+    """Median seconds before and during the pause, and megabytes on disk of the last update."""
     device = torch.device("cpu")
     opened = open_transport(spec.spec, host=HOST, device=device, run_dir=run_dir)
     group = opened.new_group(
@@ -141,7 +141,7 @@ async def measure(
 
 
 async def run(directory: Path, updates: int) -> dict[str, dict[str, tuple[float, float, float]]]:
-    """By steps and transport."""
+    """Measurements by steps and transport."""
     weights = write_model(directory / "model")
     process = start(directory, directory / "model")
     await process.start()

@@ -1,11 +1,11 @@
 """A published update against a plain broadcast of the same bytes through the same group.
 
-Models of random weights are gathered into buckets and published to receivers that take part as
-SGLang does, up to their memory: what an engine does with the bytes then, it does with any. The
-peer broadcasts the buckets, which are there already, one after the other, to receivers that need
-not be told of each. Both are done in turns, by one process to 1, 2 and 4 others of this machine.
-Then one of four receivers is killed: how much longer does the next update take, in which the
-group is formed again? And last the same update goes to a real engine, for the time of loading.
+Random weights are gathered into buckets and published to receivers that take part as SGLang does,
+but only receive the bytes: loading them costs an engine the same for any transfer. For comparison,
+the gathered buckets are broadcast one after another, without a request for each. Both alternate,
+from one process to 1, 2 and 4 others on this machine. Then one of four receivers is killed: how
+much longer does the next update take, which has to form a new group? Last, the same update goes to
+a real engine, to measure the time of loading.
 
     python benchmarks/weight_sync.py [--megabytes 100 1000] [--receivers 1 2 4] [--no-engine]
 """
@@ -50,7 +50,7 @@ LAYER_BYTES = 4_000_000
 
 
 class Registry:
-    """The receivers that there are, in the place of the buffer."""
+    """The receivers that exist, in place of the buffer."""
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         self.live = list(engines)
@@ -59,10 +59,10 @@ class Registry:
         return self.live
 
     def set_version(self, version: int, engine_ids: Sequence[str]) -> None:
-        """Nobody is told."""
+        """Does nothing: there is nobody to notify."""
 
     def set_engine_version(self, engine_id: str, version: int) -> None:
-        """Nobody is told."""
+        """Does nothing: there is nobody to notify."""
 
 
 class Scene:
@@ -83,7 +83,7 @@ class Scene:
         )
 
     def publish(self) -> float:
-        """Gathers and publishes; returns the seconds that it took."""
+        """Gathers and publishes; returns the seconds that this took."""
         began = time.perf_counter()
         snapshot = Snapshot(self.version)
         self.version += 1
@@ -93,7 +93,7 @@ class Scene:
         return time.perf_counter() - began
 
     def broadcast(self) -> float:
-        """The same bytes through the same group, and nothing else; returns the seconds."""
+        """Sends the same bytes through the same group, and nothing else; returns the seconds."""
         snapshot = list(buckets(self.weights.items(), self.limit, self._memory))
         group = self._groups[-1]
         sizes = [bucket.data.numel() for bucket in snapshot]
@@ -103,7 +103,7 @@ class Scene:
                 threads.submit(httpx.post, engine.url + RAW_PATH, json=body, timeout=600)
                 for engine in self.engines
             ]
-            time.sleep(0.3)  # all receive now
+            time.sleep(0.3)  # now all of them are receiving
             began = time.perf_counter()
             for bucket in snapshot:
                 dist.broadcast(bucket.data, src=0, group=group._group)
@@ -126,7 +126,7 @@ class Scene:
 
 @contextmanager
 def receivers(count: int) -> Iterator[list[tuple[Engine, subprocess.Popen[bytes]]]]:
-    """So many receivers, each a process."""
+    """Runs this many receivers, each in its own process."""
     with ExitStack() as stack:
         started = []
         for number in range(count):
@@ -161,11 +161,11 @@ def random_weights(megabytes: int) -> dict[str, Tensor]:
 
 
 def measure(megabytes: int, count: int) -> dict[str, float]:
-    """Bytes a second of both, and their ratio: the median of rounds that follow each other."""
+    """Bytes per second of both, and their ratio: the median over alternating rounds."""
     with receivers(count) as started:
         scene = Scene([engine for engine, _ in started], random_weights(megabytes))
         for _ in range(3):
-            scene.publish()  # forms the group, and its memory has been touched before
+            scene.publish()  # forms the group and touches its memory
         pairs = [(scene.publish(), scene.broadcast()) for _ in range(ROUNDS)]
         scene.publisher.close()
     return {
@@ -178,12 +178,12 @@ def measure(megabytes: int, count: int) -> dict[str, float]:
 
 
 def measure_new_epoch(megabytes: int) -> dict[str, float]:
-    """Seconds that an update takes longer when one of four engines was killed before it."""
+    """How many seconds longer an update takes if one of four engines was killed before it."""
     with receivers(4) as started:
         scene = Scene([engine for engine, _ in started], random_weights(megabytes))
         scene.publish()
         usual = statistics.median(scene.publish() for _ in range(ROUNDS))
-        # It stays registered: nobody has noticed yet.
+        # It stays registered, as nobody has noticed yet.
         os.kill(started[0][1].pid, signal.SIGKILL)
         after = scene.publish()
         scene.publisher.close()
@@ -191,7 +191,7 @@ def measure_new_epoch(megabytes: int) -> dict[str, float]:
 
 
 def usual_seconds(scene: Scene) -> float:
-    """Of an update through a group that is there."""
+    """Seconds of an update through a group that already exists."""
     scene.publish()
     seconds = statistics.median(scene.publish() for _ in range(ROUNDS))
     scene.publisher.close()
@@ -199,7 +199,7 @@ def usual_seconds(scene: Scene) -> float:
 
 
 async def measure_loading() -> dict[str, float]:
-    """Seconds of an update up to a receiver's memory, and into an engine that loads it."""
+    """Seconds of an update into a receiver's memory, and into an engine that loads it."""
     with tempfile.TemporaryDirectory() as place:
         directory = Path(place)
         weights = write_model(directory / "model")

@@ -1,4 +1,4 @@
-"""Who says how many replicas there are: the operator, the HPA, AIBrix, or nobody."""
+"""Policies that decide how many replicas there are: the operator's, HPA, AIBrix, a fixed number."""
 
 import math
 from collections import deque
@@ -18,13 +18,13 @@ from rljob_operator.policies.autoscale_sample import Sample
 
 @dataclass(frozen=True)
 class View:
-    """What can be seen at a moment.
+    """What a policy can observe at one time.
 
     Args:
         now: the time.
-        wanted: replicas so far.
+        wanted: the current number of wanted replicas.
         report: the trainer's; None: it can't be read.
-        replicas: all of them; none where their metrics can't be read.
+        replicas: all of them; empty if their metrics can't be read.
     """
 
     now: datetime
@@ -34,7 +34,7 @@ class View:
 
 
 class Policy(Protocol):
-    """Wanted replicas, asked every 15 seconds."""
+    """Returns the number of wanted replicas; called every 15 seconds."""
 
     def __call__(self, view: View) -> int: ...
 
@@ -50,7 +50,7 @@ class Fixed:
 
 
 class Rate:
-    """The operator's, which remembers in the job's status."""
+    """The operator's policy, which keeps its memory in the job's status."""
 
     def __init__(self, staleness: int, trainer_gpus: int = TRAINER_GPUS) -> None:
         self._spec = _spec(staleness, trainer_gpus)
@@ -84,9 +84,9 @@ def _spec(staleness: int, trainer_gpus: int) -> RLJobSpec:
 
 
 class Utilization:
-    """Share of the last seconds in which each engine had work; a replica's as long as it is ready.
+    """Share of the last seconds in which each engine had work, for replicas that are ready.
 
-    None are told for a while after metrics could not be read.
+    After metrics could not be read, there are none for a while.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -94,7 +94,7 @@ class Utilization:
         self._told: deque[tuple[datetime, dict[int, float]]] = deque()
 
     def __call__(self, view: View) -> dict[int, float]:
-        """By replica."""
+        """Utilization by replica."""
         busy = {each.number: each.busy for each in view.replicas if each.ready}
         if not busy:
             return {}
@@ -145,7 +145,7 @@ class Hpa:
             if self._tolerated(ratio):
                 return view.wanted
             return math.ceil(ratio * len(use))
-        # With some that start, these count as idle.
+        # If some are still starting, they count as idle.
         later = sum(use.values()) / (len(use) + unready) / self.TARGET
         if self._tolerated(later) or later < 1:
             return view.wanted
@@ -194,7 +194,7 @@ class AiBrix:
         have = view.wanted
         if ratio > 1 + self._TOLERANCE:
             pending = sum(not each.ready for each in view.replicas)
-            # Those that start count as idle: applyPendingReplicaGuard in autoscaler.go.
+            # Starting replicas count as idle: applyPendingReplicaGuard in autoscaler.go.
             full = min(math.ceil(have * ratio), math.ceil(self._RATE * have))
             guarded = math.ceil((have - pending) * ratio)
             return max(have, min(full, guarded)) if pending else full

@@ -1,4 +1,4 @@
-"""What the jobs of the benchmark are like: lengths, times, accidents."""
+"""The jobs of the benchmark: response lengths, times, failures."""
 
 import math
 import random
@@ -7,37 +7,37 @@ from dataclasses import dataclass
 from functools import cache
 
 BATCH = 32  # groups
-SAMPLES = 8  # of a group
+SAMPLES = 8  # per group
 TRAINER_GPUS = 8
 LEAST, FIRST, MOST = 1, 4, 16  # replicas
-MEDIAN = 2000.0  # tokens of a response, by the scenario's scale
+MEDIAN = 2000.0  # tokens of a response, multiplied by the scenario's scale
 SPEED = 60.0  # tokens per second of a response that is alone on its engine
-FULL = 4.0  # groups with which an engine has half of its most tokens per second
+FULL = 4.0  # groups at which an engine reaches half of its maximum tokens per second
 CACHE = 370_000  # tokens in the key-value cache of an engine: a 4-billion model on 80 GiB
-GRACE = 5.0  # s from SIGTERM to the end of a pod that gives back its groups
+GRACE = 5.0  # s from SIGTERM to the end of a pod that gives its groups back
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A job of so many batches; `scale` is by the number of the batch.
+    """A job; `scale` depends on the number of the batch.
 
     Args:
         name: for the table.
         text: what happens.
-        scale: of response lengths, by batch.
-        spread: sigma of their logarithm.
-        longest: tokens of a response.
+        scale: factor of response lengths, by batch.
+        spread: sigma of the logarithm of response lengths.
+        longest: the most tokens of a response.
         staleness: maxStaleness of the job.
-        fixed: seconds of training that do not depend on tokens.
-        tokens_per_second: of training.
+        fixed: seconds of training per batch that do not depend on tokens.
+        tokens_per_second: speed of training.
         noise: sigma of the logarithm of each batch's lengths and of its training time.
         start: seconds from a replica's creation until its engine is ready.
-        dead: seconds from and to which the trainer is not there.
-        silent: seconds from and to which no metric can be read.
+        dead: start and end, in seconds, of a time without a trainer.
+        silent: start and end, in seconds, of a time in which no metric can be read.
         loss: share of all other reads of metrics that fail.
-        full: as FULL.
-        batches: of the job.
-        seed: of all that is drawn.
+        full: like FULL.
+        batches: the number of batches.
+        seed: of all random numbers.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Scenario:
         return _lengths(self, group)
 
     def training(self, batch: int, tokens: float) -> float:
-        """Seconds in which the trainer is busy with a batch."""
+        """Seconds that the trainer needs for a batch."""
         return (self.fixed + tokens / self.tokens_per_second) * self.factor("train", batch)
 
     def starting(self, replica: int) -> float:
@@ -76,11 +76,11 @@ class Scenario:
         return self.loss > 0 and self.draws("read", now).random() < self.loss
 
     def factor(self, what: str, batch: int) -> float:
-        """By which a batch differs from the others."""
+        """The factor by which a batch differs from the others."""
         return self.draws(what, batch).lognormvariate(0.0, self.noise)
 
     def draws(self, what: str, number: float) -> random.Random:
-        """Of one thing, whatever else was drawn before."""
+        """Random numbers for one purpose, independent of what was drawn before."""
         return random.Random(f"{self.seed} {self.name} {what} {number}")
 
 

@@ -1,8 +1,8 @@
-"""A job from its first batch to its last: trainer, buffer and replicas, event by event.
+"""Simulates a job from its first batch to its last: trainer, buffer and replicas, by events.
 
-Groups are admitted, leased, generated and consumed as in the real exchange: no more under way than
-the staleness bound allows, consumed in the order of their admission, handed to the replica with the
-fewest. The trainer's numbers are the real trainer's `Utilization` on the simulated clock.
+Groups are admitted, leased, generated and consumed as in the real exchange: within the staleness
+bound, consumed in the order of their admission, each leased by the replica with the fewest groups.
+The trainer's metrics are the real trainer's `Utilization` on the simulated clock.
 """
 
 import heapq
@@ -23,17 +23,17 @@ from rljob_trainer.utilization import Utilization
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 HEARTBEAT = 3.0  # s
-LOOK = 15.0  # s between two looks of a policy
+LOOK = 15.0  # s between two calls of a policy
 WINDOW = 300.0  # s in which a change back is a reversal
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one job.
+    """The outcome of one job.
 
     Args:
         hours: from the first batch to the last.
-        waiting: share of them in which the trainer waited for samples.
+        waiting: the share of that time in which the trainer waited for samples.
         replica_hours: of all replicas, from creation to end.
         changes: (second, replicas before, after).
     """
@@ -44,12 +44,12 @@ class Outcome:
     changes: tuple[tuple[float, int, int], ...]
 
     def gpu_hours(self, trainer: int = TRAINER_GPUS) -> float:
-        """Of trainer and rollouts together, where the trainer has so many GPUs."""
+        """GPU-hours of trainer and rollouts together, for a trainer with this many GPUs."""
         return trainer * self.hours + self.replica_hours
 
     @property
     def reversals(self) -> int:
-        """Changes back within the window."""
+        """Changes that were reversed within the window."""
         steps = [(at, after - before) for at, before, after in self.changes]
         return sum(
             now - then < WINDOW and last * step < 0 for (then, last), (now, step) in pairwise(steps)
@@ -57,10 +57,10 @@ class Outcome:
 
 
 class Simulation:
-    """Plays a scenario with a policy."""
+    """Runs a scenario with a policy."""
 
     def __init__(self, scenario: Scenario, policy: Policy, first: int = FIRST) -> None:
-        """The job begins with `first` replicas that are ready."""
+        """The job starts with `first` replicas that are ready."""
         self._scenario = scenario
         self._policy = policy
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -69,7 +69,7 @@ class Simulation:
         self._replicas: list[Replica] = []
         self._wanted = first
         self._made = 0
-        self._spent = 0.0  # s of replicas that have gone
+        self._spent = 0.0  # s of replicas that have ended
         self._changes: list[tuple[float, int, int]] = []
         # The buffer and the trainer's ledger.
         self._waiting: deque[tuple[int, tuple[float, ...]]] = deque()
@@ -78,14 +78,14 @@ class Simulation:
         self._consumed = 0
         self._batch = 0
         # The trainer.
-        self._life = 0  # an event of an earlier life is void
+        self._life = 0  # of the trainer; an event of an earlier life is void
         self._phase = "waiting"
         self._wait_began = self._batch_began = 0.0
         self._waited = self._lived = 0.0
         self._utilization = self._new_utilization()
 
     def run(self) -> Outcome:
-        """Until the last batch is trained."""
+        """Runs until the last batch is trained."""
         for _ in range(self._wanted):
             self._create(ready_after=0.0)
         self._heartbeat()
@@ -176,7 +176,7 @@ class Simulation:
 
     def _started(self, replica: Replica) -> None:
         replica.ready = True
-        # The trainer lets it catch up while it waits, else with the next version.
+        # While it waits, the trainer lets the replica catch up; otherwise with the next version.
         if self._phase == "waiting":
             replica.serving = True
             self._lease()

@@ -1,4 +1,4 @@
-"""A client of the API server that costs little: many requests at a time, kept connections."""
+"""A fast client of the API server: many concurrent requests over kept connections."""
 
 import asyncio
 import ssl
@@ -18,7 +18,7 @@ Manifest = dict[str, Any]
 
 
 class Api:
-    """Speaks as the user of a kubeconfig, within `async with`; paths are the server's."""
+    """Acts as the user of a kubeconfig, within `async with`; paths are the server's."""
 
     def __init__(self, config: Path) -> None:
         access = kubeconfig.read(config)
@@ -42,13 +42,13 @@ class Api:
     async def request(
         self, method: str, path: str, body: Any = None, kind: str = "json", **query: str
     ) -> Manifest:
-        """A request and its reply.
+        """Makes a request and returns its reply.
 
         Args:
-            kind: of the body: json, merge-patch+json or apply-patch+yaml.
+            kind: content type of the body: json, merge-patch+json or apply-patch+yaml.
 
         Raises:
-            RuntimeError: the server refuses.
+            RuntimeError: the server refuses the request.
         """
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
         headers = {"Content-Type": f"application/{kind}"}
@@ -57,7 +57,7 @@ class Api:
                 method, path, data=data, params=query, headers=headers
             ) as response:
                 text = await response.read()
-                if response.status == 429:  # the server has enough to do
+                if response.status == 429:  # the server is overloaded
                     await asyncio.sleep(float(response.headers.get("Retry-After", "1")))
                     continue
             if response.status >= 400:
@@ -70,7 +70,7 @@ class Api:
         return len(reply["items"]) + int(reply["metadata"].get("remainingItemCount", 0))
 
     async def watch(self, path: str, version: str) -> AsyncIterator[Manifest]:
-        """Objects that are added or changed after a resource version."""
+        """Yields objects that are added or changed after a resource version."""
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": "3600"}
         async with self._session.get(path, params=query) as response:
             async for line in response.content:

@@ -15,10 +15,10 @@ _DEPLOYMENT = next(kind for kind in CHILDREN if kind.name == "Deployment")
 
 
 class Watcher:
-    """Follows jobs and Deployments; tells when a change of replicas has been worked off.
+    """Watches jobs and Deployments to see when a change of replicas is done.
 
-    It has when the rollout Deployment asks for the new number and the job's status speaks of the
-    new generation: the operator writes the status last, once per pass.
+    It is done when the rollout Deployment has the new number and the job's status has the new
+    generation: the operator writes the status last, once per pass.
     """
 
     def __init__(self, api: Api) -> None:
@@ -42,7 +42,7 @@ class Watcher:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def until(self, name: str, generation: int, replicas: int) -> None:
-        """Returns when both are there; TimeoutError after half a minute."""
+        """Returns when both are there; raises TimeoutError after half a minute."""
         news = self._waiting[name] = asyncio.Event()
         try:
             async with asyncio.timeout(_PATIENCE):
@@ -74,7 +74,7 @@ class Watcher:
 
 
 async def patch(api: Api, name: str, replicas: int) -> int:
-    """Asks for another number of rollouts; the job's new generation."""
+    """Sets another number of rollout replicas; returns the job's new generation."""
     body = {"spec": {"rollout": {"replicas": replicas}}}
     reply = await api.request("PATCH", RLJOB.path(NAMESPACE, name), body, "merge-patch+json")
     generation: int = reply["metadata"]["generation"]
@@ -82,7 +82,7 @@ async def patch(api: Api, name: str, replicas: int) -> int:
 
 
 async def by_operator(api: Api, names: list[str], changes: int) -> list[float]:
-    """Seconds that each of so many changes takes, at a steady rate."""
+    """Seconds that each of this many changes takes, made at a steady rate."""
     async with Watcher(api) as watcher:
 
         async def one(name: str, replicas: int) -> None:
@@ -93,7 +93,7 @@ async def by_operator(api: Api, names: list[str], changes: int) -> list[float]:
 
 
 async def by_hand(api: Api, names: list[str], changes: int) -> list[float]:
-    """The same writes one after another by a client that need not find out what to do."""
+    """The same for a client that makes the same writes one by one, knowing them beforehand."""
 
     async def one(name: str, replicas: int) -> None:
         generation = await patch(api, name, replicas)
@@ -109,7 +109,7 @@ async def by_hand(api: Api, names: list[str], changes: int) -> list[float]:
 async def _at_a_rate(
     one: Callable[[str, int], Awaitable[None]], names: list[str], changes: int
 ) -> list[float]:
-    """Seconds of each change; they begin at a steady rate, whether the last one ended or not."""
+    """Seconds of each change; changes start at a steady rate, whether or not others are done."""
     seconds: list[float] = []
 
     async def timed(name: str, replicas: int) -> None:
@@ -120,7 +120,7 @@ async def _at_a_rate(
     order = random.Random(1).sample(names, len(names))
     async with asyncio.TaskGroup() as group:
         for number in range(changes):
-            # A job comes again only after all others had their turn.
+            # A job is changed again only after all others.
             turn, place = divmod(number, len(order))
             group.create_task(timed(order[place], 3 - turn % 2))
             await asyncio.sleep(1 / PER_SECOND)

@@ -1,4 +1,4 @@
-"""The jobs of the benchmark, and the objects that belong to one of them."""
+"""The jobs of the benchmark, and the objects that belong to a job."""
 
 import asyncio
 import json
@@ -13,12 +13,12 @@ NAMESPACE = "scale"
 KINDS = tuple(kind for kind in CHILDREN if not kind.optional)
 PODS_PER_JOB = 5  # trainer, buffer, router and two rollouts
 _POLL = 0.25  # s
-_QUIET = 3.0  # s without a new child: the job has all of them
-_PATIENCE = 60.0  # s for one job alone
+_QUIET = 3.0  # s without a new child, after which the job has all of them
+_PATIENCE = 60.0  # s for a single job
 
 
 def job(name: str) -> Manifest:
-    """A job of four roles, each child of which it has but claims: its storage has a name."""
+    """A job with four roles and every kind of child except claims: its storage claim exists."""
     return {
         "apiVersion": RLJOB.api_version,
         "kind": RLJOB.name,
@@ -49,10 +49,10 @@ async def children(api: Api, owner: Manifest) -> list[tuple[Kind, Manifest]]:
 
 
 async def complete(api: Api, name: str) -> tuple[Manifest, list[tuple[Kind, Manifest]]]:
-    """Waits until a job that is alone has all its children; the job and these.
+    """Waits until the only job has all its children; returns the job and its children.
 
     Raises:
-        TimeoutError: it has none after a minute.
+        TimeoutError: they are not complete after a minute.
     """
     began = changed = time.monotonic()
     names: set[str] = set()
@@ -75,7 +75,7 @@ async def counts(api: Api) -> dict[Kind, int]:
 
 
 class Prepared:
-    """The objects of one job as text, from which those of any other are made."""
+    """The objects of one job as text, from which those of other jobs are made."""
 
     def __init__(self, owner: Manifest, objects: list[tuple[Kind, Manifest]]) -> None:
         self._name = owner["metadata"]["name"]

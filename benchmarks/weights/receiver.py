@@ -1,4 +1,4 @@
-"""A receiver of weights that loads nothing: SGLang's endpoints, up to the memory of the engine.
+"""A receiver that loads no weights: SGLang's endpoints, but the bytes are only received.
 
 Run as `python -m benchmarks.weights.receiver PORT SUPERVISOR`.
 """
@@ -21,12 +21,12 @@ from torch.distributed.distributed_c10d import (
 
 from rljob.telemetry import lifeline
 
-RAW_PATH = "/raw"  # receives broadcasts of as many bytes as the body lists, without more requests
+RAW_PATH = "/raw"  # receives broadcasts of the sizes listed in the body, without further requests
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # as the engine's server: a reply must not wait for the next
+    disable_nagle_algorithm = True  # as in the engine's server: send replies without delay
     groups: ClassVar[dict[str, dist.ProcessGroup]] = {}
 
     def do_POST(self) -> None:
@@ -43,7 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._receive(body["group_name"], body["sizes"])
         elif self.path == "/destroy_weights_update_group":
             group = self.groups.pop(body["group_name"], None)
-            if group is not None:  # else it never came to be
+            if group is not None:  # None: it was never formed
                 dist.destroy_process_group(group)
         reply = b"{}"
         self.send_response(200)
