@@ -1,4 +1,4 @@
-"""A source of prompts that makes them itself: first one digit to sort, then two, up to four."""
+"""A source that makes its own prompts: first one digit to sort, then two, up to four."""
 
 import random
 from typing import Any
@@ -8,11 +8,11 @@ from rljob_trainer.data.source import EndedGroup
 
 LONGEST = 4
 RECENT = 16  # groups whose rewards decide
-ENOUGH = 0.8  # mean reward at which the next length begins
+ENOUGH = 0.8  # mean reward at which the next length starts
 
 
 class Curriculum:
-    """Strings of random digits, longer once the engines sort those of the present length."""
+    """Strings of random digits, which get longer once the engines sort the present length."""
 
     def __init__(self, data: DataSpec, seed: int) -> None:
         self._input, self._label = data.input_key, data.label_key
@@ -21,14 +21,14 @@ class Curriculum:
         self._rewards: list[float] = []
 
     def get_samples(self, count: int) -> list[dict[str, Any]]:
-        """The next prompts, as lines of a file would be."""
+        """Returns the next prompts, in the form of lines of a file."""
         numbers = [
             "".join(self._random.choices("0123456789", k=self._digits)) for _ in range(count)
         ]
         return [{self._input: f"{n}>", self._label: "".join(sorted(n))} for n in numbers]
 
     def add_samples(self, groups: list[EndedGroup]) -> None:
-        """Hears of groups that were trained on or dropped."""
+        """Learns from groups that were trained on or dropped."""
         for group in groups:
             if group.samples and len(group.label) == self._digits:
                 rewards = [sample.reward for sample in group.samples]
@@ -40,7 +40,7 @@ class Curriculum:
         self._rewards = recent
 
     def save(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The state for a checkpoint."""
         return {
             "digits": self._digits,
             "rewards": self._rewards,
@@ -48,7 +48,7 @@ class Curriculum:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Goes on from what a checkpoint kept; tuples have become lists there."""
+        """Restores a checkpoint's state, in which tuples have become lists."""
         self._digits = state["digits"]
         self._rewards = state["rewards"]
         version, words, gauss = state["random"]

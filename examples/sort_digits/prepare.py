@@ -1,4 +1,4 @@
-"""Makes what the sorting task needs: prompts, a character tokenizer, a tiny random model."""
+"""Makes the inputs of the sorting task: prompts, a character tokenizer, a tiny random model."""
 
 import argparse
 import json
@@ -12,11 +12,11 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 CHARACTERS = "~^|0123456789+=>,:abcdefghijklm"  # ~ pads, ^ ends
 VOCABULARY = 32
 HELD_OUT = 200
-SPLIT_SEED = 1234  # the same prompts are held out whatever the model's seed
+SPLIT_SEED = 1234  # the same prompts are held out, whatever the seed of the model
 
 
 def write_prompts(directory: Path) -> None:
-    """All 10,000 strings of four digits: `4093>` is to be answered by `0349`."""
+    """Writes all 10,000 strings of four digits: `4093>` is to be answered by `0349`."""
     numbers = [f"{n:04d}" for n in range(10_000)]
     random.Random(SPLIT_SEED).shuffle(numbers)
     for name, chosen in (("held_out", numbers[:HELD_OUT]), ("train", numbers[HELD_OUT:])):
@@ -25,7 +25,7 @@ def write_prompts(directory: Path) -> None:
 
 
 def write_tokenizer(directory: Path) -> None:
-    """One token a character."""
+    """Writes a tokenizer with one token per character."""
     vocabulary = {character: n for n, character in enumerate(CHARACTERS)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="~"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
@@ -36,7 +36,7 @@ def write_tokenizer(directory: Path) -> None:
 
 
 def write_model(directory: Path, seed: int) -> None:
-    """Qwen3 in small, with random weights."""
+    """Writes a small Qwen3 model with random weights."""
     torch.manual_seed(seed)
     config = Qwen3Config(
         vocab_size=VOCABULARY,
@@ -55,7 +55,7 @@ def write_model(directory: Path, seed: int) -> None:
         initializer_range=0.1,
     )
     model = Qwen3ForCausalLM(config).float()
-    # transformers zeroes the row of the padding token; the gradient of the norm that follows
+    # transformers zeroes the row of the padding token, but the gradient of the norm that follows
     # grows without bound near zero.
     torch.nn.init.normal_(model.model.embed_tokens.weight.data[0], std=0.1)
     model.save_pretrained(directory)

@@ -4,14 +4,14 @@ from typing import Protocol
 
 
 class Answer(Protocol):
-    """What a reward function is given, as far as these two look at it."""
+    """The part of a reward function's input that these two use."""
 
     response: str
     label: str
 
 
 def right_positions(answer: Answer) -> float:
-    """Share of positions that hold the right digit: 0349 against 0394 is 0.5."""
+    """The share of positions with the right digit: 0349 against 0394 is 0.5."""
     right = sum(a == b for a, b in zip(answer.response, answer.label, strict=False))
     return right / len(answer.label)
 
