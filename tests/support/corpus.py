@@ -1,18 +1,18 @@
-"""The manifests of tests/manifests, and what their last lines say of them.
+"""The manifests of tests/manifests, and what their last lines say about them.
 
-An invalid manifest ends with who refuses it on a cluster, and with its problems as `rljob validate`
-tells them:
+The last lines of an invalid manifest say what refuses it on a cluster, and which problems
+`rljob validate` reports:
 
     # server: cel
     # expect: LINE:COLUMN: FIELD: found ..., allowed ...
 
 `server` is one of
 
-- yaml: kubectl can't read it, or knows no such kind, so nothing is sent;
+- yaml: kubectl can't read it, or does not know its kind, so nothing is sent;
 - schema: the API server, by the structural schema;
-- cel: the API server, by a rule of the CRD, with the words of `rljob validate`;
-- operator: the operator, by the condition Accepted, with those words;
-- file: nobody; only the file, or a checkpoint beside it, shows that it is wrong.
+- cel: the API server, by a rule of the CRD, with the same message as `rljob validate`;
+- operator: the operator, in the condition Accepted, with the same message;
+- file: nothing on a cluster; the error only shows in the file, or in a checkpoint next to it.
 """
 
 import re
@@ -31,8 +31,8 @@ class Invalid:
 
     Args:
         name: of the file.
-        server: who refuses it on a cluster.
-        expected: its problems, with their places.
+        server: what refuses it on a cluster.
+        expected: its problems, with their line and column.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Invalid:
 
     @property
     def messages(self) -> list[str]:
-        """The problems without places, a default told as a value: as of an object in a cluster."""
+        """The problems without line and column, and with a default shown as a given value."""
         return [PLACE.sub("", line).replace(", the default,", ",") for line in self.expected]
 
     @property
     def path(self) -> Path:
-        """Of the file, relative to the repository."""
+        """The path of the file, relative to the repository."""
         return CORPUS / "invalid" / self.name
 
 

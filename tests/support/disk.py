@@ -1,4 +1,4 @@
-"""A disk that is easily full."""
+"""A small disk that fills up easily."""
 
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ DISK_BYTES = 256 * 1024
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with DISK_BYTES."""
+    """A separate file system of DISK_BYTES."""
     disk = tmp_path / "disk"
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk)]

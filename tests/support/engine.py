@@ -1,4 +1,4 @@
-"""One real SGLang engine for a whole test session: it takes half a minute to start."""
+"""One real SGLang engine for a whole test session, because it takes half a minute to start."""
 
 import os
 import subprocess
@@ -19,13 +19,13 @@ from tests.support.waiting import wait_for
 
 API_KEY = "key-of-the-engine"
 ADMIN_KEY = "key-of-the-administrator"
-START_SECONDS = 600  # on a machine that does much else
+START_SECONDS = 600  # on a busy machine
 
 
 def environment(
     directory: Path, document: dict[str, Any], *, buffer_url: str = "redis://127.0.0.1:1/0"
 ) -> RoleEnvironment:
-    """What a worker of the job is told; its run directory is `directory`."""
+    """The environment of one of the job's workers, with `directory` as its run directory."""
     job = RLJob.model_validate(document)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "job.json").write_text(job.model_dump_json(by_alias=True))
@@ -46,18 +46,18 @@ def environment(
 
 @dataclass(frozen=True)
 class RunningEngine:
-    """The engine of the session; `task` holds the sorting task with its model."""
+    """The engine of the session; `task` contains the sorting task with its model."""
 
     url: str
     task: Path
-    pid: int  # of the leader of a process group of its own
+    pid: int  # of the leader of its process group
 
     def signal(self, number: int) -> None:
-        """A signal to all of its processes."""
+        """Sends a signal to all of its processes."""
         os.killpg(self.pid, number)
 
     def control(self, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
-        """A request as the trainer makes them."""
+        """Makes a request as the trainer does."""
         reply = httpx.post(
             self.url + path,
             json=body or {},
@@ -69,14 +69,14 @@ class RunningEngine:
         return reply
 
     def generated(self) -> float:
-        """Response tokens since its start, those of running requests among them."""
+        """Response tokens since its start, including those of running requests."""
         text = httpx.get(f"{self.url}/metrics", timeout=10, trust_env=False).text
         name = "sglang:realtime_tokens_total{"
         lines = [line for line in text.splitlines() if line.startswith(name)]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if 'mode="decode"' in line)
 
     def reset(self) -> None:
-        """The weights of the checkpoint, as version 0; nothing paused, nothing cached."""
+        """Loads the checkpoint's weights as version 0; nothing is paused or cached afterwards."""
         self.control("/continue_generation")
         self.control("/abort_request", {"abort_all": True})
         body = {
@@ -89,7 +89,7 @@ class RunningEngine:
 
 @pytest.fixture(scope="session")
 def session_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
-    """The engine, started when the first test asks for it."""
+    """The engine, which is started when the first test asks for it."""
     directory = tmp_path_factory.mktemp("engine")
     task = write_task(directory / "sort")
     # The context leaves room for long responses.
@@ -117,7 +117,7 @@ def session_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
 
 @pytest.fixture
 def engine(session_engine: RunningEngine) -> RunningEngine:
-    """The session's engine as it was when it started."""
+    """The session's engine, reset to the state in which it started."""
     session_engine.reset()
     return session_engine
 

@@ -1,4 +1,4 @@
-"""Small jobs on the sorting task, run as a user runs them: by the command line."""
+"""Small jobs on the sorting task, run from the command line as a user would."""
 
 import json
 import os
@@ -19,7 +19,7 @@ RLJOB = Path(sys.executable).with_name("rljob")
 
 
 def write_task(directory: Path, seed: int = 1) -> Path:
-    """The sorting task's prompts, tokenizer and model under `directory`; returns it."""
+    """Writes the sorting task's prompts, tokenizer and model to `directory`; returns it."""
     model = directory / "model"
     model.mkdir(parents=True)
     prepare.write_prompts(directory)
@@ -29,7 +29,7 @@ def write_task(directory: Path, seed: int = 1) -> Path:
 
 
 def manifest(task: Path, *, name: str = "small", **changes: Any) -> dict[str, Any]:
-    """A manifest of a few short batches; a change is named by its path, dots as `__`."""
+    """A manifest of a few short batches; changes are named by path, with `__` for dots."""
     spec: dict[str, Any] = {
         "model": {"checkpoint": str(task / "model")},
         "data": {"prompts": [str(task / "train.jsonl")], "maxPromptTokens": 8},
@@ -80,7 +80,7 @@ class Run:
         return self._process.pid
 
     def start(self, *options: str) -> "Run":
-        """Starts the command; its output goes to `output`."""
+        """Starts the command; its output is written to `output`."""
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
                 [RLJOB, "run", self.file, "--run-dir", self.directory, *options],
@@ -93,12 +93,12 @@ class Run:
         return self
 
     def wait(self, seconds: float = 600) -> int:
-        """The command's exit code."""
+        """Waits for the command to end; returns its exit code."""
         assert self._process is not None
         return self._process.wait(seconds)
 
     def run(self) -> int:
-        """Starts the command and waits for its end."""
+        """Runs the command to its end; returns its exit code."""
         return self.start().wait()
 
     def interrupt(self) -> None:
@@ -107,13 +107,13 @@ class Run:
         self._process.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
-        """Ends whatever is left of it, if a test failed."""
+        """Kills whatever is left of it, if a test failed."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 
     def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = 400) -> None:
-        """Waits for something to happen while the command runs; fails if it ends before."""
+        """Waits for something to happen while the command runs; fails if the command ends first."""
         process = self._process
         assert process is not None
 
@@ -142,12 +142,12 @@ class Run:
         return [record for record in self.records("ledger") if record["event"] == event]
 
     def consumed(self) -> list[tuple[int, int, int]]:
-        """(rollout, epoch, index of the prompt) of every group trained on, in order."""
+        """(rollout, epoch, index of the prompt) of every group that was trained on, in order."""
         prompts = {e["group"]: (e["epoch"], e["index"]) for e in self.events("admit")}
         return [(e["rollout"], *prompts[e["group"]]) for e in self.events("consume")]
 
     def audit(self) -> str:
-        """What `rljob audit` says of the run; fails where it finds something wrong."""
+        """The output of `rljob audit`; fails if it finds an error."""
         command = [RLJOB, "audit", self.directory]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

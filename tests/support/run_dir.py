@@ -1,4 +1,4 @@
-"""A run directory as a finished run of the sorting task leaves it, from made-up numbers."""
+"""The run directory of a finished run of the sorting task, with made-up numbers."""
 
 import json
 import math
@@ -25,7 +25,7 @@ spec:
 
 
 def job(**schedule: object) -> RLJob:
-    """The job of the manifest, with some values of its schedule changed."""
+    """The job of the manifest, with some changed values in its schedule."""
     wanted = {"rollouts": 90, "rolloutBatchSize": 16, "globalBatchSize": 128, "evalInterval": 30}
     return RLJob.model_validate(
         {
@@ -45,7 +45,7 @@ def job(**schedule: object) -> RLJob:
 
 
 def write_inputs(directory: Path) -> None:
-    """Writes what the manifest names, as far as it is looked at before a start."""
+    """Writes the files that the manifest names, as far as they are checked before a start."""
     model = directory / "build" / "model"
     model.mkdir(parents=True)
     (model / "config.json").write_text("{}")
@@ -54,7 +54,7 @@ def write_inputs(directory: Path) -> None:
 
 
 def write_run_dir(path: Path, *, rollouts: int = 90, finished: bool = True) -> Path:
-    """Writes the files of a run that has trained on so many of its 90 batches."""
+    """Writes the files of a run that has trained on this many of its 90 batches."""
     path.mkdir(parents=True, exist_ok=True)
     (path / "job.yaml").write_text(MANIFEST)
     (path / "job.json").write_text(job().model_dump_json(by_alias=True))

@@ -1,4 +1,4 @@
-"""TLS in front of a server that was built without it, as a load balancer or stunnel ends it."""
+"""A proxy that adds TLS to a server built without it, as a load balancer or stunnel does."""
 
 import contextlib
 import socket
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class TlsProxy:
-    """Passes connections on to a port of 127.0.0.1, within a `with` block."""
+    """Forwards connections to a port of 127.0.0.1, within a `with` block."""
 
     def __init__(self, target: int, certificate: Path, key: Path) -> None:
         self._target = target
@@ -27,7 +27,7 @@ class TlsProxy:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._threads[0].join()
         for each in self._open:
-            with contextlib.suppress(OSError):  # closed by its other end
+            with contextlib.suppress(OSError):  # the other end has closed it
                 each.shutdown(socket.SHUT_RDWR)
         for thread in self._threads[1:]:
             thread.join()

@@ -1,4 +1,4 @@
-"""A real valkey-server for tests: to stop, to freeze, to restart with its data or without."""
+"""A real valkey-server for tests: it can be stopped, frozen, and restarted with or without data."""
 
 import contextlib
 import importlib.util
@@ -30,7 +30,7 @@ def _redis_6() -> Path | None:
     return Path(folders[0]) / "bin" / "redis-server" if folders else None
 
 
-# Programs for what has to hold on the oldest server, too.
+# Servers for tests that must also pass on the oldest supported version.
 PROGRAMS = [
     pytest.param(None, id="valkey"),
     pytest.param(
@@ -42,7 +42,7 @@ PROGRAMS = [
 
 
 class ValkeyServer:
-    """Keeps its port and its directory over restarts."""
+    """A server that keeps its port and its directory across restarts."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class ValkeyServer:
         """
         Args:
             extra: lines of its configuration.
-            program: another one than the embedded server's.
+            program: a program other than the embedded server's.
         """
         self._program = program or binary()
         self.port = free_port()
@@ -83,7 +83,7 @@ class ValkeyServer:
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """Ends the process as a crash does."""
+        """Kills the process, as in a crash."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -96,14 +96,14 @@ class ValkeyServer:
         self.start()
 
     def pause(self) -> None:
-        """Freezes the process: connections stay open and nothing answers."""
+        """Freezes the process: connections stay open, but nothing answers."""
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
     def client(self, **options: Any) -> redis.Redis:
-        """A plain client, for what a test looks at or breaks by hand."""
+        """A plain client, for a test to inspect or break things by hand."""
         return redis.Redis.from_url(self.url, password=self.password, **options)
 
     def _answers(self) -> bool:

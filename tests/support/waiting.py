@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a limit; never for a time."""
+"""Waits for conditions, with a time limit, instead of for a fixed time."""
 
 import time
 from collections.abc import Callable
@@ -9,4 +9,4 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> N
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.05)  # between two looks, not for the condition to come true
+        time.sleep(0.05)  # between two checks, not for the condition to come true
