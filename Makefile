@@ -1,5 +1,5 @@
-# Everything runs from .venv, which the first target asked for makes: nothing but make and Python
-# is needed. `make` alone tells what there is.
+# Everything runs from .venv, which the first target creates: only make and Python are needed.
+# `make` alone lists the targets.
 
 PYTHON ?= python3
 SEED ?= 1
@@ -38,13 +38,13 @@ $(READY): $(UV) requirements/cpu.txt pyproject.toml
 	@touch $@
 
 # $(call stage,name,command): runs the command, and notes how long it took and whether it failed.
-# The next stage runs either way, so that one run tells everything.
+# The next stage runs either way, so that one run shows all failures.
 define stage
 @echo "== $(1)"; failed=; began=$$(date +%s); $(2) || failed=", failed"; \
 	echo "$(1): $$(($$(date +%s) - began)) s$$failed" >> $(TIMES)
 endef
 
-# Style, format, types, and who imports whom.
+# Style, format, types, and which package imports which.
 define lint
 @rm -f $(TIMES)
 $(call stage,style,$(BIN)/ruff check)
@@ -58,11 +58,11 @@ define verdict
 @echo "== time"; cat $(TIMES); ! grep -q ", failed$$" $(TIMES)
 endef
 
-# Small tensors: a second thread costs more than it brings. Nothing is fetched from a model hub.
+# Tensors are small: a second thread costs more than it gains. Nothing is fetched from a model hub.
 test test-faults lint: export OMP_NUM_THREADS := 1
 test test-faults lint: export HF_HUB_OFFLINE := 1
 
-test: $(READY) ## Lint, then all tests: first those with neither a control plane nor an engine
+test: $(READY) ## Lint, then all tests; those without a control plane and an engine come first
 	$(lint)
 	$(call stage,tests of parts,$(BIN)/pytest -q -m "not engine and not cluster and not faults")
 	$(call stage,Kubernetes,$(BIN)/python -m tests.cluster.binaries)
@@ -70,13 +70,13 @@ test: $(READY) ## Lint, then all tests: first those with neither a control plane
 	$(call stage,tests with engines,$(BIN)/pytest -q -m "engine and not cluster and not faults")
 	$(verdict)
 
-test-faults: tools ## The long sweeps of faults, which make test leaves out
+test-faults: tools ## Long tests with injected faults, which make test leaves out
 	$(BIN)/pytest -q -m faults
 
-tools: $(READY) ## Find or build the programs of the test cluster; minutes, once
+tools: $(READY) ## Find or build the programs of the test cluster; takes minutes the first time
 	$(BIN)/python -m tests.cluster.binaries
 
-lint: $(READY) ## Style, format, types, and who imports whom
+lint: $(READY) ## Check style, format, types, and which package imports which
 	$(lint)
 	$(verdict)
 
@@ -85,28 +85,28 @@ define written
 $(2) > $(1).new || { rm -f $(1).new; exit 1; }; mv $(1).new $(1)
 endef
 
-generate: $(READY) ## Write crds/, docs/manifest.md and docs/changes.md anew from rljob/api
+generate: $(READY) ## Regenerate crds/, docs/manifest.md and docs/changes.md from rljob/api
 	$(call written,crds/rljob.dev_rljobs.yaml,$(BIN)/python -m rljob_operator.crd)
 	$(call written,docs/manifest.md,$(BIN)/python -m rljob.api.reference)
 	$(call written,docs/changes.md,$(BIN)/python -m rljob.api.change_reference)
 
-demo: $(READY) ## Train the sorting demo with SEED (default 1) into runs/demo; resumes what was stopped
+demo: $(READY) ## Train the sorting demo with SEED (default 1) into runs/demo; resumes a stopped run
 	@if grep -qs '"state": "succeeded"' $(RUN)/summary.json; then rm -rf $(RUN); fi
 	@if [ ! -e $(RUN) ] || [ ! -e $(DEMO)/build ]; then \
 		$(BIN)/python $(DEMO)/prepare.py --seed $(SEED); fi
 	$(BIN)/rljob run $(DEMO)/job.yaml --run-dir $(RUN) --seed $(SEED)
 
-bench: $(READY) ## Run all benchmarks; each prints a line of JSON
+bench: $(READY) ## Run all benchmarks; each ends with a line of JSON
 	@set -e; for benchmark in benchmarks/*.py; do \
 		echo "== $$benchmark"; $(BIN)/python $$benchmark; \
 	done
 
-# Versions stay as they are where they fit; `make lock UPGRADE=--upgrade` takes the newest.
+# Versions that still fit are kept; `make lock UPGRADE=--upgrade` takes the newest.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	--override requirements/overrides.txt
 
-lock: $(UV) ## Write the files of requirements/ anew from pyproject.toml
+lock: $(UV) ## Regenerate the files of requirements/ from pyproject.toml
 	$(COMPILE) $(UPGRADE) pyproject.toml --override requirements/overrides-cpu.txt \
 		--extra operator --extra trainer --extra rollout --extra dev -o requirements/cpu.txt
 	set -e; for extra in operator trainer rollout; do \
