@@ -1,8 +1,8 @@
 """Writes rljob/api/passthrough/*.json from the installed megatron-core and SGLang.
 
-rljob itself must not import them, so it checks the options that are passed through to them against
-these tables. `python tests/api/passthrough_tables.py` after a change of a pinned version;
-test_passthrough_tables.py fails until that has been done.
+rljob itself must not import them, so it checks the options that it passes on against these tables.
+Run `python tests/api/passthrough_tables.py` after a change of a pinned version;
+test_passthrough_tables.py fails until then.
 
 A table maps the name of an option to the JSON types that it takes, and to its choices where the
 annotation or the command line lists them. No types: a value that no manifest can hold.

@@ -1,4 +1,4 @@
-"""Warnings: what the algorithm does not correct is told, with its line, and refused nowhere."""
+"""Warnings: what the algorithm does not correct is reported with its line, but not refused."""
 
 from pathlib import Path
 

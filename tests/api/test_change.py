@@ -1,4 +1,4 @@
-"""Every field of the spec has an effect, and what one run is, is said once."""
+"""Every field of the spec has an effect, and the fields that define a run are listed once."""
 
 from collections.abc import Iterator
 

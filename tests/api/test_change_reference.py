@@ -1,4 +1,4 @@
-"""docs/changes.md is what rljob.api.change says."""
+"""docs/changes.md matches rljob.api.change."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reading files and texts, whatever they are."""
+"""Reading files and texts of any kind."""
 
 import subprocess
 import sys

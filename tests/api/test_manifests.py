@@ -1,4 +1,4 @@
-"""Every manifest of the corpus: the valid give jobs, the invalid exactly the problems they expect.
+"""Every manifest of the corpus: valid ones give jobs, invalid ones exactly the listed problems.
 
 What a cluster says of them: tests/cluster/test_corpus.py.
 """

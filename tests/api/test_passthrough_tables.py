@@ -1,4 +1,4 @@
-"""The checked-in tables are what the installed packages say, and what rljob sets is in them."""
+"""The checked-in tables match the installed packages, and contain what rljob sets."""
 
 import json
 from pathlib import Path

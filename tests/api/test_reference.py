@@ -1,4 +1,4 @@
-"""docs/manifest.md is what the models say."""
+"""docs/manifest.md matches the models."""
 
 from pathlib import Path
 

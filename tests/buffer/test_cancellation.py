@@ -1,4 +1,4 @@
-"""A worker that is told to stop stops, wherever its request stands at that moment."""
+"""A worker that is told to stop does so, whatever state its request is in."""
 
 import asyncio
 

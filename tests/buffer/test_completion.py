@@ -1,4 +1,4 @@
-"""Groups on their way back, and who may still write."""
+"""Groups that are completed, and who may still complete them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What an answer of the server means, as recorded from Redis 6.2.14 and Valkey 9.1.2."""
+"""What error replies mean, as recorded from Redis 6.2.14 and Valkey 9.1.2."""
 
 import pytest
 from redis import exceptions

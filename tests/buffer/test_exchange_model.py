@@ -1,4 +1,4 @@
-"""Any order of what trainer and workers do, and of what goes wrong, against a model in memory.
+"""Any order of actions and failures of trainer and workers, against a model in memory.
 
 Whatever happens, a group is never lost, never handed to the trainer twice, and its first
 completion wins.

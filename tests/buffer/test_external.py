@@ -1,4 +1,4 @@
-"""A server of the user's own: its eviction, its users, its TLS."""
+"""A server that the user provides: its eviction, its users, its TLS."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A server whose memory is full: who adds waits, who keeps alive or takes away does not."""
+"""A server whose memory is full: adding waits, while renewing and removing still work."""
 
 import dataclasses
 import threading

@@ -1,4 +1,4 @@
-"""Groups on their way to the workers."""
+"""Groups that are leased to workers."""
 
 import asyncio
 

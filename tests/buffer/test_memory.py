@@ -1,4 +1,4 @@
-"""The memory of the embedded server where the manifest says nothing."""
+"""The memory of the embedded server if the manifest does not set it."""
 
 import os
 

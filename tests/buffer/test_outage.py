@@ -1,4 +1,4 @@
-"""The server goes, freezes, and comes back with its data or without."""
+"""The server stops, freezes, and returns with or without its data."""
 
 import asyncio
 import threading

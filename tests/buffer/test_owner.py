@@ -1,4 +1,4 @@
-"""Two jobs of one name on one server: one of them learns of the other, and nothing is mixed up."""
+"""Two jobs with the same name on one server: one of them gets an error, and no data is mixed."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Large records: a reply holds as many as pass in the time that a client waits for it."""
+"""Large records: a reply holds as many as can be sent within the client's timeout."""
 
 import dataclasses
 

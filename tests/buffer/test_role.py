@@ -1,4 +1,4 @@
-"""The buffer role as a process: its start, its end, its mistakes."""
+"""The buffer role as a process: its start, its end, its errors."""
 
 import os
 import re

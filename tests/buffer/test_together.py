@@ -1,4 +1,4 @@
-"""Calls that are made at the same time travel together, and each gets its own reply."""
+"""Concurrent calls share a round trip, and each gets its own reply."""
 
 import asyncio
 from collections.abc import Sequence

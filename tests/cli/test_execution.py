@@ -1,4 +1,4 @@
-"""A run's processes: how it ends when they do, and how they end when it does."""
+"""The processes of a run: how it ends when they end, and how they end when it does."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Ports are different, free, and out of the way of outgoing connections."""
+"""Ports are distinct, free, and outside the range of outgoing connections."""
 
 import socket
 

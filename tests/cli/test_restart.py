@@ -1,4 +1,4 @@
-"""Which failures are answered by a new start."""
+"""Which failures lead to a restart."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The supervisor's judgement of processes that end when they should not."""
+"""The supervisor's decisions about processes that end unexpectedly."""
 
 import subprocess
 import sys

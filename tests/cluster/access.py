@@ -1,4 +1,4 @@
-"""Users with the rights of a test's choice."""
+"""Users with the rights that a test chooses."""
 
 from typing import Any
 

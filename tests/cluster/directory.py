@@ -1,4 +1,4 @@
-"""A temporary directory that goes with the process that made it, however that ends."""
+"""A temporary directory that is removed with the process that made it, however that ends."""
 
 import subprocess
 import tempfile

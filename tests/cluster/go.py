@@ -1,4 +1,4 @@
-"""A Go toolchain: the one in PATH, else one that is installed into the cache."""
+"""A Go toolchain: the one in PATH, or else one that is installed into the cache."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Jobs on a control plane, as the people see them who wrote their manifests."""
+"""Jobs on a control plane, as their users see them."""
 
 import json
 import uuid

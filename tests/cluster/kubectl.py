@@ -1,4 +1,4 @@
-"""kubectl, as people use it."""
+"""kubectl, as users call it."""
 
 import subprocess
 from pathlib import Path

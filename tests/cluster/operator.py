@@ -1,4 +1,4 @@
-"""The operator as a process, with the rights that it is shipped with."""
+"""The operator as a process, with the rights that it ships with."""
 
 import os
 import signal

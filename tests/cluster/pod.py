@@ -1,4 +1,4 @@
-"""What befalls a running pod: its status, written as the kubelet of 1.35 writes it.
+"""Changes of a running pod's status, written as the kubelet of 1.35 writes them.
 
 kwok makes a pod ready once and then leaves it alone until it is deleted, so what is written here
 stays. A pod that must not even start has the annotation `kwok.rljob.dev/hold`, or an image of the

@@ -1,4 +1,4 @@
-"""A program of the control plane as a child process that does not outlive this one."""
+"""A program of the control plane as a child process that ends with this process."""
 
 import subprocess
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Where the programs of the control plane are looked for, and what a failed build says."""
+"""Where programs of the control plane are looked up, and what a failed build reports."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The children of jobs, as a real API server takes them: strictly, in a restricted namespace."""
+"""The children of jobs pass a real API server's strict validation, in a restricted namespace."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""The control plane itself: up, with rights checked, and gone without a trace."""
+"""The control plane itself: it is up, checks rights, and leaves nothing behind."""
 
 import os
 import signal

@@ -1,7 +1,7 @@
 """Every manifest of the corpus, sent to a real API server by kubectl.
 
-The invalid are refused by whom their `# server:` line names; the valid are what the file says once
-they are read back, defaults and all.
+Invalid manifests are refused by what their `# server:` line names; valid ones, read back, equal the
+file including defaults.
 """
 
 import json

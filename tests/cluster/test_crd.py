@@ -1,4 +1,4 @@
-"""What kubectl makes of the CRD: explanations, columns, names, the scale subresource."""
+"""The CRD in kubectl: explanations, columns, names, the scale subresource."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Every kubectl command of the documents, run in their order by the real kubectl."""
+"""Every kubectl command of the documents, run in order by the real kubectl."""
 
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.kubectl import kubectl

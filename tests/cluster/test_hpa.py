@@ -1,7 +1,7 @@
 """External mode: a HorizontalPodAutoscaler on the scale subresource of an RLJob.
 
-The HPA is kube-controller-manager's own; the metric comes from a server of this test. What the
-operator would do, the test does: it writes the replicas that there are into the status.
+The HPA is kube-controller-manager's own; the metric comes from a server of this test. In
+place of the operator, the test writes the current number of replicas into the status.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Each field of the spec, changed alone on a job that is there: allowed, or refused by its name.
+"""Each field of the spec, changed alone on an existing job: allowed, or refused by name.
 
 The method is Acto's; how far each change goes beyond the API server is for the operator.
 """

@@ -1,4 +1,4 @@
-"""What the operator makes of a new job, and that it then leaves it alone."""
+"""What the operator creates for a new job, and that it then leaves it alone."""
 
 from tests.cluster import jobs
 from tests.cluster.client import Client, Manifest

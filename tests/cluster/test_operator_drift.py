@@ -1,4 +1,4 @@
-"""What others do to a job's children is undone, as far as it is the operator's."""
+"""Changes by others to a job's children are undone, as far as the operator owns them."""
 
 from collections.abc import Callable
 

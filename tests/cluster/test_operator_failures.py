@@ -1,4 +1,4 @@
-"""What befalls pods: who is replaced, who waits, what the job says, when it fails."""
+"""Pod failures: what is replaced, what waits, what the job reports, when it fails."""
 
 import time
 

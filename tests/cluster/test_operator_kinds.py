@@ -1,4 +1,4 @@
-"""Kinds of other projects that come and go while the operator runs."""
+"""Kinds of other projects that appear and disappear while the operator runs."""
 
 from collections.abc import Iterator
 

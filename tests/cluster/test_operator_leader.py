@@ -1,4 +1,4 @@
-"""Two operators of one cluster: one leads, and the other takes over."""
+"""Two operators in one cluster: one leads, and the other takes over."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A job's suspension, end and deletion, in an order in which nothing is lost."""
+"""A job's suspension, end and deletion happen in an order in which nothing is lost."""
 
 from tests.cluster.client import ApiError
 from tests.cluster.fixtures import JobMaker

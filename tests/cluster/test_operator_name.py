@@ -1,4 +1,4 @@
-"""An object of another under the name of a child is never taken over."""
+"""An object of someone else with the name of a child is never taken over."""
 
 from typing import Any
 

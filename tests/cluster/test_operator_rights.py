@@ -1,4 +1,4 @@
-"""What the operator may do, what it may not, and what it says where it may not."""
+"""What the operator may do, what it may not, and what it reports if rights are missing."""
 
 import uuid
 from collections.abc import Iterator

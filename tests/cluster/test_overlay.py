@@ -1,4 +1,4 @@
-"""The overlay of pod templates, held to kubectl's strategic merge and to the API server's types."""
+"""The overlay of pod templates matches kubectl's strategic merge and the API server's types."""
 
 import json
 import subprocess

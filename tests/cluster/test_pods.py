@@ -1,4 +1,4 @@
-"""Nodes, pods and volumes behave as with a kubelet, as far as an operator sees them."""
+"""Nodes, pods and volumes behave as with a kubelet, as far as an operator can see."""
 
 from typing import Any
 

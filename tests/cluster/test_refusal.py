@@ -1,4 +1,4 @@
-"""What the API server can't refuse the running operator does, and goes on with the others."""
+"""What the API server can't refuse, the running operator does, without affecting other jobs."""
 
 import json
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""The answer of a trainer pod that has no container: kwok's pods only have an address.
+"""The /status of a trainer pod without a container: kwok's pods only have an address.
 
-What a trainer says, and that it says it, is tested with real trainers elsewhere.
+What a real trainer reports is tested elsewhere.
 """
 
 import contextlib

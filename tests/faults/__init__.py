@@ -1,1 +1,1 @@
-"""Faults between operator and API server, and what users do wrong."""
+"""Faults between operator and API server, and mistakes of users."""

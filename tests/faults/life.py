@@ -1,4 +1,4 @@
-"""The life of a job, step by step, under a fault; what stands at the end of each step."""
+"""The life of a job, step by step, under a fault; and the state at the end of each step."""
 
 import difflib
 import json

@@ -1,4 +1,4 @@
-"""Changes of a living job, one after the other, and what must come of each of them."""
+"""Changes of a running job, one after another, and the required result of each."""
 
 import base64
 import copy

@@ -1,4 +1,4 @@
-"""A proxy between one operator and the API server that counts its writes and brings faults."""
+"""A proxy between an operator and the API server that counts writes and injects faults."""
 
 import asyncio
 import json

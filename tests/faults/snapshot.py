@@ -1,4 +1,4 @@
-"""A job with all that belongs to it, without what differs between two equal lives."""
+"""A job with all its objects, without what differs between two equal lives."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Many lives at once, each under a fault of its own, beside an undisturbed one."""
+"""Many lives at once, each under its own fault, next to an undisturbed one."""
 
 import os
 import time

@@ -1,7 +1,7 @@
-"""The life of a job ends the same, step by step, whatever befalls the operator meanwhile.
+"""The life of a job ends the same, step by step, whatever happens to the operator meanwhile.
 
-Every write of the operator is one at which it may be killed, before it or after it (the method of
-Sieve, OSDI 2022). Between it and the API server replies and events may fail, be late, or be lost.
+The operator may be killed before or after each of its writes (the method of Sieve, OSDI 2022).
+Between it and the API server, replies and events may fail, be late, or be lost.
 """
 
 import functools

@@ -1,7 +1,7 @@
-"""Each field of the spec is changed on a living job, to what is valid and to what is not.
+"""Each field of the spec is changed on a running job, to valid and to invalid values.
 
 The method of Acto (SOSP 2023): whatever a field is set to, the job reaches the desired state or the
-change is refused by the field's name; once the field is set back all is as before.
+change is refused by the field's name; once the field is set back, everything is as before.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""Samples are used as often as they may be, whatever befalls trainer, workers, engines and buffer.
+"""Samples are used as often as allowed, whatever fails: trainer, workers, engines, buffer.
 
 The real ledger, exchange, checkpoints, workers, buffer and server; only what a model computes is
 replaced: generation is arithmetic, training and weights are nothing.

@@ -1,4 +1,4 @@
-"""Values to try in a field of the manifest, made from its schema."""
+"""Values to try for a field of the manifest, generated from its schema."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Two engines, generation one version ahead; a buffer that goes away, an engine that hangs."""
+"""Two engines, generation one version ahead; a buffer that is lost, an engine that hangs."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Answers and lines that have stopped runs, among good ones: the run ends, and each is counted."""
+"""Bad answers and bad lines among good ones: the run finishes, and each is counted."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A server of the user's own, which a run leaves as it found it."""
+"""A server that the user provides, which a run leaves as it found it."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The user's mistakes end a run with exit code 64 and a message that names the thing."""
+"""The user's mistakes end a run with exit code 64 and a message that names the cause."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Groups that are trained on twice, in batches that a filter has chosen, with real engines."""
+"""Groups that are trained on twice, in batches chosen by a filter, with real engines."""
 
 from collections import Counter
 from collections.abc import Callable

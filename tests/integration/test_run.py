@@ -1,6 +1,6 @@
-"""A whole job by the command line: real Megatron, SGLang and Valkey; and what it leaves.
+"""A whole job from the command line: real Megatron, SGLang and Valkey; and its results.
 
-One undisturbed run is looked at from all sides. A second one of the same job is interrupted, then
+One undisturbed run is checked in all respects. A second one of the same job is interrupted, then
 loses its trainer to SIGKILL, and must have trained on the same prompts in the same order.
 """
 

@@ -1,4 +1,4 @@
-"""A short run by each transport of weights besides broadcast, which all other runs have."""
+"""A short run with each weight transport except broadcast, which all other runs use."""
 
 from collections.abc import Callable
 from typing import Any

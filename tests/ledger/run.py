@@ -1,4 +1,4 @@
-"""Ledgers of runs that went well."""
+"""Ledgers of successful runs."""
 
 import json
 import random

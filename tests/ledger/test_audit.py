@@ -1,4 +1,4 @@
-"""A ledger that holds is proven; one that does not is refuted, by name."""
+"""The audit accepts a correct ledger, and names what is wrong with an incorrect one."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

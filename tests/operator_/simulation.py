@@ -1,6 +1,6 @@
-"""A cluster in memory that does what a decision says: for properties over many lives of a job.
+"""A cluster in memory that applies decisions: for properties over many lives of a job.
 
-It stands for the API server, its controllers and kubelets where thousands of lives are played; the
+It replaces the API server, its controllers and kubelets where thousands of lives are simulated; the
 tests under tests/cluster run against the real ones.
 """
 

@@ -1,4 +1,4 @@
-"""What the cache makes of what the API server says, late, twice and out of order."""
+"""The cache after events of the API server that are late, repeated or out of order."""
 
 from typing import Any
 

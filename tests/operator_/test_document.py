@@ -1,4 +1,4 @@
-"""docs/operator.md tells of every reason and event that there is, and of no other condition."""
+"""docs/operator.md lists every reason and event, and no condition that does not exist."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who is looked at again although nothing has changed: only whom time itself concerns."""
+"""Which jobs are reconciled again without a change: only those that depend on time."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Merge patches: what they make of a document, by RFC 7386 itself."""
+"""Merge patches: their effect on a document, by RFC 7386 itself."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The life of a job, as reconcile leads it."""
+"""The life of a job under reconcile."""
 
 import copy
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Whatever is observed, there is a decision, it is the same each time, and it leads to rest."""
+"""Every observation leads to a decision, always the same one, and finally to a stable state."""
 
 import copy
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A role's environment: written, read back, and refused where it is not as it must be."""
+"""A role's environment: written, read back, and refused if it is invalid."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What pyproject.toml and requirements/ say, as values."""
+"""The contents of pyproject.toml and requirements/, as values."""
 
 import re
 import tomllib

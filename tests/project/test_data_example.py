@@ -1,4 +1,4 @@
-"""The source of prompts that docs/data.md shows is the one that tests run."""
+"""The source of prompts in docs/data.md is the example that tests run."""
 
 import re
 

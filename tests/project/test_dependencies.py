@@ -1,4 +1,4 @@
-"""Every dependency has a reason, and is used where it is declared."""
+"""Every dependency has a stated reason, and is used by the part that declares it."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Commands and files that the documents name are there."""
+"""Commands and files that the documents name exist."""
 
 import re
 import shlex

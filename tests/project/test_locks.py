@@ -1,4 +1,4 @@
-"""The locks hold what pyproject.toml asks for, by hash, and from no registry in particular."""
+"""The lock files match pyproject.toml, with hashes, and name no particular registry."""
 
 import re
 from pathlib import Path

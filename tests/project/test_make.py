@@ -1,4 +1,4 @@
-"""What make does before it has anything installed, and what it would run."""
+"""What make does before anything is installed, and which commands it would run."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The report of made-up runs: finished, half-finished, torn, hostile."""
+"""Reports of made-up runs: finished, unfinished, truncated, hostile."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What is made of an engine's replies, and how requests are divided."""
+"""How an engine's replies are parsed, and how requests are divided."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The groups in hand, and how long there were any."""
+"""The groups that a worker holds, and for how long it held any."""
 
 from unittest.mock import Mock
 

@@ -1,4 +1,4 @@
-"""The worker as the process that a scheduler starts."""
+"""The worker as a process, as a scheduler starts it."""
 
 import contextlib
 import os

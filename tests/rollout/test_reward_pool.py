@@ -1,4 +1,4 @@
-"""The processes that judge, as children of a worker's process: what they print, and their end."""
+"""The processes that judge, as children of a worker: their output, and their end."""
 
 import signal
 import subprocess

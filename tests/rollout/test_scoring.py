@@ -1,4 +1,4 @@
-"""Attempts, limits, and what a sample gets that cannot be judged; with real processes."""
+"""Retries, limits, and scores of samples that can't be judged; with real processes."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Text of responses with a tokenizer as chat models have it: bytes, and special tokens beside."""
+"""Decoding responses with a tokenizer like a chat model's: bytes and special tokens."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""A worker whose event loop stands still is ended, with the place where it stands."""
+"""A worker whose event loop is stuck is ended, and reports where it is stuck."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""One event, one line, whatever it says."""
+"""One event is one line, whatever it contains."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""The frame of a role's process: exit codes, the reason of a failure, one stream."""
+"""The frame of a role's process: exit codes, the reason of a failure, a single output stream."""
 
 import os
 import subprocess

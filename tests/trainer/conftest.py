@@ -1,4 +1,4 @@
-"""While testing, tensors are checked against the shapes in signatures."""
+"""During tests, tensors are checked against the shapes in signatures."""
 
 from jaxtyping import install_import_hook
 

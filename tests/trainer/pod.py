@@ -1,6 +1,6 @@
-"""`python -m tests.trainer.pod`: a pod of the trainer; its ranks only wait for a stop, together.
+"""`python -m tests.trainer.pod`: a pod of the trainer whose ranks only wait for a common stop.
 
-What ranks do with a model and samples is no matter of the launcher, and needs engines.
+The launcher does not depend on what ranks do with a model and samples, which would need engines.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Groups and completions, as small as they can be."""
+"""Minimal groups and completions."""
 
 import numpy as np
 

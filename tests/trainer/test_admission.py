@@ -1,4 +1,4 @@
-"""How many groups may be open, and which of them the next batch must hold."""
+"""How many groups may be open, and which of them the next batch must contain."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Checkpoints are there entirely or not at all."""
+"""Checkpoints exist completely or not at all."""
 
 from collections.abc import Callable
 from pathlib import Path

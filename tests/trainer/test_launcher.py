@@ -1,4 +1,4 @@
-"""Two pods of the trainer: launchers with ranks of their own on loopback addresses."""
+"""Two pods of the trainer: launchers with their own ranks on loopback addresses."""
 
 import os
 import signal

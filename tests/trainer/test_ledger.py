@@ -1,4 +1,4 @@
-"""The ledger: once open, a group is consumed or dropped, once."""
+"""The ledger: every open group is consumed or dropped exactly once."""
 
 from pathlib import Path
 

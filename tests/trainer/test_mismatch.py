@@ -1,4 +1,4 @@
-"""The checks that stop a job whose two models are not the same."""
+"""The checks that stop a job whose trainer and engine hold different models."""
 
 import math
 from dataclasses import replace

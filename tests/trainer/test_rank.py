@@ -1,4 +1,4 @@
-"""The trainer's process where it stays after the run's end, as in a pod."""
+"""The trainer's process when it stays after the run's end, as in a pod."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the importance ratio starts from, and who computes it."""
+"""What the importance ratio starts from, and what computes it."""
 
 from pathlib import Path
 from typing import Any

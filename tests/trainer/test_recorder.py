@@ -1,4 +1,4 @@
-"""What the trainer tells of itself."""
+"""What the trainer reports about itself."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The staleness bound and the end of every group, whatever is completed when and chosen how."""
+"""The staleness bound and the end of every group, for any order of completion and any filter."""
 
 import random
 import tempfile

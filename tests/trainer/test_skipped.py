@@ -1,4 +1,4 @@
-"""Steps without a finite gradient: each is told, and too many in a row end the job."""
+"""Steps without a finite gradient: each is reported, and too many in a row end the job."""
 
 import math
 

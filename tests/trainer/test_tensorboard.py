@@ -1,4 +1,4 @@
-"""TensorBoard's files hold numbers, texts and settings."""
+"""TensorBoard's files contain numbers, texts and settings."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who waits for whom; times and shares by hand."""
+"""Who waits for whom; times and shares computed by hand."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A delta leads from one version to the next without loss, and is small where little changes."""
+"""A delta leads from one version to the next without loss, and is small if little changes."""
 
 from typing import Any
 

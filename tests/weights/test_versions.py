@@ -1,4 +1,4 @@
-"""Versions on a disk: what the trainer writes is, to the byte, what an engine gets to load."""
+"""Versions on a disk: an engine loads, to the byte, what the trainer writes."""
 
 import asyncio
 import shutil

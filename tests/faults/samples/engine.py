@@ -1,7 +1,7 @@
 """An engine that generates by arithmetic: SGLang's HTTP API as the worker and a publisher use it.
 
-Run as `python -m tests.faults.samples.engine PORT SUPERVISOR`. What it answers follows from the
-prompt and the sampling seed alone, so that everyone can tell whose answer a response is.
+Run as `python -m tests.faults.samples.engine PORT SUPERVISOR`. Its answers depend
+only on the prompt and the sampling seed, so anyone can tell which prompt a response answers.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What can befall a run, chosen at random from a seed."""
+"""Faults of a run, chosen at random from a seed."""
 
 import contextlib
 import os

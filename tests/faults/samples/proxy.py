@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections, also in the middle of a reply, or holds them up."""
+"""A TCP proxy that cuts connections, even in the middle of a reply, or delays them."""
 
 import asyncio
 import socket

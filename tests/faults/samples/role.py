@@ -1,4 +1,4 @@
-"""Processes of the run: forked from one that has imported everything, for imports take seconds."""
+"""Processes of the run, forked from one that has imported everything, as imports take seconds."""
 
 import asyncio
 import multiprocessing

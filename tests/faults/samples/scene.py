@@ -1,4 +1,4 @@
-"""A run of which everything may fail: a trainer, workers with engines, a server behind a proxy."""
+"""A run whose every part may fail: a trainer, workers with engines, a server behind a proxy."""
 
 import contextlib
 import functools

@@ -1,7 +1,7 @@
 """A trainer without a model: the real exchange, ledger and checkpoints.
 
-Publishing is a request to each engine. Every token that is consumed is compared with what the
-engine must have answered to this very prompt.
+Publishing is a request to each engine. Every token that is consumed is compared with the
+engine's known answer to its prompt.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""A job and its children, as tests build them."""
+"""A job and its children, as the tests build them."""
 
 import copy
 from collections.abc import Mapping

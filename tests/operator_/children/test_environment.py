@@ -1,4 +1,4 @@
-"""What the containers are told is what the roles read."""
+"""The containers' environment matches what the roles read."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who schedules a job as a whole: Volcano, coscheduling, Kueue."""
+"""What schedules a job as a whole: Volcano, coscheduling, Kueue."""
 
 from typing import Any
 

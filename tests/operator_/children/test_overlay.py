@@ -1,4 +1,4 @@
-"""The user's overlay over a pod template; tests/cluster holds the merge to kubectl's."""
+"""The user's overlay on a pod template; tests/cluster compares the merge with kubectl's."""
 
 from typing import Any
 

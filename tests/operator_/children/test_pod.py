@@ -1,4 +1,4 @@
-"""The pods: resources, volumes, networks, places."""
+"""The pods: resources, volumes, networks, placement."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A change of a field replaces the pods that rljob.api.change says, and no others."""
+"""A change of a field replaces the pods listed in rljob.api.change, and no others."""
 
 import copy
 import re

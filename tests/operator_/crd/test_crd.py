@@ -1,4 +1,4 @@
-"""crds/ is what the models say, and says something about each field."""
+"""crds/ matches the models, and describes each field."""
 
 from collections.abc import Iterator
 from pathlib import Path

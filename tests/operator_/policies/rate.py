@@ -1,4 +1,4 @@
-"""Jobs, numbers and stories for the tests of autoscaling by rate."""
+"""Jobs, numbers and scenarios for the tests of autoscaling by rate."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta

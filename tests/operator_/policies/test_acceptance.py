@@ -1,4 +1,4 @@
-"""Whether a job can be run as it is written, where it is."""
+"""Whether a job can run as it is written, on this cluster."""
 
 import copy
 from dataclasses import replace

@@ -1,8 +1,8 @@
 """The policy in a closed loop: a job whose speed follows from the replicas, in exact arithmetic.
 
 A batch needs `work` engine-seconds and `train` seconds of the trainer. Overlapping, it takes the
-longer of work / n and train; in turns, their sum. From this the numbers that the trainer would tell
-follow, and by hand the least n that keeps its waiting at the target.
+longer of work / n and train; in turns, their sum. This gives the numbers that the trainer would
+report and, by hand, the least n that keeps its waiting at the target.
 """
 
 import math

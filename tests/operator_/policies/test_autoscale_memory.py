@@ -1,4 +1,4 @@
-"""What autoscaling remembers: bounded, and the same after JSON."""
+"""What autoscaling remembers is bounded, and unchanged by JSON."""
 
 import json
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""The trainer's numbers: all of them there and possible, or none."""
+"""The trainer's numbers are used only if all are present and possible."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Paths of a manifest, which on a cluster start at no directory."""
+"""Paths of a manifest, which on a cluster are not relative to a directory."""
 
 from typing import Any
 

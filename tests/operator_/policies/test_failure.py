@@ -1,4 +1,4 @@
-"""What follows from a container that failed."""
+"""The consequences of a failed container."""
 
 import copy
 from dataclasses import replace

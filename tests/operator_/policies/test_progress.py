@@ -1,4 +1,4 @@
-"""How far the trainer is."""
+"""The trainer's progress."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Where the number of rollout replicas comes from, and what goes before it falls."""
+"""Where the number of rollout replicas comes from, and what happens before it falls."""
 
 from typing import Any
 

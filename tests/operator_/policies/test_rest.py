@@ -1,4 +1,4 @@
-"""How a job comes to rest, and goes."""
+"""How a job is suspended and deleted."""
 
 from dataclasses import replace
 from datetime import timedelta

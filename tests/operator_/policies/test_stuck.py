@@ -1,6 +1,6 @@
 """Pods that keep a StatefulSet from its newest template.
 
-That Kubernetes really leaves them where they are is shown on a real control plane.
+A test on a real control plane shows that Kubernetes really leaves them as they are.
 """
 
 from dataclasses import replace

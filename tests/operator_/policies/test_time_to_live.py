@@ -1,4 +1,4 @@
-"""When a job that has ended is deleted."""
+"""When a finished job is deleted."""
 
 import pytest
 

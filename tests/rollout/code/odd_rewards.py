@@ -1,4 +1,4 @@
-"""Rewards as users write them, with what can go wrong."""
+"""Rewards as users write them, with their possible mistakes."""
 
 import asyncio
 import ctypes

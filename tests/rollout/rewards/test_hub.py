@@ -1,4 +1,4 @@
-"""Rewards by name, and the user's own."""
+"""Built-in rewards by name, and custom ones."""
 
 from typing import Literal, get_args, get_origin
 

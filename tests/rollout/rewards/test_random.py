@@ -1,4 +1,4 @@
-"""The reward without meaning."""
+"""The random reward."""
 
 import statistics
 

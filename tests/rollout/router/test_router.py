@@ -1,4 +1,4 @@
-"""The router role: real processes, a stand-in only for the engines."""
+"""The router role: real processes, with stand-ins only for the engines."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Buffer filters: the built-in ones, and the user's."""
+"""Buffer filters: the built-in ones and custom ones."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Filters of groups: the built-in one, and the user's."""
+"""Filters of groups: the built-in one and custom ones."""
 
 from collections.abc import Sequence
 from pathlib import Path

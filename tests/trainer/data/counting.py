@@ -1,4 +1,4 @@
-"""A function for processes that read ahead. It stands alone: they import what it stands in."""
+"""A function for processes that read ahead; in its own module, as they import all of it."""
 
 from pathlib import Path
 

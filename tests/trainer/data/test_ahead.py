@@ -1,4 +1,4 @@
-"""Processes that read ahead change nothing but the time, and go when the trainer does."""
+"""Processes that read ahead change only the timing, and end when the trainer does."""
 
 import contextlib
 import json

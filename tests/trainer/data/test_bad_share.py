@@ -1,4 +1,4 @@
-"""How many bad prompts a run bears."""
+"""How many bad prompts a run tolerates."""
 
 import pytest
 

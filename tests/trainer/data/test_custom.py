@@ -1,4 +1,4 @@
-"""The user's own source: what it is asked, what is kept of it, and every way it can be wrong."""
+"""Custom sources: what they are asked, what is saved of them, and every way they can be wrong."""
 
 import json
 from collections.abc import Callable

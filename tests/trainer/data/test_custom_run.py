@@ -1,4 +1,4 @@
-"""A source of one's own through the exchange: a real server, a ledger, checkpoints, the audit."""
+"""A custom source through the exchange: a real server, a ledger, checkpoints, the audit."""
 
 from collections.abc import Iterator
 from dataclasses import replace

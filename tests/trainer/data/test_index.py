@@ -1,4 +1,4 @@
-"""The index of lines: what it holds, when it is made anew, and the memory it needs."""
+"""The index of lines: its contents, when it is rebuilt, and the memory that it needs."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Labels that the rewards of the hub can judge by."""
+"""Labels that the built-in rewards can use."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Chat messages: which shapes are taken, and what is said of the others."""
+"""Chat messages: which forms are accepted, and how others are reported."""
 
 from typing import Any
 

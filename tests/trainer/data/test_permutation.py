@@ -1,4 +1,4 @@
-"""The permutation: a bijection at every size, and no place that likes a number."""
+"""The permutation: a bijection at every size, without preferred positions."""
 
 from collections import Counter
 from itertools import pairwise

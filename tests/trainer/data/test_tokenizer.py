@@ -1,4 +1,4 @@
-"""Prompts to tokens: templates that refuse, ends that are appended, tokens without a row."""
+"""Tokenizing: templates that refuse, appended end tokens, tokens without a row in the model."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs functions on one or two ranks, each call in process groups of its own."""
+"""Runs functions on one or two ranks, with new process groups for each call."""
 
 import multiprocessing
 import os

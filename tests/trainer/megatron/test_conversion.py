@@ -1,4 +1,4 @@
-"""Weights out of the model are bit for bit those of the checkpoint that went in."""
+"""Weights exported from the model equal those loaded from the checkpoint, bit for bit."""
 
 from pathlib import Path
 from typing import Any

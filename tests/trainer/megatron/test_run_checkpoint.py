@@ -1,4 +1,4 @@
-"""A run that goes on from a checkpoint does what it would have done without stopping."""
+"""A run resumed from a checkpoint does what it would have done without stopping."""
 
 import resource
 import signal

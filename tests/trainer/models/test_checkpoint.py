@@ -1,4 +1,4 @@
-"""Hugging Face checkpoints: whole ones in one file or many, and broken ones."""
+"""Hugging Face checkpoints: complete ones in one or several files, and broken ones."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""config.json: what is read, and what is refused by name."""
+"""config.json: which fields are read, and which are refused by name."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Layouts of parameters over ranks: values by hand, and back again."""
+"""Layouts of parameters over ranks: values by hand, and the way back."""
 
 import pytest
 import torch

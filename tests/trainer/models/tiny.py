@@ -1,4 +1,4 @@
-"""Hugging Face checkpoints of a few thousand parameters, made by transformers on the spot."""
+"""Hugging Face checkpoints of a few thousand parameters, created by transformers."""
 
 from pathlib import Path
 from typing import Any

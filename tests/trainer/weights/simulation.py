@@ -1,4 +1,4 @@
-"""Engines that hold numbers instead of weights, and a registry that knows them."""
+"""Engines that hold numbers instead of weights, and a registry of them."""
 
 import asyncio
 from collections.abc import Sequence

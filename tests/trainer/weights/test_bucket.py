@@ -1,4 +1,4 @@
-"""Flattened buckets hold every byte once, in order, within their size."""
+"""Flattened buckets contain every byte once, in order, within their size limit."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Memory is handed out again when nothing looks at it any more, and not before."""
+"""Memory is reused when nothing refers to it any more, and not before."""
 
 import gc
 

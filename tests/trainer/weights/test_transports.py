@@ -1,4 +1,4 @@
-"""Every transport against a real engine: the weights arrive, as a version, also after a failure."""
+"""Every transport with a real engine: weights and version arrive, even after a failure."""
 
 import asyncio
 import os

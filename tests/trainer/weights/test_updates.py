@@ -1,4 +1,4 @@
-"""Updates among engines that come, die, hang and come back at any moment, in virtual time."""
+"""Updates with engines that join, die, hang and return at any moment, in virtual time."""
 
 import asyncio
 from typing import Any

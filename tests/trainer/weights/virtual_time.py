@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps to the next thing that is due instead of waiting for it."""
+"""An event loop whose clock jumps to the next scheduled event instead of waiting for it."""
 
 import asyncio
 import selectors
