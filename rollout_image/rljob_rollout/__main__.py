@@ -10,8 +10,8 @@ from rljob.telemetry.role import run_role
 
 
 def main(environment: RoleEnvironment) -> None:
-    """Works for the job of the environment until its end."""
-    # Until the worker listens itself: nothing is begun yet that would have to be given back.
+    """Works on the environment's job until it ends."""
+    # Until the worker installs its own handlers: nothing has to be given back yet.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from rljob_rollout.engine import EngineProcess
     from rljob_rollout.local_weights import copy_directory

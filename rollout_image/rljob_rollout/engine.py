@@ -1,4 +1,4 @@
-"""One SGLang engine: its process, from start to end."""
+"""Runs the process of one SGLang engine, from start to end."""
 
 import asyncio
 import collections
@@ -19,21 +19,21 @@ import structlog
 
 log = structlog.get_logger()
 
-_STARTUP_SECONDS = 900.0  # a large model comes from a network disk
+_STARTUP_SECONDS = 900.0  # a large model may be loaded from a network disk
 _LOOK_SECONDS = 0.2
 _LAST_LINES = 20
 _CHUNK_BYTES = 1 << 16
-# Below the ports that Linux gives to outgoing connections: one of those could take the port in
+# Below the range that Linux uses for outgoing connections, as one of those could take the port in
 # the half minute before the engine listens.
 _PORTS = range(20000, 30000)
 
 
 class EngineDiedError(RuntimeError):
-    """The engine's process ended, or was not ready in time; the message has its last lines."""
+    """The engine's process ended, or was not ready in time; the message has its last output."""
 
 
 class EngineProcess:
-    """Starts, watches and stops an engine in a process group of its own."""
+    """Starts, watches and stops an engine in its own process group."""
 
     def __init__(
         self,
@@ -45,15 +45,15 @@ class EngineProcess:
         echo: BinaryIO | None = None,
         module: str = "rljob_rollout.engine_server",
     ) -> None:
-        """Chooses a port; nothing runs yet.
+        """Chooses a port; starts nothing yet.
 
         Args:
-            host: on which it listens.
-            log_file: what it prints is added to it.
-            secrets: texts that are blotted out there: sglang prints its arguments.
-            scratch: directory of what it keeps while it runs.
-            echo: what it prints goes there, too; each line begins with `engine `.
-            module: that is run, with the port and this process's id as its arguments.
+            host: the address on which it listens.
+            log_file: the engine's output is appended to it.
+            secrets: texts that are masked in the log: sglang prints its arguments.
+            scratch: directory for the engine's temporary files.
+            echo: the output is also written there, each line after `engine `; None: nowhere.
+            module: the module to run, with the port and this process's id as arguments.
         """
         self._port = free_port(host)
         self.url = f"http://{host}:{self._port}"
@@ -80,7 +80,7 @@ class EngineProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            # Signals to the worker's group are for the worker, which stops the engine in order.
+            # Signals to the worker's group are for the worker, which then stops the engine.
             process_group=0,
         )
         assert self._process.stdout is not None
@@ -88,7 +88,7 @@ class EngineProcess:
         log.info("engine.started", url=self.url, pid=self._process.pid, log=str(self._log_file))
 
     async def wait_until_ready(self) -> None:
-        """Returns once the engine generates.
+        """Waits until the engine can generate.
 
         Raises:
             EngineDiedError: it ended, or took too long.
@@ -105,22 +105,22 @@ class EngineProcess:
         log.info("engine.ready", url=self.url, seconds=round(time.monotonic() - self._began, 1))
 
     async def watch(self) -> None:
-        """Waits for the process to end, which it must not do by itself.
+        """Waits for the process to end, which it should not do by itself.
 
         Raises:
             EngineDiedError: it has ended.
         """
         assert self._process is not None and self._copy is not None
         code = await self._process.wait()
-        # The rest of what it printed; a child of its own may still hold the pipe.
+        # The rest of its output; a child of the engine may still hold the pipe open.
         await asyncio.wait([self._copy], timeout=1.0)
         raise EngineDiedError(f"engine: ended with exit code {code}{self._last_lines()}")
 
     async def stop(self) -> None:
-        """Ends the process and all its children at once: nothing in them is worth a farewell."""
+        """Kills the process and all its children: they have nothing to clean up."""
         if self._process is None or self._copy is None:
             return
-        with contextlib.suppress(ProcessLookupError):  # none of the group is left
+        with contextlib.suppress(ProcessLookupError):  # the whole group has ended
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
         await self._copy
@@ -152,14 +152,14 @@ class EngineProcess:
 
     def _last_lines(self) -> str:
         lines = b"\n".join(self._lines).decode(errors="replace")
-        return f"; its last lines, of {self._log_file}:\n{lines}"
+        return f"; the last lines of {self._log_file}:\n{lines}"
 
 
 def free_port(host: str) -> int:
-    """A port on which nobody listens now.
+    """A port that no process listens on now.
 
     Raises:
-        OSError: none is free, or the host is not this machine's.
+        OSError: none is free, or the host is not an address of this machine.
     """
     family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
     for port in random.sample(_PORTS, len(_PORTS)):

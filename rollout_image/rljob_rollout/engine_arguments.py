@@ -1,4 +1,4 @@
-"""The arguments of an SGLang server, from the job."""
+"""Derives the arguments of an SGLang server from the job."""
 
 import json
 from pathlib import Path
@@ -6,30 +6,30 @@ from typing import Any
 
 from rljob.api import RLJobSpec
 
-# A request of the longest prompt and the longest response must stay below the context: SGLang
-# keeps a few positions for itself.
+# The longest prompt with the longest response must stay below the context, because SGLang keeps a
+# few positions for itself.
 _RESERVED_TOKENS = 8
-# Key-value cache of a CPU engine; without a bound it takes most of the machine's memory. Tokens.
+# Key-value cache of a CPU engine, in tokens; unbounded, it takes most of the machine's memory.
 _MOST_CPU_TOKENS = 16384
 
 
 def engine_arguments(spec: RLJobSpec, *, replica: int, gpu: bool) -> dict[str, Any]:
-    """Values by the names of sglang.srt.server_args.ServerArgs; address and keys are not in it.
+    """Values by field name of sglang.srt.server_args.ServerArgs, without address and keys.
 
-    `spec.rollout.sglang` comes before our defaults, and what the manifest says elsewhere before
-    both: the names concerned are refused there.
+    `spec.rollout.sglang` overrides our defaults. What other manifest fields set overrides both:
+    `spec.rollout.sglang` may not contain those names.
     """
     context = longest_request(spec) + _RESERVED_TOKENS
     defaults: dict[str, Any] = {
         "enable_metrics": True,
         "log_level_http": "warning",
-        # A retracted request's cache is computed anew; one that stays in place keeps an old
-        # one, of which no other request may take a part.
+        # With pause mode in_place a request keeps the cache of old weights, which no other request
+        # may share. With other modes the cache of a retracted request is computed again.
         "disable_radix_cache": spec.weights.pause_mode == "in_place",
     }
     limit = model_context(Path(spec.model.checkpoint))
     if limit is not None and context <= limit:
-        # Memory for each running request grows with the context.
+        # The memory for each running request grows with the context.
         defaults["context_length"] = context
     if not gpu:
         defaults |= {
@@ -47,31 +47,31 @@ def engine_arguments(spec: RLJobSpec, *, replica: int, gpu: bool) -> dict[str, A
         "model_path": spec.model.checkpoint,
         "dtype": dtype,
         "tp_size": spec.rollout.gpus_per_replica if gpu else 1,
-        # Engines of one seed would draw the same responses to the same prompt.
+        # Engines with the same seed would sample the same responses to the same prompt.
         "random_seed": (spec.seed + replica * 1_000_003) % 2**31,
-        # Only texts that end a response need the engine to know texts.
+        # The engine needs the tokenizer only for stop texts.
         "skip_tokenizer_init": not spec.rollout.sampling.stop,
-        # The trainer sends all weights before the engine works. One that was never sent shows
-        # then, and would not if the checkpoint had it; and nothing is read twice.
+        # The trainer sends all weights before the engine works. Dummy weights reveal a tensor that
+        # was never sent, which the checkpoint's would hide, and save reading the checkpoint.
         "load_format": "dummy",
-        # What it has loaded is no published version yet.
+        # The dummy weights are not a published version.
         "weight_version": "-1",
     }
 
 
 def longest_request(spec: RLJobSpec) -> int:
-    """Tokens of the longest prompt with the longest response that the job allows."""
+    """Tokens of the longest prompt plus the longest response that the job allows."""
     responses = [spec.rollout.sampling.max_response_tokens]
     responses += [e.sampling.max_response_tokens or 0 for e in spec.evaluation]
     return spec.data.max_prompt_tokens + max(responses)
 
 
 def model_context(checkpoint: Path) -> int | None:
-    """Positions that the model was made for; None where its config.json does not tell."""
+    """Positions that the model was made for; None if its config.json does not say."""
     try:
         config = json.loads((checkpoint / "config.json").read_bytes())
     except (OSError, ValueError):
-        return None  # the engine says what is wrong with it
+        return None  # the engine reports what is wrong with it
     config = config.get("text_config", config)
     value = config.get("max_position_embeddings")
     return value if isinstance(value, int) else None

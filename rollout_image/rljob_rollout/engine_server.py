@@ -1,7 +1,7 @@
 """The engine's process: an SGLang server for the job of the environment.
 
-Run as `python -m rljob_rollout.engine_server PORT SUPERVISOR`. Everything else, the keys above
-all, is read from the environment of the role: every user of a machine can read command lines.
+Run as `python -m rljob_rollout.engine_server PORT SUPERVISOR`. Everything else, above all the keys,
+is read from the role's environment: every user of a machine can read command lines.
 """
 
 import os
@@ -18,13 +18,13 @@ _CPU_PACKAGES = Path(__file__).parent / "cpu"
 
 
 def main(port: int, supervisor: int) -> None:
-    """Serves at the role's host until the process is told to stop or `supervisor` is gone."""
+    """Serves on the role's host until told to stop or until process `supervisor` is gone."""
     lifeline.follow(supervisor)
     environment = RoleEnvironment.from_env(os.environ)
-    # Else /health generates a token, and so fails while weights are updated.
+    # Otherwise /health generates a token, which fails while weights are being updated.
     os.environ["SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION"] = "false"
 
-    # These take seconds, and sglang's own processes import this module again.
+    # These imports take seconds, and sglang's own processes import this module again.
     import torch
 
     gpu = torch.cuda.is_available()
@@ -41,7 +41,7 @@ def main(port: int, supervisor: int) -> None:
     load_plugins()
     add_weights_endpoint(LocalWeights(copy_directory(environment)))
     name = environment.name
-    # Pods of a Deployment have no number; their seeds must differ all the same.
+    # Pods of a Deployment have no number, but their seeds must still differ.
     replica = environment.replica if name is None else zlib.crc32(name.encode())
     arguments = engine_arguments(environment.job().spec, replica=replica, gpu=gpu)
     arguments |= {
@@ -57,7 +57,7 @@ def main(port: int, supervisor: int) -> None:
 
 
 def _prepare_cpu() -> None:
-    """Makes sglang, here and in its own processes, choose the CPU and our stand-in package."""
+    """Makes sglang and its child processes use the CPU and our stand-in package."""
     os.environ["SGLANG_USE_CPU_ENGINE"] = "1"
     paths = [str(_CPU_PACKAGES), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))

@@ -1,4 +1,4 @@
-"""Responses from an engine."""
+"""Generates responses with an engine."""
 
 import asyncio
 import hashlib
@@ -12,28 +12,28 @@ import numpy as np
 
 from rljob.buffer.records import Group, Lease, Response, VersionSpan
 
-# Idle connections are closed before the server closes them (after 5 s), so that no request is
-# sent into a connection that is being closed.
+# Idle connections are closed before the server closes them (after 5 s), so that no request is sent
+# on a connection that is being closed.
 _KEEP_ALIVE_SECONDS = 2.0
 _CONNECT_SECONDS = 10.0
 _ATTEMPTS = 3
 _BACK_OFF_SECONDS = 0.5
-# The deadline of a request by default: what is queued before it, and a very slow engine.
+# The least default deadline of a request: allows for queued requests and a very slow engine.
 _LEAST_TIMEOUT_SECONDS = 600.0
 _SECONDS_PER_TOKEN = 0.5
 _NOTHING = Response(np.zeros(0, np.int32), np.zeros(0, np.float32), (), "abort")
 
 
 class RefusedError(Exception):
-    """The engine refuses a request, as it will when asked again; with its reason."""
+    """The engine refuses a request, and would refuse it again; with its reason."""
 
 
 class EngineSilentError(Exception):
-    """The engine did not answer, several times in a row, or not in time."""
+    """The engine failed to answer, several times in a row or in time."""
 
 
 class EngineClient:
-    """Generation at one engine."""
+    """A client that generates with one engine."""
 
     def __init__(
         self,
@@ -46,16 +46,16 @@ class EngineClient:
         keeps_partial: bool,
         timeout_seconds: float | None = None,
     ) -> None:
-        """No request is sent yet.
+        """Sends no request yet.
 
         Args:
-            url: of the engine.
-            api_key: of the engine.
-            admin_key: of the engine, which `interrupt` needs; None: it has none.
+            url: the engine's.
+            api_key: the engine's.
+            admin_key: the engine's, which `interrupt` needs; None: it has none.
             end_tokens: end-of-sequence tokens of the tokenizer and the model.
-            seeded: whether the engine samples by seeds.
-            keeps_partial: an interrupted response is continued; otherwise it is begun anew.
-            timeout_seconds: of one request; None: by the longest response that it asks for.
+            seeded: whether the engine samples with seeds.
+            keeps_partial: an interrupted response is continued; otherwise it is generated again.
+            timeout_seconds: of one request; None: depends on the longest response it asks for.
         """
         self._admin_key = admin_key or api_key
         self._end_tokens = end_tokens
@@ -66,20 +66,20 @@ class EngineClient:
         self._client = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"},
-            # Each request has a deadline of its own.
+            # Each request has its own deadline.
             timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS),
             trust_env=False,
         )
 
     async def generate(self, leases: Sequence[Lease]) -> list[list[Response]]:
-        """All samples of the groups, in one request: far cheaper than one request a sample.
+        """All samples of the groups, in one request: far cheaper than one request per sample.
 
-        What is there of a group already is continued. So are samples that an update of the weights
-        has aborted, or they are generated again. After `interrupt` they are returned as they are.
+        Partial samples of a group are continued. Samples that a weight update has aborted are
+        continued, too, or generated again. After `interrupt` they are returned as they are.
 
         Raises:
-            RefusedError: the engine refuses it; which group is to blame is not told.
+            RefusedError: the engine refuses the request; it does not say for which group.
             EngineSilentError: the engine does not answer, or not in time.
         """
         wanted = [
@@ -93,7 +93,7 @@ class EngineClient:
             reply = await self._request(missing)
             for each, item in zip(missing, reply, strict=True):
                 response = parse_response(item)
-                # The engine would miss a stop text of which it sees the second half alone.
+                # The engine would miss a stop text if it only saw the second half of it.
                 kept = self._keeps_partial and not each.group.sampling["stop"]
                 if response.finish != "abort" or kept:
                     each.add(response, self._end_tokens)
@@ -101,7 +101,7 @@ class EngineClient:
         return [[next(responses) for _ in range(lease.group.samples)] for lease in leases]
 
     async def interrupt(self) -> None:
-        """Ends what is being generated; `generate` returns what there is of it.
+        """Aborts what is being generated; `generate` returns the partial responses.
 
         Raises:
             RefusedError: the engine refuses it.
@@ -112,7 +112,7 @@ class EngineClient:
         await self._post("/abort_request", {"abort_all": True}, headers)
 
     async def close(self) -> None:
-        """Closes the connections; the engine aborts what it still generates for them."""
+        """Closes the connections; the engine aborts whatever it still generates for them."""
         await self._client.aclose()
 
     async def _request(self, wanted: Sequence["_Wanted"]) -> list[dict[str, Any]]:
@@ -124,7 +124,7 @@ class EngineClient:
         longest = max(each.group.sampling["max_response_tokens"] for each in wanted)
         limit = self._timeout_seconds or timeout_by_length(longest)
         try:
-            # A request that is cancelled is aborted by the engine.
+            # The engine aborts a request that is cancelled.
             async with asyncio.timeout(limit):
                 reply = await self._post("/generate", body)
         except TimeoutError:
@@ -154,7 +154,7 @@ class EngineClient:
         raise EngineSilentError(f"POST {path}: {_ATTEMPTS} attempts failed; the last: {reason}")
 
     def _sampling(self, wanted: "_Wanted") -> dict[str, Any]:
-        """SamplingSpec's fields as SGLang names them."""
+        """The fields of SamplingSpec under SGLang's names."""
         sampling = wanted.group.sampling
         values = {
             "temperature": sampling["temperature"],
@@ -162,7 +162,7 @@ class EngineClient:
             "top_k": sampling["top_k"],
             "max_new_tokens": sampling["max_response_tokens"] - wanted.length,
             "ignore_eos": sampling["ignore_eos"],
-            # The text that ends a response is a part of it, as its tokens are.
+            # The stop text is part of the response, just as its tokens are.
             "no_stop_trim": True,
         }
         stop_tokens = [*sampling["stop_token_ids"], *self._end_tokens]
@@ -176,21 +176,21 @@ class EngineClient:
 
 
 def timeout_by_length(max_response_tokens: int) -> float:
-    """Seconds for a request whose longest response may have so many tokens."""
+    """Seconds for a request whose longest response may have this many tokens."""
     return _LEAST_TIMEOUT_SECONDS + _SECONDS_PER_TOKEN * max_response_tokens
 
 
 def sample_seed(group_seed: int, index: int) -> int:
     """The seed of one sample, from 0 to 2**31 - 1.
 
-    Hashed: neighbouring groups have neighbouring seeds, and sums of seed and index would repeat.
+    Hashed, because neighbouring groups have neighbouring seeds, so sums of seed and index repeat.
     """
     digest = hashlib.blake2b(f"{group_seed} {index}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 class _Wanted:
-    """A sample that is to be generated, and what there is of it."""
+    """A sample to generate, and what has been generated of it."""
 
     def __init__(self, group: Group, index: int, found: Response | None) -> None:
         self.group = group
@@ -203,20 +203,20 @@ class _Wanted:
 
     @property
     def length(self) -> int:
-        """Tokens that are there."""
+        """Tokens generated so far."""
         return 0 if self.found is None else len(self.found.tokens)
 
     @property
     def input_ids(self) -> list[int]:
-        """From which the engine goes on."""
+        """The tokens from which the engine continues."""
         prompt: list[int] = self.group.prompt_tokens.tolist()
         return prompt if self.found is None else prompt + self.found.tokens.tolist()
 
     def add(self, response: Response, end_tokens: Collection[int]) -> None:
-        """More of it has come.
+        """Adds what was generated.
 
-        SGLang 0.5.23 looks for an interruption before it looks for the end: what was interrupted
-        at its last token has ended all the same, and must not be continued.
+        SGLang 0.5.23 checks for an interruption before it checks for the end. A response that was
+        interrupted at its last token has nevertheless ended and must not be continued.
         """
         whole = response if self.found is None else self.found.continued(response)
         if whole.finish == "abort" and len(whole.tokens):
@@ -230,10 +230,10 @@ class _Wanted:
 
 
 def parse_response(item: dict[str, Any]) -> Response:
-    """A sample of the engine's reply, whole or interrupted.
+    """Parses a sample of the engine's reply, complete or interrupted.
 
     Raises:
-        RefusedError: the engine gave it up for another reason.
+        RefusedError: the engine aborted it for another reason.
         ValueError: a token has no log-probability or no version.
     """
     meta = item["meta_info"]
@@ -241,13 +241,13 @@ def parse_response(item: dict[str, Any]) -> Response:
     if finish["type"] == "abort" and finish.get("status_code") is not None:
         raise RefusedError(f"{finish['status_code']}: {finish['message']}")
     tokens = np.array(item["output_ids"], np.int32)
-    # One that was aborted before its first token has neither.
+    # A sample that was aborted before its first token has neither.
     logprobs = np.array([e[0] for e in meta.get("output_token_logprobs") or []], np.float32)
     spans = meta.get("weight_versions") or []
     versions = tuple(VersionSpan(int(s["version"]), s["start"], s["end"]) for s in spans)
     ends = [0, *(span.end for span in versions)]
     if [*(span.start for span in versions), len(tokens)] != ends or len(logprobs) != len(tokens):
-        if finish["type"] == "abort":  # the engine no longer had it all
+        if finish["type"] == "abort":  # the engine has already dropped part of it
             return _NOTHING
         raise ValueError(
             f"the engine returned {len(tokens)} tokens with {len(logprobs)} log-probabilities "

@@ -1,4 +1,4 @@
-"""The groups that a worker has in hand."""
+"""The groups that a worker currently holds."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from rljob.buffer.records import Lease
 
 
 class Hand:
-    """Leases that the worker owns, at most `limit`."""
+    """Leases that the worker holds, at most `limit`."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -26,27 +26,27 @@ class Hand:
 
     @property
     def leases(self) -> list[Lease]:
-        """All of them."""
+        """All leases."""
         return list(self._leases.values())
 
     @property
     def busy_seconds(self) -> float:
-        """Time in which there was a lease."""
+        """Seconds during which the worker held at least one lease."""
         now = time.monotonic()
         return self._busy_seconds + (0.0 if self._busy_since is None else now - self._busy_since)
 
     async def room(self) -> int:
-        """How many more may come; waits until it is one."""
+        """How many more leases fit; waits until at least one does."""
         await self._room.wait()
         return self._limit - len(self._leases)
 
     def add(self, leases: Iterable[Lease]) -> None:
-        """They have been leased."""
+        """Adds new leases."""
         self._leases.update((lease.entry, lease) for lease in leases)
         self._note_change()
 
     def drop(self, lease: Lease) -> None:
-        """It was completed, given back or lost."""
+        """Removes a lease that was completed, given back or lost."""
         self._leases.pop(lease.entry, None)
         self._note_change()
 

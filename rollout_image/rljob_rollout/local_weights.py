@@ -1,4 +1,4 @@
-"""The engine's own copy of the weights, where a disk brings them: what deltas are applied to."""
+"""The engine's own copy of the weights for the disk transport, to which deltas are applied."""
 
 import shutil
 import threading
@@ -13,29 +13,29 @@ log = structlog.get_logger()
 
 
 def copy_directory(environment: RoleEnvironment) -> Path:
-    """Where the engine of a worker keeps its copy: on Kubernetes on the pod's own disk."""
+    """Where a worker's engine keeps its copy: on Kubernetes, on the pod's own disk."""
     name = str(environment.name or environment.replica)
     return Path(environment.run_dir) / "engines" / name
 
 
 class LocalWeights:
-    """Makes a checkpoint of a version; of the last that was a delta it keeps the result."""
+    """Turns a version into a checkpoint; keeps the result of the last delta."""
 
     def __init__(self, directory: Path) -> None:
-        """What an engine before has left in `directory` is removed."""
+        """Removes what an earlier engine has left in `directory`."""
         self._directory = directory
-        self._lock = threading.Lock()  # a request may be given up while it is being done
+        self._lock = threading.Lock()  # a client may give up on a request that still runs
         shutil.rmtree(directory, ignore_errors=True)
 
     def checkpoint(self, version: Path) -> Path:
-        """A directory with exactly the version's weights, every file compared with its checksum.
+        """A directory with exactly the version's weights, every file verified by its checksum.
 
         Args:
-            version: its directory on the disk that is shared. A delta's base is looked for here
-                first, and else beside it.
+            version: its directory on the shared disk. The base of a delta is looked up in our copy
+                first, then next to the version.
 
         Raises:
-            DamagedError: it, or what it builds on, is not as it was written, or missing.
+            DamagedError: the version, or one that it builds on, is damaged or missing.
         """
         with self._lock:
             if Version.read(version).base is None:
@@ -59,7 +59,7 @@ class LocalWeights:
         log.info("weights.applied", version=version.name, base=base.name, deltas=len(deltas))
 
     def _way_to(self, version: Path) -> tuple[Path, list[Path]]:
-        """From where, by which deltas in their order: our copy or, without one, a full version."""
+        """The base (our copy, else a full version) and the deltas to apply to it, in order."""
         deltas: list[Path] = []
         while (name := Version.read(version).base) is not None:
             deltas.insert(0, version)
@@ -69,7 +69,7 @@ class LocalWeights:
         return version, deltas
 
     def _build(self, version: Path, base: Path, deltas: list[Path], result: Path) -> None:
-        """Writes `result`, which is there as a whole or not at all, and drops other copies."""
+        """Writes `result`, which appears only when it is complete, and drops other copies."""
         partial = self._directory / f".{result.name}"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)

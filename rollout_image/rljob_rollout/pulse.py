@@ -1,4 +1,4 @@
-"""Whether an engine still answers."""
+"""Checks whether an engine still answers."""
 
 import asyncio
 import time
@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-# Long enough for the slowest thing that an engine does between two requests, which is to load a
-# bucket of weights.
+# Long enough for the slowest thing that an engine does between two requests: loading a bucket of
+# weights.
 _ANSWER_SECONDS = 5.0
 _PAUSE_SECONDS = 1.0
 
 
 class Pulse:
-    """Asks an engine again and again for something that all of its processes take part in."""
+    """Polls an engine with a request that all of its processes take part in."""
 
     def __init__(self, url: str, api_key: str) -> None:
         self._client = httpx.AsyncClient(
@@ -24,11 +24,11 @@ class Pulse:
         )
 
     async def silences(self) -> AsyncIterator[float]:
-        """After each question, for how many seconds there has been no answer; 0: there is one."""
+        """After each request, for how many seconds there was no answer; 0: it has answered."""
         answered = time.monotonic()
         while True:
             try:
-                # Its scheduler answers, which /health does without.
+                # The scheduler takes part in this answer, unlike in that of /health.
                 (await self._client.get("/server_info")).raise_for_status()
             except httpx.HTTPError:
                 yield time.monotonic() - answered

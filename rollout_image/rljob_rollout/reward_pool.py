@@ -1,4 +1,4 @@
-"""The processes that judge a worker's responses, from outside."""
+"""The processes that judge a worker's responses, as the worker sees them."""
 
 import asyncio
 import multiprocessing
@@ -21,23 +21,23 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-_GRACE_SECONDS = 1.0  # for an async function to notice its time limit itself
-_POOLS = 3  # that one call may see break
+_GRACE_SECONDS = 1.0  # for an async function to hit its own time limit first
+_POOLS = 3  # how many pools may break during one call
 
 
 class RewardPool:
-    """Judges samples in processes of their own; one that fails is replaced."""
+    """Judges samples in separate processes; one that fails is replaced."""
 
     def __init__(self, rewards: Mapping[str, str], processes: int, replica: int) -> None:
-        """Starts the processes; returns when the first has loaded every reward.
+        """Starts the processes; returns when the first one has loaded every reward.
 
         Args:
-            rewards: what to load, and where the job names it.
-            processes: how many.
-            replica: the worker's number, for their lines of log.
+            rewards: the rewards to load, and where the job names each.
+            processes: the number of processes.
+            replica: the worker's number, for their log lines.
 
         Raises:
-            UsageError: a reward does not import.
+            UsageError: a reward can't be imported.
         """
         self._processes = processes
         self._arguments = (dict(rewards), os.getpid(), replica)
@@ -50,7 +50,7 @@ class RewardPool:
         except (BrokenProcessPool, ProcessExpired) as error:
             raise UsageError(
                 f"{', '.join(rewards.values())}: found {', '.join(rewards)}, but the process that "
-                "imports the modules ends; allowed: modules that can be imported"
+                "imports the modules ended; allowed: modules that can be imported"
             ) from error
 
     async def is_async(self, type_: str) -> bool:
@@ -63,7 +63,7 @@ class RewardPool:
         return self._asynchronous[type_]
 
     async def judge(self, spec: RewardSpec, sample: RewardInput) -> Verdict:
-        """The verdict on one sample, of a plain or of an async function."""
+        """The verdict of a plain or an async function on one sample."""
         if await self.is_async(spec.type):
             return (await self.judge_together(spec, [sample]))[0]
         return await self._run(spec, spec.timeout_seconds, reward_process.judge, sample)
@@ -71,9 +71,9 @@ class RewardPool:
     async def judge_together(
         self, spec: RewardSpec, samples: Sequence[RewardInput]
     ) -> list[Verdict]:
-        """The verdicts of an async function, which judges all samples at the same time.
+        """The verdicts of an async function, which judges all samples concurrently.
 
-        Where their process is lost, each is judged alone: only the one that ends it again fails.
+        If their process is lost, each sample is judged alone, so only the one that ends it fails.
         """
         limit = spec.timeout_seconds + _GRACE_SECONDS
         found = await self._run(spec, limit, reward_process.judge_together, samples)
@@ -93,7 +93,7 @@ class RewardPool:
             max_workers=self._processes,
             initializer=reward_process.prepare,
             initargs=self._arguments,
-            # Never a copy of a process in which threads run.
+            # Not a fork: this process has running threads.
             context=multiprocessing.get_context("spawn"),
         )
 
@@ -106,7 +106,7 @@ class RewardPool:
                 future: ProcessFuture[T] = pool.schedule(
                     function, args=(spec, samples), timeout=limit
                 )
-            except RuntimeError as error:  # it was broken before
+            except RuntimeError as error:  # the pool was broken before the call
                 await self._replace(pool, error)
                 continue
             try:
@@ -117,10 +117,10 @@ class RewardPool:
                 return Failure(_ended(spec, error.exitcode))
             except BrokenProcessPool as error:
                 await self._replace(pool, error)
-        return Failure("could not be asked: its processes end while they are idle")
+        return Failure("could not be called: its processes end even while they are idle")
 
     async def _replace(self, broken: ProcessPool, error: Exception) -> None:
-        """Another pool for one that has lost an idle process, which pebble does not survive."""
+        """Replaces a pool that lost an idle process, which pebble does not recover from."""
         if self._pool is not broken:
             return
         log.warning("reward.processes_lost", error=str(error))

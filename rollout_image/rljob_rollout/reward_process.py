@@ -1,7 +1,7 @@
-"""What runs in a process that judges responses.
+"""The code that runs in a process that judges responses.
 
-The user's code, and libraries on a model's output, may loop in C without letting go of the
-interpreter, take all memory, or end the process: here that costs one sample.
+The user's code, or a library given a model's output, may loop in C without releasing the GIL, take
+all memory, or end the process: in a separate process that costs only one sample.
 """
 
 import asyncio
@@ -22,26 +22,26 @@ from rljob.telemetry import lifeline, log
 from rljob_rollout.rewards import Reward, RewardInput, load_reward
 from rljob_rollout.verdict import Failure, Verdict, verdict
 
-OUT_OF_MEMORY = 99  # exit code of a process that has met its limit
+OUT_OF_MEMORY = 99  # exit code of a process that has reached its memory limit
 
 _rewards: dict[str, Reward | UsageError] = {}
 _taken = 0  # bytes, once all rewards were loaded
 
 
 def prepare(rewards: Mapping[str, str], worker: int, replica: int) -> None:
-    """Readies this process; no sample's time runs yet.
+    """Prepares this process before any sample's time limit starts.
 
     Args:
-        rewards: what to load, and where the job names it.
-        worker: pid of the parent, with which this process ends.
-        replica: the worker's number, for its lines of log.
+        rewards: the rewards to load, and where the job names each.
+        worker: pid of the parent; this process ends with it.
+        replica: the worker's number, for log lines.
     """
-    # Signals to the worker's group are for the worker, which still gives its groups back.
+    # Signals to the worker's group are for the worker, which still has to give its groups back.
     os.setpgrp()
-    # In place of the pool's handler: code that keeps the interpreter would never let it run.
+    # Replaces the pool's Python handler, which would never run while C code holds the GIL.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     lifeline.end_with_parent(signal.SIGKILL)
-    if os.getppid() != worker:  # it has ended before the line above
+    if os.getppid() != worker:  # it ended before the line above
         os._exit(1)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
@@ -59,10 +59,10 @@ def is_async(type_: str) -> bool:
     """Whether a reward is an async function.
 
     Raises:
-        UsageError: it does not import.
+        UsageError: it can't be imported.
     """
     reward = _reward(type_)
-    # An instance may be asynchronous by its class.
+    # An instance is asynchronous if its class's __call__ is.
     call: Any = type(reward).__call__
     return inspect.iscoroutinefunction(reward) or inspect.iscoroutinefunction(call)
 
@@ -73,12 +73,12 @@ def judge(spec: RewardSpec, sample: RewardInput) -> Verdict:
     try:
         reward = _reward(spec.type)
         return verdict(reward(sample, strict=True) if spec.strict else reward(sample))
-    except BaseException as error:  # noqa: BLE001 - the user's code may raise whatever it likes
+    except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
         return _failure(error)
 
 
 def judge_together(spec: RewardSpec, samples: Sequence[RewardInput]) -> list[Verdict]:
-    """The verdicts of an async function on samples, which it judges at the same time."""
+    """The verdicts of an async function on samples, which it judges concurrently."""
     _limit_memory(spec)
 
     async def together() -> list[Verdict]:
@@ -86,12 +86,12 @@ def judge_together(spec: RewardSpec, samples: Sequence[RewardInput]) -> list[Ver
 
     try:
         return asyncio.run(together())
-    except BaseException as error:  # noqa: BLE001 - of a task that the user's code has begun
+    except BaseException as error:  # noqa: BLE001 - from a task that the user's code started
         return [_failure(error)] * len(samples)
 
 
 def too_long(spec: RewardSpec) -> Failure:
-    """The verdict on a sample that took longer than it may."""
+    """The verdict on a sample that exceeded the time limit."""
     return Failure(f"took more than {spec.timeout_seconds:g} s (timeoutSeconds)")
 
 
@@ -100,7 +100,7 @@ async def _awaited(spec: RewardSpec, sample: RewardInput) -> Verdict:
     try:
         async with limit:
             return verdict(await _reward(spec.type)(sample))
-    except BaseException as error:  # noqa: BLE001 - the user's code may raise whatever it likes
+    except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
         if isinstance(error, TimeoutError) and limit.expired():
             return too_long(spec)
         return _failure(error)
@@ -108,7 +108,7 @@ async def _awaited(spec: RewardSpec, sample: RewardInput) -> Verdict:
 
 def _failure(error: BaseException) -> Failure:
     if isinstance(error, MemoryError):
-        # What is left of the attempt may still hold it.
+        # Leftovers of the attempt may still hold the memory, so start a new process.
         os._exit(OUT_OF_MEMORY)
     if isinstance(error, UsageError):
         return Failure(str(error), is_usage=True)
@@ -118,7 +118,7 @@ def _failure(error: BaseException) -> Failure:
 
 
 def _reward(type_: str) -> Reward:
-    if type_ not in _rewards:  # of an evaluation that was added while the worker runs
+    if type_ not in _rewards:  # of an evaluation that was added while the worker was running
         _rewards[type_] = load_reward(type_, "reward")
     found = _rewards[type_]
     if isinstance(found, UsageError):
@@ -127,7 +127,7 @@ def _reward(type_: str) -> Reward:
 
 
 def _limit_memory(spec: RewardSpec) -> None:
-    # Data, and not address space: of that, libraries for GPUs reserve far more than they take.
+    # Limits data, not address space: libraries for GPUs reserve far more of that than they use.
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = _taken + bytes_of(spec.memory)
     if hard != resource.RLIM_INFINITY:
@@ -140,4 +140,4 @@ def _data_bytes() -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmData:"):
             return int(line.split()[1]) * 1024
-    raise AssertionError("unreachable: Linux tells it of every process")
+    raise AssertionError("unreachable: Linux reports it for every process")

@@ -1,4 +1,4 @@
-"""The judging of a group's responses: attempts, and what a sample gets that cannot be judged."""
+"""Judges a group's responses, with retries and a score for samples that can't be judged."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,21 +17,21 @@ log = structlog.get_logger()
 
 
 class ScoringError(Exception):
-    """The user's reward failed for a sample, also when it was asked again."""
+    """The user's reward failed for a sample, even after all retries."""
 
 
 class Scorer:
     """The rewards of a job."""
 
     def __init__(self, spec: RLJobSpec, replica: int = 0) -> None:
-        """Loads every reward that the job names, in the processes that will judge.
+        """Loads every reward that the job names, in the processes that judge.
 
         Args:
-            spec: of the job.
-            replica: the worker's number, for lines of log.
+            spec: the job's.
+            replica: the worker's number, for log lines.
 
         Raises:
-            UsageError: one of them does not import.
+            UsageError: one of them can't be imported.
         """
         rewards = {spec.rollout.reward.type: "spec.rollout.reward.type"}
         for index, evaluation in enumerate(spec.evaluation):
@@ -43,16 +43,16 @@ class Scorer:
         """The scores of a group's samples.
 
         Raises:
-            UsageError: a label is none that the reward can judge by.
-            ScoringError: the user's reward failed for a sample in all attempts, and the job names
-                no reward for that; the error names the reward and the reason.
+            UsageError: the reward can't judge by a label.
+            ScoringError: the user's reward failed for a sample in all attempts, and the job sets
+                no failure reward; the error names the reward and the reason.
         """
         first: Sequence[Verdict | None] = [None] * len(samples)
         if await self._pool.is_async(spec.type):
             first = await self._pool.judge_together(spec, samples)
         scores = await asyncio.gather(
             *(self._score(spec, *each) for each in zip(samples, first, strict=True)),
-            # A process that is judging is not killed because another sample has failed.
+            # Let the others finish, rather than kill processes that are judging.
             return_exceptions=True,
         )
         for kind in (UsageError, BaseException):
@@ -66,7 +66,7 @@ class Scorer:
         self._pool.close()
 
     async def _score(self, spec: RewardSpec, sample: RewardInput, found: Verdict | None) -> Score:
-        # The hub's rewards are functions of the sample: asked again, they would say the same.
+        # Built-in rewards depend on the sample alone: a retry would give the same result.
         is_of_hub = spec.type in NAMES
         attempts = 1 if is_of_hub else spec.retries + 1
         reason = ""

@@ -1,4 +1,4 @@
-"""What becomes of a leased group: responses, rewards, its completion."""
+"""Turns a leased group into a completion: responses, rewards, result."""
 
 import time
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from rljob_rollout.worker_metrics import WorkerMetrics
 
 log = structlog.get_logger()
 
-# Bounds of one request. More samples at once are cheaper with small models; but a request is
-# answered when its slowest sample is done, so long responses go group by group.
+# Bounds of one request. More samples at once are cheaper with small models. But a request is only
+# answered when its slowest sample is done, so groups with long responses get one request each.
 _MOST_SAMPLES = 256
 _MOST_TOKENS = 8192
 
@@ -48,7 +48,7 @@ class Serving:
         self._metrics = metrics
 
     async def generate(self, leases: Sequence[Lease]) -> list[list[Response] | RefusedError]:
-        """The responses for each group; a refusal concerns the group in whose place it stands.
+        """The responses for each group, or in their place the refusal of that group.
 
         Raises:
             EngineSilentError: the engine does not answer.
@@ -66,7 +66,7 @@ class Serving:
         """Scores the responses of a group and completes it; gives it back if it was interrupted.
 
         Args:
-            lease: the group; where it has been lost meanwhile, nothing is done.
+            lease: the group; if it has been lost meanwhile, nothing is done.
             responses: one per sample, or why there are none.
             leased: unix seconds at which the group was leased.
         """
@@ -89,12 +89,14 @@ class Serving:
         await self._complete(lease, samples, failure, usage, leased)
 
     async def interrupt(self) -> None:
-        """Ends all generation; groups that are unfinished are given back with what there is."""
+        """Ends all generation; unfinished groups are given back with their partial responses."""
         await self._client.interrupt()
 
     async def give_up(self, lease: Lease, leased: float) -> None:
-        """Completes a group as failed that was lost, or not generated, again and again."""
-        reason = f"{lease.attempt - 1} attempts: workers were lost with it or could not generate it"
+        """Completes a group as failed, because it was lost or not generated too many times."""
+        count = lease.attempt - 1
+        attempts = "1 attempt" if count == 1 else f"{count} attempts"
+        reason = f"gave up after {attempts}: the worker was lost or its engine did not answer"
         await self._complete(lease, (), reason, False, leased)
 
     async def _complete(
@@ -165,7 +167,7 @@ def _given(group: Group, responses: list[Response] | RefusedError) -> list[Respo
 
 
 def portions(leases: Sequence[Lease]) -> list[list[Lease]]:
-    """Leases that go into one request each; see the bounds above. At least one group each."""
+    """Splits leases into requests within the bounds above, with at least one group each."""
     result: list[list[Lease]] = []
     samples = tokens = 0
     for lease in leases:
@@ -181,7 +183,7 @@ def portions(leases: Sequence[Lease]) -> list[list[Lease]]:
 
 
 def _status(group: Group, response: Response) -> Status:
-    # Where the job asks to go on to the longest length, a response of that length is whole.
+    # If the job ignores the end of sequence, a response of the full length is complete.
     if response.finish == "length" and not group.sampling["ignore_eos"]:
         return "truncated"
     return "completed"

@@ -1,4 +1,4 @@
-"""Tokens back to text."""
+"""Decodes tokens to text."""
 
 import json
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ class ResponseText:
     """The text of a response.
 
     Args:
-        whole: with special tokens, except the one that has ended the response.
-        plain: without any.
+        whole: with special tokens, except the one that ended the response.
+        plain: without any special tokens.
     """
 
     whole: str
@@ -24,17 +24,17 @@ class ResponseText:
 
 
 class ResponseTokenizer:
-    """The checkpoint's tokenizer, as far as responses need it."""
+    """The checkpoint's tokenizer, as far as decoding responses needs it."""
 
     def __init__(self, checkpoint: Path) -> None:
-        """Loads it, which takes seconds.
+        """Loads the tokenizer, which takes seconds.
 
         Raises:
-            UsageError: the checkpoint has none, or is none.
+            UsageError: the checkpoint has no tokenizer, or is not a checkpoint.
         """
         from transformers import AutoTokenizer
 
-        config = read_config(checkpoint)  # without one, transformers' own message misleads
+        config = read_config(checkpoint)  # without it, transformers' own error is misleading
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
         except (OSError, ValueError) as error:
@@ -47,7 +47,7 @@ class ResponseTokenizer:
         self._special.update(self._tokenizer.all_special_ids)
 
     def decode(self, response: Response) -> ResponseText:
-        """The text of a response, otherwise as the tokens say."""
+        """The text of a response, exactly as its tokens say, apart from the ending token."""
         tokens: list[int] = response.tokens.tolist()
         if response.finish == "stop" and tokens and tokens[-1] in self._special:
             tokens.pop()
@@ -60,7 +60,7 @@ class ResponseTokenizer:
         text: str = self._tokenizer.decode(
             tokens,
             skip_special_tokens=skip_special_tokens,
-            # Nothing beside the tokens: no blank around those that are special either.
+            # Add and remove no blanks, not even around special tokens.
             clean_up_tokenization_spaces=False,
             spaces_between_special_tokens=False,
         )

@@ -1,4 +1,4 @@
-"""What judging a sample has come to: a score, or why there is none."""
+"""The result of judging a sample: a score, or why there is none."""
 
 import json
 import math
@@ -11,7 +11,7 @@ _SHOWN = 200  # characters of a value in a message
 
 @dataclass(frozen=True)
 class Score:
-    """A reward and what else the function said of the sample."""
+    """A reward, and what else the function returned about the sample."""
 
     reward: float
     metadata: dict[str, Any]
@@ -22,8 +22,8 @@ class Failure:
     """Why a sample could not be judged.
 
     Args:
-        what: what the reward did, as "raised KeyError: 'answer'".
-        is_usage: the user has to change something; `what` is the whole message then.
+        what: what the reward did, such as "raised KeyError: 'answer'".
+        is_usage: the user has to change something; then `what` is the whole message.
     """
 
     what: str
@@ -34,14 +34,14 @@ Verdict = Score | Failure
 
 
 def verdict(value: Any) -> Verdict:
-    """What a reward function has returned, checked."""
+    """Checks what a reward function has returned."""
     metadata: dict[str, Any] = {}
     number = value
     if isinstance(value, Mapping):
         metadata = {str(key): item for key, item in value.items() if key != "reward"}
         number = value.get("reward")
     try:
-        # A text that reads like a number is most likely a mistake.
+        # A string that looks like a number is most likely a mistake.
         reward = math.nan if isinstance(number, str | bytes | None) else float(number)
     except (TypeError, ValueError, OverflowError):
         reward = math.nan
@@ -50,13 +50,13 @@ def verdict(value: Any) -> Verdict:
             f'returned {short(value)}; allowed: a finite number, or a dict with one as "reward"'
         )
     try:
-        # As JSON would bring it back: another process need not know the user's classes.
+        # Round-trip through JSON, so that other processes need not know the user's classes.
         return Score(reward, json.loads(json.dumps(metadata)))
     except (TypeError, ValueError, RecursionError) as error:
-        return Failure(f"returned {short(value)}: {error}; allowed beside the reward: JSON values")
+        return Failure(f"returned {short(value)}: {error}; allowed next to the reward: JSON values")
 
 
 def short(value: Any) -> str:
-    """A value in a message."""
+    """A value, shortened for a message."""
     text = repr(value)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

@@ -15,21 +15,22 @@ log = structlog.get_logger()
 
 _TICK_SECONDS = 1.0
 _STILL_TICKS = 60
-# Code in C that keeps the interpreter's lock stops the watching thread, too.
+# C code that holds the GIL stops the watching thread, too.
 _LOCKED_SECONDS = 120.0
 _STDERR = 2
 
 
 class Watchdog:
-    """Watches the event loop of the main thread from a thread of its own.
+    """Watches the main thread's event loop from its own thread.
 
-    Time is counted in ticks of that thread: a process that was stopped and goes on is not ended.
+    Time is counted in ticks of that thread, so a process that was suspended and resumes is not
+    ended.
     """
 
     def __init__(self, still_ticks: int = _STILL_TICKS) -> None:
         """
         Args:
-            still_ticks: seconds for which the event loop may stand still.
+            still_ticks: seconds for which the event loop may be stuck.
         """
         self._still_ticks = still_ticks
         self._alive = threading.Event()
@@ -38,7 +39,7 @@ class Watchdog:
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     async def run(self) -> None:
-        """Watches until it is cancelled."""
+        """Watches until cancelled."""
         self._main = threading.get_ident()
         _limit_lock()
         self._thread.start()
@@ -72,5 +73,5 @@ class Watchdog:
 
 
 def _limit_lock() -> None:
-    """Ends the process unless this is called again in time; from C, which needs no lock."""
+    """Ends the process unless this is called again in time; from C, which does not need the GIL."""
     faulthandler.dump_traceback_later(_LOCKED_SECONDS, exit=True, file=_STDERR)

@@ -1,4 +1,4 @@
-"""What this project adds to the engine's HTTP server: weights by way of a disk."""
+"""Adds an endpoint for the disk transport to the engine's HTTP server."""
 
 from pathlib import Path
 
@@ -15,11 +15,11 @@ class _Request(BaseModel):
 
 
 def add_weights_endpoint(weights: LocalWeights) -> None:
-    """POST /prepare_weights: makes a checkpoint of a version; what the engine serves stays.
+    """POST /prepare_weights: makes a checkpoint of a version, without loading it.
 
     It takes the directory of a version and answers with `model_path`, for
-    /update_weights_from_disk, or with `damaged`: why the version can't be had. It asks for the key
-    with which weights are updated.
+    /update_weights_from_disk, or with `damaged`: why the version can't be used. It requires the
+    same key as weight updates.
     """
 
     @app.post("/prepare_weights")  # type: ignore[untyped-decorator]  # sglang has no types

@@ -1,4 +1,4 @@
-"""The worker: leases groups, has its engine generate them, scores and completes them."""
+"""The worker: leases groups, has its engine generate responses, scores and completes them."""
 
 import asyncio
 import secrets
@@ -31,28 +31,28 @@ log = structlog.get_logger()
 
 _HEARTBEAT_SECONDS = 3.0
 _ENGINE_TTL_SECONDS = 15.0
-_RENEW_SECONDS = 5.0  # at most; how soon groups of a trainer that was replaced are let go
-_LOOK_SECONDS = 5.0  # at most; how long a lapsed lease of another worker may lie
-# Without an answer of the engine. Its groups must not wait for it then; and at last it is replaced.
+_RENEW_SECONDS = 5.0  # at most; groups of a trainer that was replaced are dropped within this time
+_LOOK_SECONDS = 5.0  # at most; a lapsed lease of another worker is found within this time
+# Without an answer from the engine. First its groups go to others; later the engine is replaced.
 _SILENT_SECONDS = 15.0
 _HUNG_SECONDS = 120.0
-_INTERRUPT_SECONDS = 3.0  # for what was generated to come from the engine and go to the buffer
+_INTERRUPT_SECONDS = 3.0  # for partial responses to get from the engine into the buffer
 _FAREWELL_SECONDS = 3.0
-_FAILED_REQUESTS = 3  # in a row, until the engine is given up
+_FAILED_REQUESTS = 3  # in a row, before the engine is given up
 
 
 class Worker:
-    """One rollout replica. It owns nothing that cannot be lost: the trainer has the truth."""
+    """One rollout replica. It may be lost at any time: the trainer keeps the real state."""
 
     def __init__(self, environment: RoleEnvironment, process: EngineProcess) -> None:
-        """Loads the rewards; the engine is not started yet.
+        """Loads the rewards; does not start the engine yet.
 
         Args:
-            environment: of this replica.
-            process: the engine that is started, watched and stopped.
+            environment: this replica's.
+            process: the engine to start, watch and stop.
 
         Raises:
-            UsageError: a reward does not import, or the metrics port can't be had.
+            UsageError: a reward can't be imported, or the metrics port can't be used.
         """
         job = environment.job()
         self._spec = job.spec
@@ -86,13 +86,13 @@ class Worker:
         self._failed_requests = 0  # in a row
 
     async def run(self) -> None:
-        """Works until the run is finished, or SIGTERM or SIGINT asks for a stop.
+        """Works until the run is finished, or SIGTERM or SIGINT requests a stop.
 
         Raises:
             UsageError: the checkpoint has no tokenizer.
             EngineDiedError: the engine ended.
-            EngineSilentError: the engine answers one request after the other with an error.
-            BufferUnavailable: the buffer was not reachable for too long.
+            EngineSilentError: several requests to the engine in a row have failed.
+            BufferUnavailable: the buffer could not be reached for too long.
         """
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -117,13 +117,13 @@ class Worker:
             await asyncio.gather(watchdog, return_exceptions=True)
 
     def _new_engine(self) -> Engine:
-        """Its id is new whenever nobody can know what weights it holds."""
+        """An engine with a new id, for whenever it is unknown which weights it holds."""
         unique = f"{self._name}/{secrets.token_hex(4)}"
         return Engine(id=unique, worker=self._name, url=self._process.url)
 
     async def _work(self) -> None:
         await self._process.start()
-        # Its imports take as long as half an engine's start.
+        # Importing the tokenizer takes half as long as the engine's start, so do it meanwhile.
         checkpoint = Path(self._spec.model.checkpoint)
         tokenizer = await thread.start(lambda: ResponseTokenizer(checkpoint), "tokenizer")
         await self._process.wait_until_ready()
@@ -152,7 +152,7 @@ class Worker:
             await client.close()
 
     async def _serve_all(self, serving: Serving) -> None:
-        """Returns when the run is finished; raises what any of its tasks raises."""
+        """Serves until the run is finished; raises what any of its tasks raises."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 background = [
@@ -165,17 +165,17 @@ class Worker:
                 for task in [*background, *self._requests]:
                     task.cancel()
         except BaseExceptionGroup as group:
-            # A dead engine is why other tasks failed, if they did.
+            # If the engine has died, that is why the other tasks failed.
             raise next(
                 (error for error in group.exceptions if isinstance(error, EngineDiedError)),
                 group.exceptions[0],
             ) from None
 
     async def _take(self, tasks: asyncio.TaskGroup, serving: Serving) -> None:
-        """Leases groups while there is room in hand, until the run is finished.
+        """Leases groups while there is room, until the run is finished.
 
-        A worker that lingers leases on, and gets nothing, until it is told to stop: its end would
-        have it started again.
+        A worker that lingers keeps asking for leases, and gets none, until it is told to stop: if
+        it ended, it would be started again.
         """
         while True:
             room = await self._hand.room()
@@ -204,10 +204,10 @@ class Worker:
                 await self._buffer.wait(min(self._spec.rollout.lease_seconds / 3, _LOOK_SECONDS))
 
     async def _serve(self, serving: Serving, leases: Sequence[Lease], leased: float) -> None:
-        """Each group is completed on its own.
+        """Serves leases with one request; each group is then completed separately.
 
         Raises:
-            EngineSilentError: one request after the other has failed.
+            EngineSilentError: several requests in a row have failed.
         """
         began = time.monotonic()
         try:
@@ -221,7 +221,7 @@ class Worker:
             for lease in leases:
                 if lease in self._hand:
                     self._hand.drop(lease)
-                    # It counts as an attempt: the group itself may be what is wrong.
+                    # This counts as an attempt: the group itself may be the cause.
                     await self._buffer.release(lease, is_lost=True)
             return
         self._failed_requests = 0
@@ -243,7 +243,7 @@ class Worker:
             self._metrics.admissible(is_admitted)
             published = (await self._buffer.state()).version
             if self._hand and not is_admitted and published >= 0:
-                # An update has left it out, and it may be paused until it is caught up.
+                # The update left this engine out; it may be paused until it has caught up.
                 await self._give_back("the engine was left out of an update")
             await asyncio.sleep(_HEARTBEAT_SECONDS)
 
@@ -251,7 +251,7 @@ class Worker:
         """Retires an engine that does not answer, so that neither updates nor groups wait for it.
 
         Raises:
-            EngineDiedError: it has not answered for so long that it has to be replaced.
+            EngineDiedError: it has not answered for so long that it must be replaced.
         """
         pulse = Pulse(self._engine.url, self._api_key)
         try:
@@ -271,7 +271,7 @@ class Worker:
             await pulse.close()
 
     async def _give_back(self, reason: str) -> None:
-        """Lets other engines begin the groups in hand anew."""
+        """Gives all groups back, to be generated from the start by other engines."""
         for task in self._requests:
             task.cancel()
         for lease in self._hand.leases:
@@ -280,7 +280,7 @@ class Worker:
             await self._buffer.release(lease)
 
     async def _renew(self) -> None:
-        """Keeps the leases; lets go of what was lost: claimed by others, or an old trainer's."""
+        """Renews leases, and drops lost ones: claimed by other workers, or of an old trainer."""
         while True:
             await asyncio.sleep(min(self._spec.rollout.lease_seconds / 3, _RENEW_SECONDS))
             leases = self._hand.leases
@@ -288,7 +288,7 @@ class Worker:
             newest = max((lease.group.incarnation for lease in leases), default=0)
             for lease in leases:
                 group = lease.group
-                # Ids repeat in another incarnation, so the answer can mean another group.
+                # Ids repeat in another incarnation, so `owned` may mean another group.
                 kept = group.id in owned and group.incarnation == newest
                 if kept or lease not in self._hand:
                     continue
@@ -299,7 +299,7 @@ class Worker:
                     task.cancel()
 
     async def _interrupt(self) -> None:
-        """Has others go on with what is being generated, from where it is."""
+        """Hands over what is being generated, so that other workers continue from there."""
         self._leaving = True
         if self._serving is None or not self._requests:
             return
@@ -308,11 +308,11 @@ class Worker:
                 await self._serving.interrupt()
                 await asyncio.gather(*self._requests, return_exceptions=True)
         except (TimeoutError, RefusedError, EngineSilentError, BufferUnavailable) as error:
-            # These groups are begun anew.
+            # These groups will be generated from the start.
             log.warning("worker.not_interrupted", error=str(error) or type(error).__name__)
 
     async def _leave(self) -> None:
-        """Gives everything back, so that others can go on at once."""
+        """Gives everything back, so that other workers can continue at once."""
         self._metrics.engine("stopped")
         released = 0
         try:
@@ -322,7 +322,7 @@ class Worker:
                     released += 1
                 await self._buffer.retire(self._engine.id)
         except (TimeoutError, BufferUnavailable, RedisError) as error:
-            # The leases lapse and the registration expires.
+            # Then the leases lapse and the registration expires.
             log.warning("worker.left_silently", error=str(error) or type(error).__name__)
         await self._process.stop()
         self._scorer.close()

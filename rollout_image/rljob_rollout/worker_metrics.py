@@ -1,4 +1,4 @@
-"""What a worker tells about itself."""
+"""Metrics and status of a worker."""
 
 import collections
 import time
@@ -40,7 +40,7 @@ class WorkerMetrics:
         )
         self._reward_failures = Counter(
             "rljob_rollout_reward_failures",
-            "Samples that could not be judged and got the reward for that.",
+            "Samples that could not be judged and got the failure reward.",
             registry=self.registry,
         )
         self._generation = Histogram(
@@ -85,31 +85,31 @@ class WorkerMetrics:
             Gauge(f"rljob_rollout_{name}", text, registry=self.registry).set_function(read)
 
     def engine(self, state: EngineState) -> None:
-        """The engine has come into a state."""
+        """Sets the state of the engine."""
         self._engine = state
 
     def admissible(self, now: bool) -> None:
-        """Whether the engine's weights may be used now."""
+        """Sets whether the engine's weights may be used now."""
         self._admissible = now
 
     def is_admissible(self) -> bool:
-        """Whether the engine works, or could, with weights that may be used."""
+        """Whether the engine works, or could work, with weights that may be used."""
         return self._engine == "ready" and self._admissible
 
     def published(self, version: int) -> None:
-        """The published weight version, as the worker last saw it."""
+        """Sets the published weight version, as the worker last saw it."""
         self._published = version
 
     def in_flight(self, groups: int) -> None:
-        """So many groups are leased now."""
+        """Sets how many groups are leased now."""
         self._status["in_flight"] = groups
 
     def generation_failed(self) -> None:
-        """The engine has not answered a request, or not in time."""
+        """Counts a request that the engine did not answer, or not in time."""
         self._failed_generations.inc()
 
     def completed(self, samples: Sequence[Sample], *, failed: bool) -> None:
-        """A group was completed."""
+        """Counts a completed group."""
         tokens = sum(len(sample.response_tokens) for sample in samples)
         self._groups.labels("failed" if failed else "completed").inc()
         self._samples.inc(len(samples))
@@ -125,16 +125,16 @@ class WorkerMetrics:
         self._generated = max([self._generated, *versions])
 
     def generated(self, seconds: float) -> None:
-        """A request was answered."""
+        """Counts an answered request, which took this long."""
         self._generation.observe(seconds)
 
     def held(self, seconds: float) -> None:
-        """A group was completed so long after it was leased."""
+        """Counts a completed group, which was leased this long ago."""
         self._lease.observe(seconds)
 
     @contextmanager
     def waiting(self, *, idle: bool) -> Iterator[None]:
-        """The worker waits for groups; `idle`: and has none in hand."""
+        """Measures the wait for groups; `idle`: the worker has none."""
         if not idle:
             yield
             return
@@ -168,18 +168,18 @@ class WorkerMetrics:
 
 
 class _Window:
-    """Amounts of the last minute."""
+    """Amounts over the last minute."""
 
     def __init__(self) -> None:
         self._amounts: collections.deque[tuple[float, float]] = collections.deque()
 
     def add(self, amount: float) -> None:
-        """So much has happened just now."""
+        """Adds an amount that occurred just now."""
         self._amounts.append((time.monotonic(), amount))
         self._forget()
 
     def rate(self) -> float:
-        """Amount a second; called from the status server's thread."""
+        """The amount per second; called from the status server's thread."""
         oldest = time.monotonic() - _WINDOW_SECONDS
         return sum(amount for at, amount in list(self._amounts) if at > oldest) / _WINDOW_SECONDS
 

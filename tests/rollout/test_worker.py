@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 PROMPTS = [[7, 3, 12, 6, 14], [5, 5, 5, 5, 14], [4, 14], [11, 10, 9, 8, 14], [3, 14]]
 NEW_VERSION = {"new_version": "1", "abort_all_requests": False}
 LONG = {"max_response_tokens": 800, "ignore_eos": True}
+GIVEN_UP = "gave up after {}: the worker was lost or its engine did not answer"
 
 
 def reference_logprobs(engine: RunningEngine, prompt: list[int], response: list[int]) -> np.ndarray:
@@ -347,7 +348,7 @@ def test_a_group_that_a_worker_was_lost_with_too_often_is_dropped_with_the_reaso
         return trainer.completed(1)[0]
 
     found = scene.play(script, rollout__leaseSeconds=1, rollout__attempts=1)
-    assert found.failure == "1 attempts: workers were lost with it or could not generate it"
+    assert found.failure == GIVEN_UP.format("1 attempt")
     assert not found.failure_is_usage
 
 
@@ -366,7 +367,7 @@ def test_a_group_that_is_not_generated_in_time_is_asked_again_and_then_dropped(
             scene.engine.control("/continue_generation")
 
     found = scene.play(script, rollout__generationTimeoutSeconds=1, rollout__attempts=2)
-    assert found.failure == "2 attempts: workers were lost with it or could not generate it"
+    assert found.failure == GIVEN_UP.format("2 attempts")
     assert not found.failure_is_usage
 
 

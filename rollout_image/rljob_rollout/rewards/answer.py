@@ -1,4 +1,4 @@
-"""The final answer in a response, where it is marked as that."""
+"""Finds the final answer in a response, if it is marked as such."""
 
 import re
 
@@ -10,7 +10,7 @@ _HOPE = re.compile(r"\.?\s*I hope\b.*$")
 
 
 def boxed(text: str) -> str | None:
-    r"""What the last `\boxed{}` or `\fbox{}` holds whose braces close; None where there is none."""
+    r"""The content of the last `\boxed{}` or `\fbox{}` with matching braces; None without one."""
     for box in reversed(list(_BOX.finditer(text))):
         end = _closing(text, box.end())
         if end is not None:
@@ -19,13 +19,13 @@ def boxed(text: str) -> str | None:
 
 
 def stated(text: str) -> str | None:
-    """What the last "answer is", "answer:" or "####" is followed by on its line, if any is."""
+    """What follows the last "answer is", "answer:" or "####" on its line; None without one."""
     found = _STATED.findall(text)
     return _HOPE.sub("", found[-1]).strip() if found else None
 
 
 def _closing(text: str, start: int) -> int | None:
-    """Where the brace closes that was opened before `start`."""
+    """The position of the brace that closes the one opened before `start`."""
     depth = 1
     for brace in re.finditer(r"\\.|[{}]", text[start:], re.DOTALL):
         depth += {"{": 1, "}": -1}.get(brace[0], 0)

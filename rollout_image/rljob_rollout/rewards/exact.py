@@ -11,10 +11,10 @@ _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,4})?", re.ASCII)
 
 
 def exact(sample: RewardInput) -> float:
-    """1 if the response is the label, blanks around both aside, else 0.
+    """1 if the response equals the label, ignoring surrounding white space, else 0.
 
     A number as label is compared by value, a whole number of any size exactly: 42 is matched by
-    "42", " 42.0" and "4.2e1". Of a list of reference answers any will do.
+    "42", " 42.0" and "4.2e1". From a list of reference answers, any may match.
     """
     response = sample.response.strip()
     return float(any(_matches(response, label) for label in texts_or_numbers(sample, "exact")))
@@ -25,5 +25,5 @@ def _matches(response: str, label: str | int | float) -> bool:
         return response == label.strip()
     if _NUMBER.fullmatch(response) is None:
         return False
-    # Decimals hold what is written; a float of the label is the number that JSON wrote for it.
+    # Decimal keeps exactly what is written; repr gives a float label as JSON wrote it.
     return Decimal(response) == (Decimal(repr(label)) if isinstance(label, float) else label)

@@ -14,8 +14,8 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 def f1(sample: RewardInput) -> float:
     """F1 of the response's words against the label's, as SQuAD 2.0 defines it.
 
-    Case, punctuation and articles do not count. Two texts without any word left match fully. Of a
-    list of reference answers the best match counts.
+    Case, punctuation and articles are ignored. Two texts without any remaining word match fully.
+    From a list of reference answers, the best match counts.
     Source: Rajpurkar et al. 2018, evaluate-v2.0.py (normalize_answer, compute_f1).
     """
     given = _words(sample.response)

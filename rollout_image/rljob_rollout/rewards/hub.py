@@ -1,4 +1,4 @@
-"""Rewards by name, and the user's own by `module:function`."""
+"""Built-in rewards by name, and custom ones by `module:function`."""
 
 import importlib
 from collections.abc import Awaitable, Callable
@@ -6,23 +6,23 @@ from typing import Any
 
 from rljob.errors import UsageError
 
-# A function of a RewardInput, plain or async; what it may return is told in the package. `math` can
-# be told to be `strict`.
+# A function of a RewardInput, plain or async; the package docstring says what it may return. `math`
+# has the option `strict`.
 Reward = Callable[..., Any | Awaitable[Any]]
 
-# Each in a module of its name: a job does not import what it does not use.
+# Each in the module of its name, so that a job does not import what it does not use.
 NAMES = ("exact", "math", "f1", "random")
 
 
 def load_reward(type_: str, field: str) -> Reward:
-    """The reward that a job names.
+    """Loads the reward that a job names.
 
     Args:
-        type_: a name of the hub, or "module:function".
+        type_: the name of a built-in reward, or "module:function".
         field: where the job names it, for errors.
 
     Raises:
-        UsageError: there is none of this name, or the hook does not import.
+            UsageError: there is none of this name, or the module can't be imported.
     """
     if type_ in NAMES:
         module, name = f"rljob_rollout.rewards.{type_}", type_
@@ -34,8 +34,8 @@ def load_reward(type_: str, field: str) -> Reward:
         )
     try:
         imported = importlib.import_module(module)
-    # The module is the user's own code, which may raise whatever it likes, or be a script that
-    # ends with sys.exit(0): the worker would seem to have finished.
+    # The module is the user's code, which may raise anything, or be a script that ends with
+    # sys.exit(0): the worker would seem to have finished.
     except (Exception, SystemExit) as error:
         raise UsageError(
             f"{field}: found {type_!r}, but the module {module!r} does not import: "
@@ -49,4 +49,4 @@ def load_reward(type_: str, field: str) -> Reward:
             f"{field}: found {type_!r}, but {name!r} in {imported.__file__} is {found}; "
             "allowed: a function of one sample"
         )
-    return reward  # type: ignore[no-any-return]  # `callable` tells nothing of the arguments
+    return reward  # type: ignore[no-any-return]  # `callable` says nothing about the arguments

@@ -1,4 +1,4 @@
-"""What a reward of the hub reads from a label."""
+"""Reads labels for the built-in rewards."""
 
 from rljob import label
 from rljob.errors import UsageError
@@ -21,7 +21,7 @@ def texts_or_numbers(sample: RewardInput, reward: str) -> list[str | int | float
     """The reference answers: the label, which must be a text, a number, or a list of these.
 
     Raises:
-        UsageError: it is none of that.
+        UsageError: it is none of these.
     """
     answers = label.texts_or_numbers(sample.label)
     if answers is None:
@@ -30,7 +30,7 @@ def texts_or_numbers(sample: RewardInput, reward: str) -> list[str | int | float
 
 
 def wrong_label(sample: RewardInput, reward: str, allowed: str) -> UsageError:
-    """The error of a label that `reward` cannot judge by, with the place that it is from."""
+    """The error for a label that `reward` can't judge by, with where the label comes from."""
     where = sample.metadata.get("source", f"prompt {sample.prompt!r}")
     return UsageError(
         f"{where}: reward {reward}: the label is {sample.label!r}, a "

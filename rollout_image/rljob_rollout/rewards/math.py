@@ -12,12 +12,12 @@ from rljob_rollout.rewards.label import texts_or_numbers, wrong_label
 from rljob_rollout.rewards.numeral import last_numeral, numeral
 from rljob_rollout.rewards.sample import RewardInput
 
-# It warns that its limits of time are off. They work by signals, which wait while C code computes;
-# the process that judges is killed instead.
+# It warns that its time limits are off. They use signals, which are delayed while C code runs; the
+# process that judges is killed instead.
 for _name in ("math_verify.parser", "math_verify.grader"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
-# math-verify's own: decimal places of a decimal number that count, and those of other numbers.
+# math-verify's defaults: decimal places compared, of decimal numbers and of other numbers.
 _DIGITS = 6
 _PRECISION = 15
 _EMPTY = re.compile(r"\\(?:text|mathrm|textbf)\{\s*\}")
@@ -29,14 +29,14 @@ def math(sample: RewardInput, *, strict: bool = False) -> float:
     r"""1 if the response's final answer equals the label, else 0, as math-verify judges.
 
     The last box of a response counts. A decimal number equals the label if both round to the same
-    six decimal places, counted from the first digit that is not 0 where the label is smaller than
-    0.1. A number in a base other than ten equals only the same number in the same base.
+    six decimal places, counted from the first nonzero digit if the label is smaller than 0.1. A
+    number in a base other than ten equals only the same number in the same base.
 
-    The label is a number or LaTeX, with or without `$` or `\boxed{}`: the final answer alone; or a
-    list of these, of which any will do.
+    The label is a number or LaTeX, with or without `$` or `\boxed{}`, and contains only the final
+    answer; or it is a list of these, any of which may match.
 
     Args:
-        sample: what to judge.
+        sample: the sample to judge.
         strict: an answer counts only in a box or after "answer is", "answer:" or "####", and not
             in a truncated response.
     """
@@ -53,7 +53,7 @@ def math(sample: RewardInput, *, strict: bool = False) -> float:
 
 
 class _Answer:
-    """An answer that was given: alone, or somewhere in a text."""
+    """The answer in a text, or the whole text as an answer."""
 
     def __init__(self, text: str, *, is_whole: bool) -> None:
         if is_whole:
@@ -64,7 +64,7 @@ class _Answer:
             text = text.replace("\\$", "")
             self.parsed = parse(text, parsing_timeout=None)
             self.last_numeral = last_numeral(text)
-        # What was read as the answer; math-verify leaves the base out.
+        # The text that was read as the answer; math-verify drops the base.
         read = text if is_whole else next((p for p in self.parsed if isinstance(p, str)), "")
         self.is_based = numeral(read) is not None
 
@@ -73,14 +73,14 @@ class _Label:
     """A reference answer."""
 
     def __init__(self, label: str | float, sample: RewardInput) -> None:
-        # 1e-07 would be read as Euler's number times one.
+        # 1e-07 would be parsed as Euler's number times one.
         text = label if isinstance(label, str) else f"{Decimal(repr(label)):f}"
         box = boxed(text)
         text = _plain(text if box is None else box)
         self._numeral = numeral(text)
         self._parsed = parse(text, parsing_timeout=None) if "$" in text else _parse(text)
         if not self._parsed:
-            # Nothing equals it: every response would get 0, and nobody would know why.
+            # Nothing would equal it: every response would get 0 without any visible reason.
             raise wrong_label(sample, "math", "a mathematical expression")
         self._zeros = _leading_zeros(self._parsed[0])
 
@@ -102,7 +102,7 @@ class _Label:
 
 
 def _plain(text: str) -> str:
-    """Without signs of currency, without \\text around numbers, without exponents after an e."""
+    """Removes currency signs, \\text around numbers, and exponents after an e."""
     text = _NUMBER.sub(r"\1", _EMPTY.sub("", text.replace("\\$", ""))).strip()
     return f"{Decimal(text):f}" if _EXPONENT.fullmatch(text) else text
 
@@ -113,11 +113,11 @@ def _parse(text: str) -> list[Any]:
 
 
 def _leading_zeros(expression: Any) -> int:
-    """How many zeros a label's smallest number has after the point: 2 of 0.005, 0 of 0.5 and 5."""
+    """Zeros after the decimal point of a label's smallest number: 2 for 0.005, 0 for 0.5 and 5."""
     if not getattr(expression, "is_number", False):
         return max(map(_leading_zeros, getattr(expression, "args", ())), default=0)
     try:
         number = Decimal(str(abs(expression).evalf(_PRECISION)))
-    except (InvalidOperation, TypeError, ValueError):  # infinite, or not to be worked out
+    except (InvalidOperation, TypeError, ValueError):  # infinite, or can't be evaluated
         return 0
     return max(0, -number.adjusted() - 1) if number else 0

@@ -1,4 +1,4 @@
-"""Numbers in another base than ten: 1101_2."""
+"""Numbers in a base other than ten, such as 1101_2."""
 
 import re
 from dataclasses import dataclass
@@ -24,20 +24,20 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Numeral:
-    """A whole number as it is written in a base other than ten."""
+    """A whole number, written in a base other than ten."""
 
     value: int
     base: int
 
 
 def numeral(text: str) -> Numeral | None:
-    """The number that a text is; of an equation, its last side. None where the base is ten."""
+    """The number that a text consists of, or an equation's last side; None if the base is ten."""
     found = _NUMERAL.fullmatch(_SPACES.sub("", text.rpartition("=")[2]))
     return None if found is None else _read(found)
 
 
 def last_numeral(text: str) -> Numeral | None:
-    """The last number of another base in a text."""
+    """The last number in a text that has a base other than ten."""
     found = [read for match in _NUMERAL.finditer(text) if (read := _read(match)) is not None]
     return found[-1] if found else None
 
@@ -46,11 +46,11 @@ def _read(match: re.Match[str]) -> Numeral | None:
     digits, named, single = match.groups()
     text = named or single
     base = int(text) if text.isdigit() else _NAMES.get(text, 0)
-    # x_2 and a_{12} are names with an index.
+    # x_2 and a_{12} are names with an index, not numbers.
     is_number = any(map(str.isdigit, digits)) or (digits.isupper() and len(digits) > 1)
     if not 2 <= base <= 36 or base == 10 or not is_number:
         return None
     try:
         return Numeral(int(digits, base), base)
-    except ValueError:  # a digit that the base has not
+    except ValueError:  # a digit that the base does not have
         return None

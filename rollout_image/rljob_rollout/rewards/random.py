@@ -1,4 +1,4 @@
-"""A reward without meaning, to try a job out and as a baseline."""
+"""A random reward, for trying out a job and as a baseline."""
 
 from random import Random
 
@@ -6,6 +6,6 @@ from rljob_rollout.rewards.sample import RewardInput
 
 
 def random(sample: RewardInput) -> float:
-    """A number from 0 to 1, evenly distributed, the same for the same place in the same group."""
-    # A text as seed is hashed: neighbours are as independent as any.
+    """A uniformly distributed number from 0 to 1; the same for the same index of the same group."""
+    # Random hashes a text seed, so neighbouring seeds give independent numbers.
     return Random(f"{sample.seed} {sample.index}").random()  # noqa: S311 - no secret

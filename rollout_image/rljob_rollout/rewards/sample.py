@@ -1,4 +1,4 @@
-"""What a reward is given."""
+"""The input of a reward."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +12,14 @@ class RewardInput:
 
     Args:
         prompt: the text that the model saw.
-        response: the response's text with special tokens, except the one that has ended it.
-        plain_response: its text without any special token.
+        response: the response's text with special tokens, except the one that ended it.
+        plain_response: its text without any special tokens.
         label: the prompt's reference answer, a JSON value.
-        metadata: of the prompt; `source` is the file and line it is from.
+        metadata: the prompt's; `source` is the file and line that it comes from.
         response_tokens: the response as the engine sampled it.
-        status: "completed", or "truncated" at the longest length.
-        index: of the response in its group; the default serves tests of one's own reward.
-        seed: of the group, the same in every attempt and after a resume; default as above.
+        status: "completed", or "truncated" at the length limit.
+        index: of the response in its group; the default is for tests of custom rewards.
+        seed: the group's, the same in every attempt and after a resume; default as for `index`.
     """
 
     prompt: str

@@ -8,7 +8,7 @@ from rljob_rollout.router.role import Router
 
 
 def main(environment: RoleEnvironment) -> None:
-    """Routes for the job of the environment until its end."""
+    """Routes for the environment's job until it ends."""
 
     async def route() -> None:
         await Router(environment).run()

@@ -9,19 +9,19 @@ import structlog
 
 log = structlog.get_logger()
 
-_AGAIN_SECONDS = 30.0  # the router has given up on an engine by then; see its arguments
+_AGAIN_SECONDS = 30.0  # by then the router has given up on an engine; see its arguments
 
 
 class EngineListing:
-    """Keeps the router's list equal to the engines that it may use, by its /workers."""
+    """Keeps the router's list equal to the engines that it may use, through its /workers."""
 
     def __init__(self, url: str, *, engine_key: str, control_key: str) -> None:
-        """Connects to nothing yet.
+        """Does not connect yet.
 
         Args:
-            url: of the router.
-            engine_key: with which the router looks at the engines.
-            control_key: with which the list may be changed.
+            url: the router's.
+            engine_key: the key with which the router queries the engines.
+            control_key: the key with which the list may be changed.
         """
         self._engine_key = engine_key
         self._asked: dict[str, float] = {}  # url -> when the router was asked to add it
@@ -33,9 +33,9 @@ class EngineListing:
         )
 
     async def keep(self, urls: Iterable[str]) -> None:
-        """Asks the router to add and to remove what differs from `urls`.
+        """Asks the router to add and remove engines so that its list equals `urls`.
 
-        It does so in its own time, and forgets an engine that it could not reach: call again.
+        The router does so asynchronously, and forgets engines that it can't reach: call repeatedly.
 
         Raises:
             httpx.HTTPError: the router does not answer, or refuses.

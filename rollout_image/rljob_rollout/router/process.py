@@ -1,4 +1,4 @@
-"""The router's process, from start to end."""
+"""Runs the router's process, from start to end."""
 
 import asyncio
 import collections
@@ -12,26 +12,26 @@ from pathlib import Path
 import httpx
 
 _STARTUP_SECONDS = 120.0
-_STOP_SECONDS = 3.0  # for requests on their way; then by force
+_STOP_SECONDS = 3.0  # for requests in progress; then it is killed
 _LOOK_SECONDS = 0.1
 _LAST_LINES = 20
-_COLOURS = re.compile(rb"\x1b\[[0-9;]*m")  # sglang-router paints its log, on a terminal or not
+_COLOURS = re.compile(rb"\x1b\[[0-9;]*m")  # sglang-router colours its log even without a terminal
 
 
 class RouterDiedError(RuntimeError):
-    """The router's process ended, or was not ready in time; the message has its last lines."""
+    """The router's process ended, or was not ready in time; the message has its last output."""
 
 
 class RouterProcess:
-    """Starts, watches and stops `rljob_rollout.router.server` in a process group of its own."""
+    """Starts, watches and stops `rljob_rollout.router.server` in its own process group."""
 
     def __init__(self, url: str, metrics_port: int, log_file: Path) -> None:
-        """Nothing runs yet.
+        """Starts nothing yet.
 
         Args:
             url: where it will listen.
             metrics_port: where it will serve its own metrics.
-            log_file: what it prints is added to it.
+            log_file: the router's output is appended to it.
         """
         self._url = url
         self._metrics_port = metrics_port
@@ -56,7 +56,7 @@ class RouterProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            # Signals to the role's group are for the role, which stops the router in order.
+            # Signals to the role's group are for the role, which then stops the router.
             process_group=0,
         )
         assert self._process.stdout is not None
@@ -73,7 +73,7 @@ class RouterProcess:
                 await asyncio.sleep(_LOOK_SECONDS)
 
     async def watch(self) -> None:
-        """Waits for the process to end, which it must not do by itself.
+        """Waits for the process to end, which it should not do by itself.
 
         Raises:
             RouterDiedError: it has ended.
@@ -85,7 +85,7 @@ class RouterProcess:
         raise RouterDiedError(f"router: ended with exit code {code}{self._last_lines()}")
 
     async def stop(self) -> None:
-        """Ends the process: by request, then by force."""
+        """Ends the process: first by request, then by force."""
         if self._process is None or self._copy is None:
             return
         with contextlib.suppress(ProcessLookupError):  # it has ended already
@@ -107,7 +107,7 @@ class RouterProcess:
 
     def _last_lines(self) -> str:
         lines = b"".join(self._lines).decode(errors="replace")
-        return f"; its last lines, of {self._log_file}:\n{lines}"
+        return f"; the last lines of {self._log_file}:\n{lines}"
 
 
 async def _is_alive(client: httpx.AsyncClient) -> bool:

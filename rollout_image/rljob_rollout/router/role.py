@@ -1,4 +1,4 @@
-"""The router role: the router lives as long as the run and knows the engines of its buffer."""
+"""The router role: runs a router for the whole run, with the engines that its buffer knows."""
 
 import asyncio
 import signal
@@ -19,17 +19,17 @@ from rljob_rollout.router.process import RouterProcess
 
 log = structlog.get_logger()
 
-_LOOK_SECONDS = 2.0  # an engine that falls silent wakes nobody
+_LOOK_SECONDS = 2.0  # an engine that stops answering causes no event
 
 
 class Router:
     """Supervises the router, and tells it which engines hold the published weights."""
 
     def __init__(self, environment: RoleEnvironment) -> None:
-        """Nothing runs yet.
+        """Starts nothing yet.
 
         Raises:
-            UsageError: the router's port or that of its metrics can't be had.
+            UsageError: the router's port, or that of its metrics, can't be used.
         """
         job = environment.job()
         self._linger = environment.linger
@@ -55,7 +55,7 @@ class Router:
         )
 
     async def run(self) -> None:
-        """Routes until the run is finished or a stop is asked for.
+        """Routes until the run is finished or a stop is requested.
 
         Raises:
             RouterDiedError: the router ended.
@@ -83,13 +83,13 @@ class Router:
             try:
                 await self._listing.keep(engine.url for engine in engines)
             except httpx.TransportError as error:
-                # Where the router is gone, whoever watches it tells so.
+                # If the router has ended, the task that watches it reports that.
                 log.warning("router.silent", error=repr(error))
             await self._buffer.wait(_LOOK_SECONDS)
 
 
 async def _first(*work: Coroutine[Any, Any, Any]) -> None:
-    """Runs all until one ends, cancels the others, and raises what that one raised."""
+    """Runs all until one ends, cancels the others, and raises the first one's error, if any."""
     tasks = [asyncio.ensure_future(each) for each in work]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -102,7 +102,7 @@ async def _first(*work: Coroutine[Any, Any, Any]) -> None:
 
 
 def _check(host: str, port: int, name: str) -> None:
-    """Raises UsageError where the port can't be had."""
+    """Raises UsageError if the port can't be used."""
     try:
         socket.create_server((host, port)).close()
     except (OSError, OverflowError) as error:

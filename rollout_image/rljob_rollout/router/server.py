@@ -1,8 +1,8 @@
 """The router's process: sglang-router for the job of the environment.
 
 Run as `python -m rljob_rollout.router.server METRICS_PORT SUPERVISOR`. The keys are read from the
-environment of the role and handed over in memory: sglang-router's own command takes them as
-arguments only, which every user of a machine can read.
+role's environment and passed in memory: sglang-router's own command takes them only as arguments,
+which every user of a machine can read.
 """
 
 import os
@@ -19,8 +19,8 @@ from rljob.telemetry import lifeline
 def arguments(environment: RoleEnvironment, metrics_port: int) -> RouterArgs:
     """The router's arguments.
 
-    Clients show the engines' key. The list of engines is changed with their admin key, or with
-    the same key where there is no admin key.
+    Clients authenticate with the engines' key. The list of engines is changed with their admin key,
+    or with the same key if there is no admin key.
     """
     admin = environment.engine_admin_key
     return RouterArgs(
@@ -30,13 +30,13 @@ def arguments(environment: RoleEnvironment, metrics_port: int) -> RouterArgs:
         prometheus_port=metrics_port,
         api_key=environment.engine_api_key,
         control_plane_api_keys=[] if admin is None else [("rljob", "rljob", admin, "admin")],
-        # An engine's /health takes a second, and has no answer while the engine is paused for an
-        # update of its weights: only several misses in a row mean that it is gone.
+        # An engine's /health takes a second, and does not answer while the engine is paused for a
+        # weight update: only several misses in a row mean that it is gone.
         health_check_interval_secs=5,
         health_check_timeout_secs=5,
         health_failure_threshold=3,
         health_success_threshold=1,
-        # An engine is listed only once it holds the weights: it answers already.
+        # An engine is listed only once it holds the weights, so it already answers.
         worker_startup_timeout_secs=30,
         worker_startup_check_interval=1,
         shutdown_grace_period_secs=1,
@@ -45,7 +45,7 @@ def arguments(environment: RoleEnvironment, metrics_port: int) -> RouterArgs:
 
 
 def main(metrics_port: int, supervisor: int) -> None:
-    """Routes until the process is told to stop or `supervisor` is gone."""
+    """Routes until told to stop or until process `supervisor` is gone."""
     lifeline.follow(supervisor)
     environment = RoleEnvironment.from_env(os.environ)
     Router.from_args(arguments(environment, metrics_port)).start()

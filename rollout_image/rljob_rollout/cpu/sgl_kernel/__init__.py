@@ -1,13 +1,13 @@
 """Stands in for SGLang's compiled kernels on a machine without a GPU.
 
-The package of this name on PyPI needs libcuda to be imported. SGLang imports the names below from
-it on a CPU and, as nothing is registered with torch, never calls them: it takes torch's own
-operations. The folder above is put on PYTHONPATH of a CPU engine and of nothing else.
+The package of this name on PyPI can't be imported without libcuda. On a CPU, SGLang imports the
+names below but never calls them: nothing is registered with torch, so it uses torch's own
+operations. The parent folder is put on PYTHONPATH for CPU engines only.
 """
 
 from typing import NoReturn
 
-# What SGLang compares with the version that it needs.
+# SGLang compares this with the version that it requires.
 __version__ = "0.4.10"
 
 
