@@ -237,7 +237,7 @@ class Simulation:
             self._wanted = wanted
         for _ in range(self._wanted - len(self._replicas)):
             self._create(self._scenario.starting(self._made))
-        # As the operator marks them: what is not ready, then what has least in hand.
+        # In the operator's order: replicas that are not ready, then those with the fewest groups.
         surplus = len(self._replicas) - self._wanted
         leaving = sorted(self._replicas, key=lambda each: (each.serving, len(each)))
         for replica in leaving[: max(0, surplus)]:

@@ -59,7 +59,7 @@ class Exchange:
         self._failures: list[str] = []
         self.ledger = ledger
         self.incarnation = 0
-        self.wait_seconds = 0.0  # spent in `collect` without a full batch, since last asked
+        self.wait_seconds = 0.0  # spent in `collect` so far
 
     def start(self, floor: int, rollout: int, saved: dict[str, Any] | None) -> None:
         """Takes the buffer over from any earlier trainer and offers open groups again.

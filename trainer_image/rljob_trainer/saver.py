@@ -1,4 +1,4 @@
-"""Saving: a checkpoint is captured between two steps and written while training goes on."""
+"""Saves checkpoints: captures them between two steps, writes them while training continues."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor

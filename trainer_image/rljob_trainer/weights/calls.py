@@ -49,14 +49,14 @@ async def together(
                 try:
                     task.result()
                 except RuntimeError as error:
-                    raise await _culprit(calls, f"broke off: {error}") from error
+                    raise await _culprit(calls, f"aborted: {error}") from error
             late = [calls[task] for task in pending if task in calls]
             for engine in late:
                 if not is_live(engine):
                     raise EngineFailedError(engine, "it is gone")
             if pending and asyncio.get_running_loop().time() > deadline:
                 suspect = late[0] if late else next(iter(calls.values()))
-                raise EngineFailedError(suspect, f"did not take part in {timeout:g} s")
+                raise EngineFailedError(suspect, f"did not take part within {timeout:g} s")
         return own.result()
     finally:
         for task in (*calls, own):

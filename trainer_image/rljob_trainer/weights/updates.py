@@ -110,7 +110,7 @@ class Updates:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def attend(self) -> None:
-        """Brings new engines to the published version, and forgets those that are gone; forever."""
+        """Runs forever: brings new engines to the published version, forgets engines that left."""
         joining: asyncio.Task[None] | None = None
         while True:
             await self._see()
