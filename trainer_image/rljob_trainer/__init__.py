@@ -1,1 +1,1 @@
-"""The trainer role: Megatron-core trains the policy and owns the truth about every sample."""
+"""The trainer role: Megatron-core trains the policy; a ledger records every sample."""

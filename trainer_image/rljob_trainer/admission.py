@@ -1,4 +1,4 @@
-"""How many groups may be under way at once: what bounds staleness and memory."""
+"""Limits how many groups are open at once, which bounds staleness and memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

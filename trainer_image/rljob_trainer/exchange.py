@@ -158,7 +158,7 @@ class Exchange:
         return failures
 
     def consume(self, batch: Sequence[OpenGroup], rollout: int) -> None:
-        """Notes that the groups were trained on in batch `rollout`.
+        """Records that the groups were trained on in batch `rollout`.
 
         Raises:
             RuntimeError: a token exceeded the staleness bound, which must never happen.

@@ -1,1 +1,1 @@
-"""Prompts on their way from the user's files to groups."""
+"""Turns prompts from the user's files into groups."""

@@ -42,7 +42,7 @@ def _result(function: Callable[[int], object], number: int) -> object:
 
 
 def _stay_with(trainer: int) -> None:
-    """Ends with the trainer, not before: a signal sent to both must not end work still needed."""
+    """Ends this process with the trainer, and not earlier on a signal that is sent to both."""
 
     def end_if_alone(_number: int, _frame: FrameType | None) -> None:
         if os.getppid() != trainer:

@@ -205,7 +205,7 @@ class Policy:
 
 
 def _silent(trajectories: Sequence[Trajectory]) -> Trajectory:
-    """The shortest trajectory with no token that counts, so that its gradient is exactly 0.
+    """The shortest trajectory, with its loss masked out, so that its gradient is exactly 0.
 
     A data-parallel rank without a sample of the batch computes on it, because the others wait for
     its part of each sum.
