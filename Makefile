@@ -12,7 +12,7 @@ DEMO := examples/sort_digits
 RUN := runs/demo
 
 .DELETE_ON_ERROR:
-.PHONY: help setup test test-faults lint generate tools demo bench lock clean
+.PHONY: help setup test test-faults test-node failure-matrix lint generate tools demo bench lock clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -60,14 +60,14 @@ endef
 
 # Tensors are small: a second thread costs more than it gains. Nothing is fetched from a model hub.
 test test-faults lint: export OMP_NUM_THREADS := 1
-test test-faults lint: export HF_HUB_OFFLINE := 1
+test test-faults test-node lint: export HF_HUB_OFFLINE := 1
 
 test: $(READY) ## Lint, then all tests; those without a control plane and an engine come first
 	$(lint)
-	$(call stage,tests of parts,$(BIN)/pytest -q -m "not engine and not cluster and not faults")
+	$(call stage,tests of parts,$(BIN)/pytest -q -m "not engine and not cluster and not faults and not node")
 	$(call stage,Kubernetes,$(BIN)/python -m tests.cluster.binaries)
-	$(call stage,tests on a control plane,$(BIN)/pytest -q -m "cluster and not faults")
-	$(call stage,tests with engines,$(BIN)/pytest -q -m "engine and not cluster and not faults")
+	$(call stage,tests on a control plane,$(BIN)/pytest -q -m "cluster and not faults and not node")
+	$(call stage,tests with engines,$(BIN)/pytest -q -m "engine and not cluster and not faults and not node")
 	$(verdict)
 
 test-faults: tools ## Long tests with injected faults, which make test leaves out
@@ -75,6 +75,13 @@ test-faults: tools ## Long tests with injected faults, which make test leaves ou
 
 tools: $(READY) ## Find or build the programs of the test cluster; takes minutes the first time
 	$(BIN)/python -m tests.cluster.binaries
+
+# Kubernetes in namespaces of this machine: containerd, a kubelet, DNS, and the roles in pods.
+test-node: $(READY) ## Test in real pods; needs root, and installs Debian packages (containerd, runc)
+	$(BIN)/python -m tests.node $(PYTEST)
+
+failure-matrix: $(READY) ## Write docs/failure-matrix.md from what the last make test-node measured
+	$(call written,docs/failure-matrix.md,$(BIN)/python -m tests.node.matrix)
 
 lint: $(READY) ## Check style, format, types, and which package imports which
 	$(lint)

@@ -40,9 +40,10 @@ def main() -> int:
 def _run(arguments: list[str]) -> int:
     shell = ["unshare", *_NAMESPACES, "bash", "-c", _SCRIPT, "bash"]
     pytest = [sys.executable, "-m", "pytest", "-m", "node", "tests/node", *arguments]
-    return subprocess.run(
-        [*shell, *pytest], env={**os.environ, INSIDE: "1"}, check=False
-    ).returncode
+    temporary = DIRECTORY / "tmp"
+    temporary.mkdir()
+    environment = {**os.environ, INSIDE: "1", "TMPDIR": str(temporary)}
+    return subprocess.run([*shell, *pytest], env=environment, check=False).returncode
 
 
 def _clean() -> None:

@@ -1,5 +1,6 @@
 """A cluster whose pods really run: a control plane, nodes, DNS, and volumes on the disk."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,12 @@ class NodeCluster:
         for machine in self.machines:
             machine.crash()
         self.plane.stop()
+
+    def without_api_server(self, seconds: float) -> None:
+        """Kills it, and starts it again after a time."""
+        self.plane.kill_api_server()
+        time.sleep(seconds)
+        self.plane.start_api_server()
 
     def client(self, namespace: str = "default") -> Client:
         """One that may do everything."""

@@ -22,6 +22,11 @@ def install(cluster: NodeCluster) -> None:
     cluster.kubectl("-n", NAMESPACE, "rollout", "status", DEPLOYMENT, "--timeout=100s")
 
 
+def delete_pods(cluster: NodeCluster) -> None:
+    """All of them at once; the Deployment makes others."""
+    cluster.kubectl("-n", NAMESPACE, "delete", "pods", "--all", "--wait=false")
+
+
 def _with_test_images(name: str) -> Path:
     text = (CHECKOUT / "operator" / "deploy" / name).read_text().replace(_IMAGE, ROLES)
     (deployment, *others) = YAML(typ="safe", pure=True).load_all(text)

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from tests.node.command import run
 
-# What pyenv's and Debian's Python, torch and SGLang load; Debian's own Python where that of .venv
-# is Debian's.
+# What Python, torch and SGLang load, and Debian's own Python, which the real images use.
 _PACKAGES = (
-    "python3,libbz2-1.0,libffi8,libgomp1,liblzma5,libncursesw6,libnuma1,libreadline8,"
+    "python3-venv,libbz2-1.0,libffi8,libgomp1,liblzma5,libncursesw6,libnuma1,libreadline8,"
     "libsqlite3-0,libssl3,libstdc++6,zlib1g"
 )
 _SUITE = "bookworm"

@@ -1,0 +1,95 @@
+"""The sorting demo in the cluster, as examples/sort_digits/README.md has it."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+from ruamel.yaml import YAML
+
+from tests.cluster.client import Manifest
+from tests.cluster.crd import RESOURCE
+from tests.node.cluster import NodeCluster
+from tests.node.image import ROLES
+from tests.node.place import CHECKOUT, DIRECTORY
+from tests.node.pods import JobPods
+from tests.support.waiting import wait_for
+
+DEMO = CHECKOUT / "examples" / "sort_digits"
+_TRAINER_IMAGE = "ghcr.io/rljob/trainer:latest"
+
+
+def prepare(cluster: NodeCluster) -> None:
+    """The code in a ConfigMap, the model and the prompts on a claim."""
+    files = [f"--from-file={DEMO / name}" for name in ("prepare.py", "reward.py")]
+    cluster.kubectl("create", "configmap", "sort-digits-code", *files)
+    path = DIRECTORY / "data.yaml"
+    path.write_text((DEMO / "data.yaml").read_text().replace(_TRAINER_IMAGE, ROLES))
+    cluster.kubectl("apply", "-f", path)
+    cluster.kubectl("wait", "--for=condition=complete", "--timeout=110s", "job/sort-digits-data")
+
+
+class SortingJob:
+    """A job with the demo's manifest."""
+
+    def __init__(self, cluster: NodeCluster, name: str = "sort-digits") -> None:
+        self._cluster = cluster
+        self._client = cluster.client()
+        self.name = name
+        self.pods = JobPods(cluster, name)
+        self._status: Manifest = {}
+
+    def apply(self, **sections: Any) -> None:
+        """By `kubectl apply`; `sections` are merged into those of the spec."""
+        manifest = YAML(typ="safe", pure=True).load((DEMO / "kubernetes.yaml").read_text())
+        manifest["metadata"]["name"] = self.name
+        for section, values in sections.items():
+            manifest["spec"][section] = {**manifest["spec"].get(section, {}), **values}
+        path = DIRECTORY / f"{self.name}.yaml"
+        path.write_text(json.dumps(manifest))
+        self._cluster.kubectl("apply", "-f", path)
+
+    def patch(self, **spec: Any) -> None:
+        """As `kubectl patch --type merge` does."""
+        self._client.patch(RESOURCE, self.name, {"spec": spec})
+
+    def delete(self) -> None:
+        """Returns when the job and its pods are gone; its claim stays."""
+        self._cluster.kubectl("delete", "rlj", self.name, "--timeout=110s")
+
+    @property
+    def status(self) -> Manifest:
+        """What `kubectl get -o yaml` shows; what it showed last while nobody answers."""
+        with suppress(httpx.TransportError):  # the API server may be away, or slow
+            self._status = self._client.get(RESOURCE, self.name).get("status", {})
+        return self._status
+
+    @property
+    def rollout(self) -> int:
+        """Batches trained on, as `kubectl get rlj` shows it."""
+        return int(self.status.get("progress", {}).get("rollout", 0))
+
+    def reaches(self, phase: str, seconds: float) -> None:
+        """Returns when it has the phase; where it does not, the error has what was told of it."""
+        try:
+            wait_for(lambda: self.status.get("phase") == phase, f"{self.name}: {phase}", seconds)
+        except AssertionError as error:
+            error.add_note(self._cluster.kubectl("describe", "rlj", self.name))
+            raise
+
+    @property
+    def failure(self) -> str:
+        """The message of the condition Failed."""
+        conditions = self.status.get("conditions", [])
+        return next((str(each["message"]) for each in conditions if each["type"] == "Failed"), "")
+
+    @property
+    def volume(self) -> Path:
+        """The run directory, as it is on this machine's disk."""
+        return self._cluster.directory_of(f"{self.name}-run")
+
+    def events(self) -> set[str]:
+        """Reasons of its events."""
+        found = self._client.list("events.k8s.io/v1/events")
+        return {each["reason"] for each in found if each["regarding"].get("name") == self.name}

@@ -1,0 +1,131 @@
+"""The sorting demo in real pods: it learns, loses what a cluster loses, and reaches its target.
+
+The tests are steps of one run, in their order.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.node import matrix, operator, sorting
+from tests.node.cluster import NodeCluster
+from tests.node.sorting import SortingJob
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.timeout(900)
+
+_START_SECONDS = 400  # on a machine that does much else; an engine loads in half a minute
+_RECOVERY_SECONDS = 400
+_TARGET = 0.9
+
+
+@pytest.fixture(scope="module")
+def job(nodes: NodeCluster) -> Iterator[SortingJob]:
+    """Without an end of its own, until the last test gives it one."""
+    operator.install(nodes)
+    sorting.prepare(nodes)
+    found = SortingJob(nodes)
+    found.apply(schedule={"rollouts": 2000, "targetReward": None, "saveInterval": 5})
+    yield found
+    found.delete()
+
+
+def test_it_trains(job: SortingJob, nodes: NodeCluster) -> None:
+    job.reaches("Running", _START_SECONDS)
+    wait_for(lambda: job.rollout >= 3, "three batches", _START_SECONDS)
+    assert {job.pods.restarts(role) for role in ("trainer", "rollout", "buffer", "router")} == {0}
+    (row,) = nodes.kubectl("get", "rlj", "--no-headers").splitlines()
+    name, phase, rollout, reward, version, replicas, _age = row.split()
+    assert (name, phase, replicas) == (job.name, "Running", "2")
+    assert rollout.endswith("/2000")
+    assert 0 < float(reward) <= 1
+    assert int(version) >= 3
+    assert {"Accepted", "Started", "BufferReady", "TrainerReady", "RolloutReady"} <= job.events()
+
+
+def test_kubectl_logs_have_the_engine(job: SortingJob, nodes: NodeCluster) -> None:
+    pod = job.pods.of("rollout")[0]["metadata"]["name"]
+    lines = nodes.kubectl("logs", pod).splitlines()
+    assert any(line.startswith("engine ") for line in lines)
+    assert any("worker.started" in line for line in lines)
+
+
+FAULTS: dict[str, Callable[[SortingJob, NodeCluster], None]] = {
+    "an engine is killed": lambda job, _: job.pods.kill("rollout", "sglang::scheduler"),
+    "a worker is killed": lambda job, _: job.pods.kill("rollout", "-m rljob_rollout"),
+    "a rollout pod is deleted": lambda job, _: job.pods.delete("rollout"),
+    "the trainer's process is killed": lambda job, _: job.pods.kill(
+        "trainer", "rljob_trainer.rank"
+    ),
+    "the trainer's pod is deleted": lambda job, _: job.pods.delete("trainer"),
+    "the buffer is killed": lambda job, _: job.pods.kill("buffer", "valkey-server"),
+    "the buffer's pod is deleted, its volume goes": lambda job, _: job.pods.delete("buffer"),
+    "the router's pod is deleted": lambda job, _: job.pods.delete("router"),
+    "all pods of the operator are deleted": lambda _, nodes: operator.delete_pods(nodes),
+    "the kubelet is killed": lambda _, nodes: nodes.machines[0].restart_kubelet(),
+    "the API server is away for 15 s": lambda _, nodes: nodes.without_api_server(15),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_it_trains_on_by_itself_after(fault: str, job: SortingJob, nodes: NodeCluster) -> None:
+    before, began = job.rollout, time.monotonic()
+    FAULTS[fault](job, nodes)
+    # A batch may have been under way: the second one after the fault needed what was lost.
+    wait_for(lambda: job.rollout >= before + 2, "two more batches", _RECOVERY_SECONDS)
+    matrix.note(matrix.Result(fault, time.monotonic() - began))
+    wait_for(lambda: job.pods.ready("rollout") == 2, "both rollouts", _RECOVERY_SECONDS)
+
+
+def test_a_suspended_job_comes_back(job: SortingJob) -> None:
+    before = job.rollout
+    job.patch(suspend=True)
+    job.reaches("Suspended", 120)
+    assert [job.pods.of(role) for role in ("trainer", "rollout", "buffer", "router")] == [[]] * 4
+    job.patch(suspend=False)
+    wait_for(lambda: job.rollout > before, "a further batch", _RECOVERY_SECONDS)
+
+
+def test_it_reaches_its_target_and_is_released(job: SortingJob) -> None:
+    job.patch(schedule={"targetReward": _TARGET})
+    job.reaches("Succeeded", 800)
+    assert job.status["progress"]["reward"] >= _TARGET - 0.05
+    for role in ("trainer", "rollout", "buffer", "router"):
+        wait_for(lambda role=role: job.pods.of(role) == [], f"no {role} is left", 120)
+    assert "Succeeded" in job.events()
+
+
+@pytest.mark.parametrize("command", ["audit", "status", "report"])
+def test_the_command_line_reads_the_volume(job: SortingJob, command: str) -> None:
+    said = rljob(command, job.volume)
+    assert {"audit": "the run has ended", "status": "finished", "report": "report.html"}[
+        command
+    ] in said
+
+
+def rljob(command: str, run_dir: Path) -> str:
+    program = Path(sys.executable).with_name("rljob")
+    result = subprocess.run(
+        [program, command, run_dir], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_the_model_can_be_read_by_others(job: SortingJob) -> None:
+    files = list((job.volume / "model").iterdir())
+    assert any(file.suffix == ".safetensors" for file in files)
+    assert all(file.stat().st_mode & 0o044 == 0o044 for file in files)
+
+
+def test_a_new_job_of_the_same_name_does_not_take_over_the_run(job: SortingJob) -> None:
+    job.delete()
+    job.apply(schedule={"rollouts": 3, "targetReward": None})
+    job.reaches("Failed", 200)
+    assert "holds the run of job default/sort-digits" in job.failure
+    assert "storage.run.claimName" in job.failure
+    assert not job.status.get("progress", {}).get("rollout")
