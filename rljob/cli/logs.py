@@ -65,7 +65,10 @@ def logs(
         raise UsageError("--level: the lines of SGLang have no level; leave it out")
     attempt = directory.attempt()
     if attempt is None:
-        raise UsageError(f"{run_dir}: found no start of this run (no run.json)")
+        raise UsageError(
+            f"{run_dir}: found no start of this run (no run.json), allowed a directory of `rljob run`; "
+            "a cluster has the logs: kubectl logs -l rljob.dev/job=JOB"
+        )
     readers: dict[Path, _Reader] = {}
     first = True
     while True:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 _ROOT = Path("/sys/fs/cgroup")
 _PREFIX = "rljob-test-"
-_SHARES = "8192"  # CPU time on a machine that does much else
+_SHARES = "3072"  # CPU time on a busy machine; the control plane, outside of it, needs some, too
 
 
 def make(node: str) -> str:
