@@ -92,10 +92,12 @@ define written
 $(2) > $(1).new || { rm -f $(1).new; exit 1; }; mv $(1).new $(1)
 endef
 
-generate: $(READY) ## Regenerate crds/, docs/manifest.md and docs/changes.md from rljob/api
+generate: $(READY) ## Regenerate crds/, docs/manifest.md, docs/changes.md and parts of helm/
 	$(call written,crds/rljob.dev_rljobs.yaml,$(BIN)/python -m rljob_operator.crd)
+	cp crds/rljob.dev_rljobs.yaml helm/rljob/files/
 	$(call written,docs/manifest.md,$(BIN)/python -m rljob.api.reference)
 	$(call written,docs/changes.md,$(BIN)/python -m rljob.api.change_reference)
+	$(call written,helm/rljob/README.md,$(BIN)/python helm/readme.py)
 
 demo: $(READY) ## Train the sorting demo with SEED (default 1) into runs/demo; resumes a stopped run
 	@if grep -qs '"state": "succeeded"' $(RUN)/summary.json; then rm -rf $(RUN); fi
