@@ -157,6 +157,11 @@ def test_the_monitor_is_made_where_prometheus_operator_is() -> None:
     assert Ref("PodMonitor", "math") not in children_of(minimal())
     spec = manifest(minimal(), "PodMonitor", "math", cluster=ALL)["spec"]
     assert spec["selector"]["matchLabels"] == {"rljob.dev/job": "math"}
+    assert spec["jobLabel"] == "rljob.dev/job"
+    (roles,) = spec["selector"]["matchExpressions"]
+    # The others serve no metrics: their targets would be down.
+    assert roles["key"] == "rljob.dev/role"
+    assert sorted(roles["values"]) == ["rollout", "trainer"]
     (endpoint,) = spec["podMetricsEndpoints"]
     for template in templates(minimal()).values():
         ports = template["spec"]["containers"][0]["ports"]
