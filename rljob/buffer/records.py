@@ -258,6 +258,14 @@ class Occupancy:
     ready: int
 
 
+@dataclass(frozen=True)
+class Memory:
+    """Memory of the buffer's server in bytes: used; allowed, 0: without limit."""
+
+    used: int
+    limit: int
+
+
 def _check_array(name: str, array: Any, dtype: type[np.generic], length: int) -> None:
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != (length,):
         found = (

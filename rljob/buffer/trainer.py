@@ -14,7 +14,7 @@ from rljob.buffer import connection, script
 from rljob.buffer.connection import Patience
 from rljob.buffer.keys import Keys
 from rljob.buffer.owner import UNNAMED, Owner
-from rljob.buffer.records import Completion, Engine, Group, Occupancy, Phase
+from rljob.buffer.records import Completion, Engine, Group, Memory, Occupancy, Phase
 from rljob.errors import UsageError
 
 T = TypeVar("T")
@@ -165,6 +165,11 @@ class TrainerBuffer:
         waiting, leased, ready = self._call("occupancy")
         return Occupancy(waiting, leased, max(0, ready - len(self._handed)))
 
+    def memory(self) -> Memory | None:
+        """Memory of the server; None if its user may not ask."""
+        found = self._retry(self._memory)
+        return None if found is None else Memory(found["used_memory"], found["maxmemory"])
+
     def lost(self) -> bool:
         """Whether the server has lost some of this trainer's data."""
         state, pairs, registered, groups = self._call("snapshot")
@@ -223,22 +228,23 @@ class TrainerBuffer:
 
     def _check_eviction(self) -> None:
         """UsageError if the server evicts keys when it is full: groups would be lost."""
-        found = self._retry(self._eviction_policy)
+        found = self._retry(self._memory)
         address = self._patience.address
-        if found is None:
+        policy = None if found is None else found.get("maxmemory_policy")
+        if policy is None:
             log.warning("buffer.eviction_unknown", address=address, needed="noeviction")
-        elif found != "noeviction":
+        elif policy != "noeviction":
             raise UsageError(
-                f"buffer: {address}: found maxmemory-policy {found}, allowed noeviction: "
+                f"buffer: {address}: found maxmemory-policy {policy}, allowed noeviction: "
                 "a full server must not evict keys"
             )
 
-    def _eviction_policy(self) -> str | None:
+    def _memory(self) -> dict[str, Any] | None:
         try:
-            policy: str | None = self._redis.info("memory").get("maxmemory_policy")
+            found: dict[str, Any] = self._redis.info("memory")
         except redis.exceptions.NoPermissionError:
             return None  # this user may not ask
-        return policy
+        return found
 
     def _admit(self) -> None:
         """Offer the groups that are held back, until the server has no more room."""

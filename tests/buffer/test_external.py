@@ -60,6 +60,7 @@ def test_a_server_that_does_not_tell_is_warned_of(fragile_server, make_trainer):
         trainer.admit([group(1, 1)])
     assert trainer.occupancy().waiting == 1
     assert [log["event"] for log in logs] == ["buffer.eviction_unknown"]
+    assert trainer.memory() is None
 
 
 def test_the_documented_rights_are_enough_and_reach_no_other_job(fragile_server, runner):

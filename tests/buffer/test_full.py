@@ -48,6 +48,14 @@ def worker(small_server, make_worker):
     return worker
 
 
+def test_memory_and_its_limit_are_told(trainer):
+    before = trainer.memory()
+    trainer.admit([large(1, MEBI)])
+    after = trainer.memory()
+    assert before.limit == after.limit == 32 * MEBI
+    assert MEBI < after.used - before.used < after.limit
+
+
 def fill(server):
     """Leaves no memory for anything that needs some."""
     with server.client() as client:

@@ -15,6 +15,7 @@ from rljob.api import RLJob
 from rljob.telemetry.server import StatusServer
 from rljob_operator.metrics import Metrics
 from rljob_rollout.worker_metrics import WorkerMetrics
+from rljob_trainer.health import Health
 from rljob_trainer.recorder import Recorder
 from rljob_trainer.utilization import Utilization
 from tests.support.job import manifest
@@ -26,7 +27,9 @@ ABBREVIATED = ("s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "pct")
 
 def trainer(directory: Path) -> CollectorRegistry:
     registry = CollectorRegistry()
-    Recorder(RLJob.model_validate(manifest(directory)), directory, registry)
+    job = RLJob.model_validate(manifest(directory))
+    Recorder(job, directory, registry)
+    Health(job.spec, registry)
     Utilization(registry)
     StatusServer("127.0.0.1", 0, registry, dict).close()
     return registry

@@ -67,7 +67,8 @@ class Conductor:
         self._rank0 = rank0
         self._desk = desk
         self._checkpoints = checkpoints
-        self._saver = Saver(checkpoints, policy, rank0)
+        saved = desk.health.saved if desk is not None else lambda: None
+        self._saver = Saver(checkpoints, policy, rank0, saved)
         self._output = output
         self._skipped = SkippedSteps(is_first_rank=rank0.rank == 0)
         self._in_step = is_scored_in_step(job.spec)
@@ -136,6 +137,7 @@ class Conductor:
             log.info("run.resumed", checkpoint=checkpoint.path.name)
         damaged = self._checkpoints.damaged
         self._at_desk(lambda desk: desk.start(self._rollout, state, damaged))
+        self._at_desk(lambda desk: desk.health.mismatch(self._bound))
 
     def _collect(self) -> list[OpenGroup]:
         with self._watch.stage("wait"):

@@ -26,6 +26,7 @@ from rljob_trainer.data.opening import index_directory, open_source
 from rljob_trainer.data.tokenizer import PromptTokenizer
 from rljob_trainer.evaluation import evaluations
 from rljob_trainer.exchange import Exchange
+from rljob_trainer.health import Health
 from rljob_trainer.incarnation import IncarnationFile
 from rljob_trainer.ledger import Ledger, OpenGroup
 from rljob_trainer.recorder import Recorder
@@ -67,6 +68,7 @@ class Desk:
         self._incarnation = IncarnationFile(run_dir)
         self._incidents = Incidents(run_dir)
         self.recorder = Recorder(job, run_dir, registry)
+        self.health = Health(spec, registry)
         self._utilization = Utilization(registry)
         self._source = open_source(spec, tokenizer, run_dir)
         self._evaluations = evaluations(spec, tokenizer, index_directory(run_dir))
@@ -122,6 +124,7 @@ class Desk:
         saved = state["exchange"] if state is not None else None
         self.exchange.start(self._incarnation.read(), rollout, saved)
         self._incarnation.write(self.exchange.incarnation)
+        self.health.started(self.exchange.incarnation)
         self.recorder.phase("starting", "waiting for engines")
 
     def save(self) -> dict[str, Any]:
@@ -201,6 +204,7 @@ class Desk:
             rewards=[sample.reward for sample in samples_of(batch)],
             tokens=sum(len(sample.response_tokens) for sample in samples_of(batch)),
         )
+        self.health.trained()
         self._update_status()
         self._utilization.batch(
             wait=seconds.get("wait", 0.0),
@@ -261,7 +265,9 @@ class Desk:
         engines = self._holders()
         self._utilization.look(engines)
         self.recorder.engines(len(engines))
+        self.health.lagging(self.publisher.lagging)
         occupancy = self._buffer.occupancy()
+        self.health.buffer(occupancy, self._buffer.memory())
         self.recorder.update(
             weight_version=self.exchange.ledger.version,
             staleness_max=self.exchange.ledger.staleness_max,

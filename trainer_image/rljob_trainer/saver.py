@@ -16,10 +16,18 @@ log = structlog.get_logger()
 class Saver:
     """Writes one checkpoint at a time. Every rank makes the same calls."""
 
-    def __init__(self, checkpoints: Checkpoints, policy: Policy, rank0: Rank0) -> None:
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        policy: Policy,
+        rank0: Rank0,
+        saved: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`saved` is called on rank 0, from another thread, after each checkpoint."""
         self._checkpoints = checkpoints
         self._policy = policy
         self._rank0 = rank0
+        self._saved = saved
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._rollout = 0  # of the one that is being written
         self._partial = Path()
@@ -54,6 +62,7 @@ class Saver:
             write()
             if self._rank0.rank == 0:  # its write returns once all ranks have written their parts
                 self._checkpoints.commit(self._partial, packed)
+                self._saved()
                 log.info("checkpoint.saved", rollout=rollout)
 
         self._written = self._executor.submit(write_all)
