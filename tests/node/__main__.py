@@ -7,9 +7,11 @@ touched, and when pytest ends, all that it started ends with it.
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
+from rljob.telemetry import lifeline
 from tests.cluster.binaries import CONTROL_PLANE, NODE, binaries
 from tests.node import cgroups, packages, rootfs
 from tests.node.place import DIRECTORY, INSIDE
@@ -23,6 +25,7 @@ def main() -> int:
     """Exit code of pytest."""
     if sys.platform != "linux" or os.geteuid() != 0:
         sys.exit("test-node: found no root on Linux; namespaces, mounts and cgroups need both")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     packages.install()
     binaries(CONTROL_PLANE + NODE)
     rootfs.image()
@@ -43,7 +46,12 @@ def _run(arguments: list[str]) -> int:
     temporary = DIRECTORY / "tmp"
     temporary.mkdir()
     environment = {**os.environ, INSIDE: "1", "TMPDIR": str(temporary)}
-    return subprocess.run([*shell, *pytest], env=environment, check=False).returncode
+    return subprocess.run(
+        [*shell, *pytest],
+        env=environment,
+        check=False,
+        preexec_fn=lambda: lifeline.end_with_parent(signal.SIGKILL),
+    ).returncode
 
 
 def _clean() -> None:
