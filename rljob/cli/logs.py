@@ -66,8 +66,8 @@ def logs(
     attempt = directory.attempt()
     if attempt is None:
         raise UsageError(
-            f"{run_dir}: found no start of this run (no run.json), allowed a directory of `rljob run`; "
-            "a cluster has the logs: kubectl logs -l rljob.dev/job=JOB"
+            f"{run_dir}: found no start of this run (no run.json), allowed a directory of "
+            "`rljob run`; of a job in a cluster: kubectl logs -l rljob.dev/job=JOB"
         )
     readers: dict[Path, _Reader] = {}
     first = True
