@@ -64,7 +64,9 @@ def logs(
     if role == ENGINE and level is not None:
         raise UsageError("--level: the lines of SGLang have no level; leave it out")
     attempt = directory.attempt()
-    if attempt is None:
+    # On the volume of a job in a cluster the trainer's logs are here.
+    starts = Path(attempt.logs) if attempt is not None else directory.path / "logs"
+    if attempt is None and not list(_files(directory.path, starts, role)):
         raise UsageError(
             f"{run_dir}: found no start of this run (no run.json), allowed a directory of "
             "`rljob run`; of a job in a cluster: kubectl logs -l rljob.dev/job=JOB"
@@ -73,7 +75,7 @@ def logs(
     first = True
     while True:
         running = follow and directory.in_use()
-        for source, path in _files(directory.path, Path(attempt.logs), role):
+        for source, path in _files(directory.path, starts, role):
             readers.setdefault(path, _Reader(source, path))
         new = sorted(
             chain.from_iterable(reader.lines() for reader in readers.values()),

@@ -99,12 +99,17 @@ def test_it_reaches_its_target_and_is_released(job: SortingJob) -> None:
     assert "Succeeded" in job.events()
 
 
-@pytest.mark.parametrize("command", ["audit", "status", "report"])
-def test_the_command_line_reads_the_volume(job: SortingJob, command: str) -> None:
-    said = rljob(command, job.volume)
-    assert {"audit": "the run has ended", "status": "finished", "report": "report.html"}[
-        command
-    ] in said
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("audit", "the run has ended"),
+        ("status", "finished"),
+        ("report", "report.html"),
+        ("logs", "rollout.done"),
+    ],
+)
+def test_the_command_line_reads_the_volume(job: SortingJob, command: str, told: str) -> None:
+    assert told in rljob(command, job.volume)
 
 
 def rljob(command: str, run_dir: Path) -> str:

@@ -18,6 +18,7 @@ notes, then = sys.argv[1:]
 with open(notes, "a") as file:
     file.write("started\\n")
 starts = len(open(notes).readlines())
+print("start", starts)
 if then == "again-twice":
     sys.exit({AGAIN} if starts < 3 else 0)
 if then.isdecimal():
@@ -31,17 +32,37 @@ if then == "ended-by-both":
 open(notes + ".ready", "w").close()
 time.sleep(60)
 """
-AROUND = "import sys; from rljob_trainer.again import Again; sys.exit(Again(sys.argv[1:]).run())"
+AROUND = """
+import sys
+from pathlib import Path
+from rljob_trainer.again import Again
+sys.exit(Again(Path(sys.argv[1]), sys.argv[2:]).run())
+"""
 
 
-def start(notes: Path, then: str) -> subprocess.Popen[bytes]:
+def start(notes: Path, then: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", LAUNCHER, str(notes), then]
-    return subprocess.Popen([sys.executable, "-c", AROUND, *command])
+    log = notes.parent / "logs" / "stdout.log"
+    return subprocess.Popen(
+        [sys.executable, "-c", AROUND, log, *command], stdout=subprocess.PIPE, text=True
+    )
 
 
 def test_it_starts_again_while_another_pod_is_the_reason(tmp_path: Path) -> None:
     assert start(tmp_path / "notes", "again-twice").wait(60) == 0
     assert (tmp_path / "notes").read_text() == "started\n" * 3
+
+
+def test_its_output_is_printed_and_kept(tmp_path: Path) -> None:
+    told, _ = start(tmp_path / "notes", "again-twice").communicate(timeout=60)
+    assert told == "start 1\nstart 2\nstart 3\n"
+    assert (tmp_path / "logs" / "stdout.log").read_text() == told
+
+
+def test_without_a_place_for_its_output_it_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("")  # no directory
+    told, _ = start(tmp_path / "notes", "again-twice").communicate(timeout=60)
+    assert told == "start 1\nstart 2\nstart 3\n"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 from rljob.plan.environment import variable
 from rljob.telemetry.role import run_role
@@ -10,7 +11,9 @@ if __name__ == "__main__":
     if os.environ.get(variable("linger")):  # in a pod
         from rljob_trainer.again import Again
 
-        sys.exit(Again().run())
+        run_dir, replica = os.environ[variable("run_dir")], os.environ[variable("replica")]
+        # Laid out as torchx does it for `rljob run`.
+        sys.exit(Again(Path(run_dir) / "logs" / "pods" / "trainer" / replica / "stdout.log").run())
 
     from rljob_trainer.launcher import launch
 
