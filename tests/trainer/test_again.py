@@ -40,12 +40,10 @@ sys.exit(Again(Path(sys.argv[1]), sys.argv[2:]).run())
 """
 
 
-def start(notes: Path, then: str) -> subprocess.Popen[str]:
+def start(notes: Path, then: str, output: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", LAUNCHER, str(notes), then]
     log = notes.parent / "logs" / "stdout.log"
-    return subprocess.Popen(
-        [sys.executable, "-c", AROUND, log, *command], stdout=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen([sys.executable, "-c", AROUND, log, *command], stdout=output, text=True)
 
 
 def test_it_starts_again_while_another_pod_is_the_reason(tmp_path: Path) -> None:
@@ -54,14 +52,14 @@ def test_it_starts_again_while_another_pod_is_the_reason(tmp_path: Path) -> None
 
 
 def test_its_output_is_printed_and_kept(tmp_path: Path) -> None:
-    told, _ = start(tmp_path / "notes", "again-twice").communicate(timeout=60)
+    told, _ = start(tmp_path / "notes", "again-twice", subprocess.PIPE).communicate(timeout=60)
     assert told == "start 1\nstart 2\nstart 3\n"
     assert (tmp_path / "logs" / "stdout.log").read_text() == told
 
 
 def test_without_a_place_for_its_output_it_goes_on(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("")  # no directory
-    told, _ = start(tmp_path / "notes", "again-twice").communicate(timeout=60)
+    told, _ = start(tmp_path / "notes", "again-twice", subprocess.PIPE).communicate(timeout=60)
     assert told == "start 1\nstart 2\nstart 3\n"
 
 
