@@ -98,6 +98,7 @@ generate: $(READY) ## Regenerate crds/, docs/manifest.md, docs/changes.md and pa
 	$(call written,docs/manifest.md,$(BIN)/python -m rljob.api.reference)
 	$(call written,docs/changes.md,$(BIN)/python -m rljob.api.change_reference)
 	$(call written,helm/rljob/README.md,$(BIN)/python helm/readme.py)
+	$(BIN)/python -m helm.monitoring
 
 demo: $(READY) ## Train the sorting demo with SEED (default 1) into runs/demo; resumes a stopped run
 	@if grep -qs '"state": "succeeded"' $(RUN)/summary.json; then rm -rf $(RUN); fi

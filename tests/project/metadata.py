@@ -19,7 +19,7 @@ FOLDERS = {
     "operator": ("operator",),
     "trainer": ("trainer_image",),
     "rollout": ("rollout_image",),
-    "dev": ("tests", "benchmarks", "examples"),
+    "dev": ("tests", "benchmarks", "examples", "helm"),
 }
 
 

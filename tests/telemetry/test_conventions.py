@@ -8,44 +8,17 @@ import re
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from rljob.api import RLJob
-from rljob.telemetry.server import StatusServer
-from rljob_operator.metrics import Metrics
-from rljob_rollout.worker_metrics import WorkerMetrics
-from rljob_trainer.health import Health
-from rljob_trainer.recorder import Recorder
-from rljob_trainer.utilization import Utilization
-from tests.support.job import manifest
+from tests.support.registries import REGISTRIES
 
 # Units that are no base units, and abbreviations, as promlint has them.
 NOT_BASE = r"(milli|micro|nano)seconds?|minutes?|hours?|days?|bits?|(kilo|mega|giga)bytes?|percent"
 ABBREVIATED = ("s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "pct")
 
 
-def trainer(directory: Path) -> CollectorRegistry:
-    registry = CollectorRegistry()
-    job = RLJob.model_validate(manifest(directory))
-    Recorder(job, directory, registry)
-    Health(job.spec, registry)
-    Utilization(registry)
-    StatusServer("127.0.0.1", 0, registry, dict).close()
-    return registry
-
-
-def worker(_directory: Path) -> CollectorRegistry:
-    return WorkerMetrics().registry
-
-
-def operator(_directory: Path) -> CollectorRegistry:
-    registry = CollectorRegistry()
-    Metrics(registry)
-    return registry
-
-
-@pytest.mark.parametrize("role", [trainer, worker, operator])
+@pytest.mark.parametrize("role", REGISTRIES.values(), ids=REGISTRIES)
 def test_names_follow_the_conventions(role, tmp_path: Path) -> None:
     families = list(text_string_to_metric_families(generate_latest(role(tmp_path)).decode()))
     assert families
@@ -65,6 +38,6 @@ def test_names_follow_the_conventions(role, tmp_path: Path) -> None:
 
 
 def test_the_build_is_told(tmp_path: Path) -> None:
-    text = generate_latest(trainer(tmp_path)).decode()
+    text = generate_latest(REGISTRIES["trainer"](tmp_path)).decode()
     assert 'rljob_build_info{version="' in text
     assert "_created" not in text
