@@ -27,8 +27,13 @@ def install(client: Client, *files: Path) -> None:
     everywhere = client.within("")
     for file in files or (FILE,):
         (made,) = everywhere.apply_yaml(file.read_text())
-        name = made["metadata"]["name"]
-        _wait(lambda name=name: _is_established(everywhere, name), f"{name} is not established")
+        wait_until_established(everywhere, made["metadata"]["name"])
+
+
+def wait_until_established(client: Client, name: str = NAME) -> None:
+    """Returns when objects of a CRD's kind can be made; TimeoutError if that takes too long."""
+    everywhere = client.within("")
+    _wait(lambda: _is_established(everywhere, name), f"{name} is not established")
 
 
 def remove(client: Client, *files: Path) -> None:
