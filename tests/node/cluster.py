@@ -59,6 +59,26 @@ class NodeCluster:
             raise RuntimeError(f"kubectl {' '.join(map(str, arguments))}: {result.stderr}")
         return result.stdout
 
+    def add_claim_of_root(self, name: str) -> None:
+        """A claim whose volume only root may write, and whose owner Kubernetes does not change."""
+        directory = _VOLUMES / name
+        directory.mkdir(parents=True)
+        size = {"storage": "1Gi"}
+        modes = ["ReadWriteOnce"]
+        volume = {
+            "capacity": size,
+            "accessModes": modes,
+            "storageClassName": "",
+            "hostPath": {"path": str(directory)},
+            "claimRef": {"namespace": "default", "name": name},
+        }
+        claim = {"accessModes": modes, "storageClassName": "", "resources": {"requests": size}}
+        for kind, spec in (("PersistentVolume", volume), ("PersistentVolumeClaim", claim)):
+            metadata = {"name": name}
+            self.client().apply(
+                {"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": spec}
+            )
+
     def directory_of(self, claim: str, namespace: str = "default") -> Path:
         """Where the files of a bound claim are on this machine's disk."""
         found: list[str] = []

@@ -1,6 +1,7 @@
 """The sorting demo in the cluster, as examples/sort_digits/README.md has it."""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,6 @@ class SortingJob:
         self._client = cluster.client()
         self.name = name
         self.pods = JobPods(cluster, name)
-        self._status: Manifest = {}
 
     def apply(self, **sections: Any) -> None:
         """By `kubectl apply`; `sections` are merged into those of the spec."""
@@ -60,10 +60,9 @@ class SortingJob:
 
     @property
     def status(self) -> Manifest:
-        """What `kubectl get -o yaml` shows; what it showed last while nobody answers."""
-        with suppress(httpx.TransportError):  # the API server may be away, or slow
-            self._status = self._client.get(RESOURCE, self.name).get("status", {})
-        return self._status
+        """What `kubectl get -o yaml` shows."""
+        found: Manifest = self._client.get(RESOURCE, self.name).get("status", {})
+        return found
 
     @property
     def rollout(self) -> int:
@@ -71,11 +70,22 @@ class SortingJob:
         return int(self.status.get("progress", {}).get("rollout", 0))
 
     def reaches(self, phase: str, seconds: float) -> None:
-        """Returns when it has the phase; where it does not, the error has what was told of it."""
+        """Returns when it has the phase."""
+        self.until(lambda: self.status.get("phase") == phase, phase, seconds)
+
+    def until(self, condition: Callable[[], bool], what: str, seconds: float) -> None:
+        """Waits for a condition; if it does not come true, the error describes the job."""
+
+        def holds() -> bool:
+            with suppress(httpx.TransportError):  # the API server may be away, or slow
+                return condition()
+            return False
+
         try:
-            wait_for(lambda: self.status.get("phase") == phase, f"{self.name}: {phase}", seconds)
+            wait_for(holds, f"{self.name}: {what}", seconds, every=0.5)
         except AssertionError as error:
-            error.add_note(self._cluster.kubectl("describe", "rlj", self.name))
+            with suppress(RuntimeError):
+                error.add_note(self._cluster.kubectl("describe", "rlj", self.name))
             raise
 
     @property

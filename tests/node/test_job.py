@@ -14,7 +14,6 @@ import pytest
 from tests.node import matrix, operator, sorting
 from tests.node.cluster import NodeCluster
 from tests.node.sorting import SortingJob
-from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -36,7 +35,7 @@ def job(nodes: NodeCluster) -> Iterator[SortingJob]:
 
 def test_it_trains(job: SortingJob, nodes: NodeCluster) -> None:
     job.reaches("Running", _START_SECONDS)
-    wait_for(lambda: job.rollout >= 3, "three batches", _START_SECONDS)
+    job.until(lambda: job.rollout >= 3, "three batches", _START_SECONDS)
     assert {job.pods.restarts(role) for role in ("trainer", "rollout", "buffer", "router")} == {0}
     (row,) = nodes.kubectl("get", "rlj", "--no-headers").splitlines()
     name, phase, rollout, reward, version, replicas, _age = row.split()
@@ -76,9 +75,9 @@ def test_it_trains_on_by_itself_after(fault: str, job: SortingJob, nodes: NodeCl
     before, began = job.rollout, time.monotonic()
     FAULTS[fault](job, nodes)
     # A batch may have been under way: the second one after the fault needed what was lost.
-    wait_for(lambda: job.rollout >= before + 2, "two more batches", _RECOVERY_SECONDS)
+    job.until(lambda: job.rollout >= before + 2, "two more batches", _RECOVERY_SECONDS)
     matrix.note(matrix.Result(fault, time.monotonic() - began))
-    wait_for(lambda: job.pods.ready("rollout") == 2, "both rollouts", _RECOVERY_SECONDS)
+    job.until(lambda: job.pods.ready("rollout") == 2, "both rollouts", _RECOVERY_SECONDS)
 
 
 def test_a_suspended_job_comes_back(job: SortingJob) -> None:
@@ -87,7 +86,7 @@ def test_a_suspended_job_comes_back(job: SortingJob) -> None:
     job.reaches("Suspended", 120)
     assert [job.pods.of(role) for role in ("trainer", "rollout", "buffer", "router")] == [[]] * 4
     job.patch(suspend=False)
-    wait_for(lambda: job.rollout > before, "a further batch", _RECOVERY_SECONDS)
+    job.until(lambda: job.rollout > before, "a further batch", _RECOVERY_SECONDS)
 
 
 def test_it_reaches_its_target_and_is_released(job: SortingJob) -> None:
@@ -95,7 +94,7 @@ def test_it_reaches_its_target_and_is_released(job: SortingJob) -> None:
     job.reaches("Succeeded", 800)
     assert job.status["progress"]["reward"] >= _TARGET - 0.05
     for role in ("trainer", "rollout", "buffer", "router"):
-        wait_for(lambda role=role: job.pods.of(role) == [], f"no {role} is left", 120)
+        job.until(lambda role=role: job.pods.of(role) == [], f"no {role} is left", 120)
     assert "Succeeded" in job.events()
 
 
@@ -125,6 +124,17 @@ def test_the_model_can_be_read_by_others(job: SortingJob) -> None:
     files = list((job.volume / "model").iterdir())
     assert any(file.suffix == ".safetensors" for file in files)
     assert all(file.stat().st_mode & 0o044 == 0o044 for file in files)
+
+
+def test_a_volume_that_cannot_be_written_fails_the_job_at_once(nodes: NodeCluster) -> None:
+    nodes.add_claim_of_root("locked")
+    job = SortingJob(nodes, "locked")
+    job.apply(storage={"run": {"claimName": "locked"}})
+    job.reaches("Failed", 200)
+    assert "the volume belongs to uid 0" in job.failure
+    assert "chown 65532:65532" in job.failure
+    assert job.status.get("restarts", 0) == 0
+    job.delete()
 
 
 def test_a_new_job_of_the_same_name_does_not_take_over_the_run(job: SortingJob) -> None:
