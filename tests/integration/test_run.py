@@ -6,6 +6,7 @@ loses its trainer to SIGKILL, and must have trained on the same prompts in the s
 
 import json
 import os
+import re
 import signal
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import pytest
 
 from rljob.telemetry.incident import read_incidents
 from tests.support.job import Run, manifest
+from tests.support.registries import metrics_text
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -147,6 +149,24 @@ def test_trainer_answers_status_and_metrics(undisturbed: Observed) -> None:
     assert undisturbed.status["engines"] == 1
     assert "rljob_reward_mean " in undisturbed.metrics
     assert "rljob_weights_version " in undisturbed.metrics
+
+
+def test_trainer_has_the_metrics_that_dashboards_and_alerts_name(
+    undisturbed: Observed, tmp_path: Path
+) -> None:
+    """They are checked against `metrics_text`, so that must be what a real trainer serves."""
+    assert types(undisturbed.metrics) == types(metrics_text("trainer", tmp_path))
+    values = dict(re.findall(r"^(\w+) (\S+)$", undisturbed.metrics, re.MULTILINE))
+    assert float(values["rljob_incarnation"]) == 1
+    assert float(values["rljob_staleness_bound"]) == 0
+    assert float(values["rljob_mismatch_bound"]) == pytest.approx(0.001)  # float32
+    used = float(values["rljob_buffer_memory_bytes"])
+    assert 0 < used < float(values["rljob_buffer_memory_limit_bytes"])
+    assert 'rljob_buffer_groups{state="ready"}' in undisturbed.metrics
+
+
+def types(text: str) -> list[str]:
+    return sorted(line for line in text.splitlines() if line.startswith("# TYPE "))
 
 
 def test_secrets_are_in_no_log_and_on_no_command_line(undisturbed: Observed) -> None:

@@ -8,11 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from prometheus_client import generate_latest
 from ruamel.yaml import YAML
 
 from tests.project.metadata import ROOT
-from tests.support.registries import REGISTRIES
+from tests.support.registries import ROLES, metrics_text
 
 DASHBOARDS = ROOT / "helm" / "rljob" / "dashboards"
 RULES = ROOT / "helm" / "rljob" / "rules"
@@ -27,7 +26,7 @@ _OPERATORS = {"and", "or", "unless"}
 def metrics() -> frozenset[str]:
     """Names of all series that the roles have, and of Prometheus' own."""
     with TemporaryDirectory() as directory:
-        texts = [generate_latest(make(Path(directory))).decode() for make in REGISTRIES.values()]
+        texts = [metrics_text(role, Path(directory)) for role in ROLES]
     types = re.findall(r"^# TYPE (\S+) (\S+)$", "\n".join(texts), re.MULTILINE)
     names = {name + end for name, type_ in types for end in _SUFFIXES.get(type_, ("",))}
     return frozenset(names | _FOREIGN)

@@ -8,19 +8,18 @@ import re
 from pathlib import Path
 
 import pytest
-from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.registries import REGISTRIES
+from tests.support.registries import ROLES, metrics_text
 
 # Units that are no base units, and abbreviations, as promlint has them.
 NOT_BASE = r"(milli|micro|nano)seconds?|minutes?|hours?|days?|bits?|(kilo|mega|giga)bytes?|percent"
 ABBREVIATED = ("s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "pct")
 
 
-@pytest.mark.parametrize("role", REGISTRIES.values(), ids=REGISTRIES)
-def test_names_follow_the_conventions(role, tmp_path: Path) -> None:
-    families = list(text_string_to_metric_families(generate_latest(role(tmp_path)).decode()))
+@pytest.mark.parametrize("role", ROLES)
+def test_names_follow_the_conventions(role: str, tmp_path: Path) -> None:
+    families = list(text_string_to_metric_families(metrics_text(role, tmp_path)))
     assert families
     for family in families:
         name, words = family.name, family.name.split("_")
@@ -38,6 +37,6 @@ def test_names_follow_the_conventions(role, tmp_path: Path) -> None:
 
 
 def test_the_build_is_told(tmp_path: Path) -> None:
-    text = generate_latest(REGISTRIES["trainer"](tmp_path)).decode()
+    text = metrics_text("trainer", tmp_path)
     assert 'rljob_build_info{version="' in text
     assert "_created" not in text
