@@ -8,9 +8,10 @@ from rljob.buffer.records import Lease
 
 
 class Hand:
-    """Leases that the worker holds, at most `limit`."""
+    """Leases that the worker holds: at most `limit`, or fewer if the engine can't handle them."""
 
     def __init__(self, limit: int) -> None:
+        self._most = limit
         self._limit = limit
         self._leases: dict[str, Lease] = {}  # by entry: group ids repeat in another incarnation
         self._room = asyncio.Event()
@@ -48,6 +49,24 @@ class Hand:
     def drop(self, lease: Lease) -> None:
         """Removes a lease that was completed, given back or lost."""
         self._leases.pop(lease.entry, None)
+        self._note_change()
+
+    @property
+    def limit(self) -> int:
+        """How many leases fit at present."""
+        return self._limit
+
+    def shrink(self) -> None:
+        """Halves the limit, because the engine fell silent under what is held now.
+
+        An engine that is only slow would otherwise get the same load again and again, and never
+        finish any of it.
+        """
+        self._limit = max(1, min(self._limit, len(self._leases)) // 2)
+
+    def grow(self) -> None:
+        """Raises the limit again by one, because a group was completed."""
+        self._limit = min(self._most, self._limit + 1)
         self._note_change()
 
     def _note_change(self) -> None:

@@ -229,6 +229,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             for lease, made in zip(leases, responses, strict=True):
                 tasks.create_task(serving.finish(lease, made, leased))
+                self._hand.grow()
         self._metrics.in_flight(len(self._hand))
 
     async def _stay_registered(self) -> None:
@@ -260,7 +261,16 @@ class Worker:
                     raise EngineDiedError(f"engine: no answer for {silence:.0f} s")
                 if silence >= _SILENT_SECONDS and not self._silent:
                     self._silent = True
-                    log.warning("engine.silent", engine=self._engine.id, seconds=round(silence))
+                    held = len(self._hand)
+                    if held:
+                        self._hand.shrink()
+                    log.warning(
+                        "engine.silent",
+                        engine=self._engine.id,
+                        seconds=round(silence),
+                        groups=held,
+                        limit=self._hand.limit,
+                    )
                     await self._buffer.retire(self._engine.id)
                     await self._give_back("the engine does not answer")
                 elif silence == 0 and self._silent:

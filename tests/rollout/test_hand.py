@@ -1,5 +1,6 @@
 """The groups that a worker holds, and for how long it held any."""
 
+import asyncio
 from unittest.mock import Mock
 
 import numpy as np
@@ -48,3 +49,21 @@ def test_it_is_busy_while_there_is_a_group(monkeypatch: pytest.MonkeyPatch) -> N
     held.add([lease(4)])
     clock.return_value = 151.0
     assert held.busy_seconds == 6
+
+
+def test_an_engine_that_falls_silent_gets_half_the_load_until_it_completes_groups() -> None:
+    held = Hand(8)
+    held.add([lease(number) for number in range(6)])
+    held.shrink()
+    assert held.limit == 3
+    for number in range(6):
+        held.drop(lease(number))
+    assert asyncio.run(held.room()) == 3
+    held.add([lease(7)])
+    held.shrink()
+    held.shrink()
+    assert held.limit == 1  # never none
+    held.drop(lease(7))
+    for _ in range(20):
+        held.grow()
+    assert asyncio.run(held.room()) == held.limit == 8

@@ -9,6 +9,7 @@ from rljob_operator import names
 from rljob_operator.children import job_file, keys, rdma
 from rljob_operator.children.wanted import Subject
 
+_COMPUTE = ("trainer", "rollout")
 _SECRETS = {
     "buffer_password": keys.BUFFER_PASSWORD,
     "engine_api_key": keys.ENGINE_API_KEY,
@@ -45,11 +46,23 @@ def environment(
         for name, key in _SECRETS.items()
         if not (name == "buffer_password" and subject.job.spec.buffer.external)
     ]
+    if role in _COMPUTE and subject.job.spec.device == "cpu":
+        found.append(_threads(role))
     external = subject.job.spec.buffer.external
     if external is not None and external.url_secret_ref is not None:
         where = external.url_secret_ref
         found.append(_from_secret(variable("buffer_url"), where.name, where.key))
     return found
+
+
+def _threads(role: str) -> dict[str, Any]:
+    """As many threads as the container requests CPUs.
+
+    torch would start one per core of the node. Where they do not all run at the same time they wait
+    for each other most of the time.
+    """
+    cores = {"containerName": role, "resource": "requests.cpu", "divisor": "1"}
+    return {"name": "OMP_NUM_THREADS", "valueFrom": {"resourceFieldRef": cores}}
 
 
 def _role_variables(subject: Subject, role: str) -> dict[str, str]:

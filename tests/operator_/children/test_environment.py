@@ -64,6 +64,21 @@ def test_a_role_can_read_it(role: str) -> None:
     )
 
 
+def test_on_cpus_there_are_as_many_threads_as_cpus_are_requested() -> None:
+    for role in ("trainer", "rollout"):
+        source = variables(minimal(device="cpu"), role)["OMP_NUM_THREADS"]
+        assert source == {
+            "resourceFieldRef": {
+                "containerName": container(minimal(), role)["name"],
+                "resource": "requests.cpu",
+                "divisor": "1",
+            }
+        }
+        assert "OMP_NUM_THREADS" not in variables(minimal(), role)
+    for role in ("router", "buffer"):
+        assert "OMP_NUM_THREADS" not in variables(minimal(device="cpu"), role)
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_directories_are_mounted_where_the_role_looks(role: str) -> None:
     environment = read(minimal(), role)
