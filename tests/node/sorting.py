@@ -88,6 +88,14 @@ class SortingJob:
                 error.add_note(self._cluster.kubectl("describe", "rlj", self.name))
             raise
 
+    def is_whole(self) -> bool:
+        """Whether both rollouts are ready, and the trainer says that both engines hold weights.
+
+        A pod that is about to end stays ready for some seconds.
+        """
+        weights = self.status.get("weights", {})
+        return self.pods.ready("rollout") == weights.get("members", 0) == 2
+
     @property
     def failure(self) -> str:
         """The message of the condition Failed."""

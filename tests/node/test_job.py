@@ -77,7 +77,7 @@ def test_it_trains_on_by_itself_after(fault: str, job: SortingJob, nodes: NodeCl
     # A batch may have been under way: the second one after the fault needed what was lost.
     job.until(lambda: job.rollout >= before + 2, "two more batches", _RECOVERY_SECONDS)
     matrix.note(matrix.Result(fault, time.monotonic() - began))
-    job.until(lambda: job.pods.ready("rollout") == 2, "both rollouts", _RECOVERY_SECONDS)
+    job.until(job.is_whole, "both rollouts", _RECOVERY_SECONDS)
 
 
 def test_a_suspended_job_comes_back(job: SortingJob) -> None:
