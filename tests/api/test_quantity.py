@@ -2,7 +2,7 @@
 
 import pytest
 
-from rljob.api.quantity import bytes_of
+from rljob.api.quantity import bytes_of, canonical
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,20 @@ from rljob.api.quantity import bytes_of
 )
 def test_bytes(quantity: str, found: int) -> None:
     assert bytes_of(quantity) == found
+
+
+@pytest.mark.parametrize(
+    ("quantity", "found"),
+    [
+        ("1Gi", "1Gi"),
+        ("1024Mi", "1Gi"),
+        ("1.5Gi", "1536Mi"),
+        ("768Mi", "768Mi"),
+        ("1000M", "1G"),
+        ("1500M", "1500M"),
+        ("4096", "4096"),
+        ("2000", "2k"),
+    ],
+)
+def test_it_is_written_as_the_api_server_writes_it(quantity: str, found: str) -> None:
+    assert canonical(quantity) == found

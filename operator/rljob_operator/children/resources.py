@@ -6,6 +6,7 @@ whole job. The requests are low, so that they do not keep a pod from a node that
 
 from typing import Any
 
+from rljob.api.quantity import canonical
 from rljob_operator.children.wanted import Subject
 
 _GPU = "nvidia.com/gpu"
@@ -28,7 +29,7 @@ def rollout(subject: Subject) -> dict[str, Any]:
 
 def buffer(subject: Subject) -> dict[str, Any]:
     """Of the buffer's server."""
-    memory = subject.job.spec.buffer.memory or _BUFFER_MEMORY
+    memory = canonical(subject.job.spec.buffer.memory or _BUFFER_MEMORY)
     return {"requests": {"cpu": "100m", "memory": memory}}
 
 
@@ -40,5 +41,8 @@ def router() -> dict[str, Any]:
 def _of_processes(subject: Subject, count: int, on_cpu: tuple[int, int]) -> dict[str, Any]:
     on_gpus = subject.job.spec.device != "cpu"
     millicores, mebibytes = _BESIDE_GPU if on_gpus else on_cpu
-    requests = {"cpu": f"{count * millicores}m", "memory": f"{count * mebibytes}Mi"}
+    cores, rest = divmod(count * millicores, 1000)
+    # Written as the API server writes them: what it stores is what was applied.
+    cpu = f"{count * millicores}m" if rest else str(cores)
+    requests = {"cpu": cpu, "memory": canonical(f"{count * mebibytes}Mi")}
     return {"requests": requests, **({"limits": {_GPU: str(count)}} if on_gpus else {})}

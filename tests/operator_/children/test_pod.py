@@ -43,14 +43,14 @@ def test_every_pod_requests_what_its_processes_need() -> None:
         buffer={"memory": "3Gi"},
     )
     assert requests(job) == {
-        "trainer": {"cpu": "8000m", "memory": "32768Mi"},
-        "rollout": {"cpu": "2000m", "memory": "8192Mi"},
+        "trainer": {"cpu": "8", "memory": "32Gi"},
+        "rollout": {"cpu": "2", "memory": "8Gi"},
         "router": {"cpu": "100m", "memory": "128Mi"},
         "buffer": {"cpu": "100m", "memory": "3Gi"},
     }
     assert requests(minimal(device="cpu")) == {
         "trainer": {"cpu": "250m", "memory": "768Mi"},
-        "rollout": {"cpu": "250m", "memory": "2048Mi"},
+        "rollout": {"cpu": "250m", "memory": "2Gi"},
         "router": {"cpu": "100m", "memory": "128Mi"},
         "buffer": {"cpu": "100m", "memory": "256Mi"},
     }
