@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class SharedEngine(EngineProcess):
 
     async def start(self) -> None:
         """Nothing: it runs."""
+        self._began = time.monotonic()
 
     async def watch(self) -> None:
         """It does not end."""
