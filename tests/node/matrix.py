@@ -1,4 +1,4 @@
-"""What was lost while a job trained, and how long it took to train on: docs/failure-matrix.md.
+"""What failed while a job trained, and how long it took to recover: docs/failure-matrix.md.
 
 `make test-node` notes the results; `python -m tests.node.matrix` prints them as a page.
 """
@@ -34,7 +34,7 @@ class Result:
 
     Args:
         fault: what happened.
-        seconds: until a further batch was trained on.
+        seconds: until two further batches were trained on.
     """
 
     fault: str

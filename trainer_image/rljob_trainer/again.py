@@ -1,7 +1,7 @@
-"""Runs the launcher in a pod: again where another pod has ended it, without the kubelet.
+"""Runs the launcher in a pod, and restarts it in place if another pod ended it.
 
-The kubelet would count a failure, and wait longer before each restart. It also hears a signal at
-once, while the launcher imports torch for seconds.
+The kubelet would count a failure, and wait longer before each restart. This process also handles
+signals at once, while the launcher takes seconds to import torch.
 """
 
 import os
@@ -55,7 +55,7 @@ class Again:
             code = self._child.wait()
             copy.join(_LAST_OUTPUT_SECONDS)  # a process of the child's may still hold the pipe
             if self._stop is not None and code in (AGAIN, -self._stop):
-                return 0  # nothing was to be saved any more, or yet
+                return 0  # it had saved already, or had nothing to save yet
             if code != AGAIN:
                 return code if code >= 0 else 128 - code
 

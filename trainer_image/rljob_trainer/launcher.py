@@ -69,7 +69,7 @@ def launch(environment: RoleEnvironment, rank: str = "rljob_trainer.rank") -> in
         if EXIT_USAGE in codes:
             return EXIT_USAGE
         if peers.ended_by is not None:
-            clear_reason()  # the ranks of this pod tell of a lost connection
+            clear_reason()  # the ranks of this pod reported a lost connection
             if environment.linger:
                 return AGAIN
         write_reason(peers.ended_by or _reason(error))
@@ -81,7 +81,7 @@ def launch(environment: RoleEnvironment, rank: str = "rljob_trainer.rank") -> in
 
 
 def _reason(error: ChildFailedError) -> str:
-    """For ranks that could not say it themselves."""
+    """Why a rank failed that could not report it itself."""
     rank, failure = error.get_first_failure()
     if failure.exitcode >= 0:
         return f"rank {rank} failed with exit code {failure.exitcode}"

@@ -1,4 +1,4 @@
-"""What containers ask of a node unless an overlay says otherwise.
+"""The resources that containers request, unless an overlay sets others.
 
 A pod without requests is evicted first and gets CPU time last, and a buffer that starves stops the
 whole job. The requests are low, so that they do not keep a pod from a node that would do.
@@ -18,23 +18,23 @@ _BUFFER_MEMORY = "256Mi"
 
 
 def trainer(subject: Subject) -> dict[str, Any]:
-    """Of a trainer's container."""
+    """Resources of a trainer's container."""
     return _of_processes(subject, subject.job.spec.trainer.gpus_per_replica, _TRAINER_CPU)
 
 
 def rollout(subject: Subject) -> dict[str, Any]:
-    """Of a worker with its engine."""
+    """Resources of the container of a worker and its engine."""
     return _of_processes(subject, subject.job.spec.rollout.gpus_per_replica, _ROLLOUT_CPU)
 
 
 def buffer(subject: Subject) -> dict[str, Any]:
-    """Of the buffer's server."""
+    """Resources of the buffer's container."""
     memory = canonical(subject.job.spec.buffer.memory or _BUFFER_MEMORY)
     return {"requests": {"cpu": "100m", "memory": memory}}
 
 
 def router() -> dict[str, Any]:
-    """Of the router."""
+    """Resources of the router's container."""
     return {"requests": {"cpu": "100m", "memory": "128Mi"}}
 
 
