@@ -68,11 +68,12 @@ class Execution:
 
     def delay(self, replica: Replica, code: int) -> float | None:
         """Seconds until a failed replica is restarted; None: the run has failed."""
+        self._progress.look()  # what was trained up to now decides
         delay = self._restarts.delay(
             replica.role,
             code,
             trained=self._progress.trained,
-            has_worked=self._progress.has_had_engines,
+            has_worked=self._progress.has_worked,
         )
         if delay is not None:
             reason = (self._reason(replica).splitlines() or [""])[0]

@@ -135,7 +135,7 @@ class Progress:
             status_url: the trainer's /status.
             began: unix seconds; older records are from earlier starts, and are not shown.
         """
-        self.has_had_engines = False
+        self.has_worked = False  # an engine has held weights, or a batch was trained on
         self.trained = 0  # batches
         self._display = display
         self._began = began
@@ -148,7 +148,7 @@ class Progress:
         """Show what is new since the last call."""
         status = self._poll.latest
         if status is not None:
-            self.has_had_engines = self.has_had_engines or bool(status.get("engines"))
+            self.has_worked = self.has_worked or bool(status.get("engines"))
             self.trained = max(self.trained, status.get("rollout") or 0)
         self._display.status(status)
         self._show_new()
@@ -159,6 +159,9 @@ class Progress:
             if new is not None and new.time >= self._began:
                 self._display.say(new.message)
         for record in self._new(self._metrics):
+            # A busy trainer answers late: a batch may be on record before /status tells of it.
+            self.has_worked = True
+            self.trained = max(self.trained, record.get("rollout") or 0)
             self._display.batch(record)
         for record in self._new(self._evaluations):
             for line in words.evaluation(record, _SHOWN_ANSWERS):

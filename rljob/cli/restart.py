@@ -33,9 +33,9 @@ class Restarts:
             role: role of the replica.
             code: its exit code, not 0; negative: minus the signal that killed it.
             trained: batches that the run has trained on.
-            has_worked: whether an engine has held weights since `rljob run` began. Before that, a
-                failure is most likely a mistake in the manifest or the machine's setup, and would
-                repeat.
+            has_worked: whether an engine has held weights, or a batch was trained on, since
+                `rljob run` began. Before that, a failure is most likely a mistake in the manifest
+                or the machine's setup, and would repeat.
         """
         if trained > self._trained:
             self._trained, self._failures = trained, 0

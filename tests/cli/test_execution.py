@@ -212,6 +212,33 @@ run_role("rollout", main)
     assert read_incidents(tmp_path) == []
 
 
+def test_a_role_that_fails_after_a_batch_is_started_again_though_no_status_was_heard(
+    start, tmp_path
+):
+    """A busy trainer answers /status late: what it has trained on is proof enough."""
+    write_run_dir(tmp_path)
+    fails_once = (
+        READY
+        + """
+import json
+from pathlib import Path
+run = Path(os.environ["RLJOB_RUN_DIR"])
+if (run / "ready-rollout").exists():
+    ready("second")
+    time.sleep(600)
+with open(run / "metrics.jsonl", "a") as file:
+    print(json.dumps({"rollout": 99, "time": time.time(), "reward/mean": 0.5}), file=file)
+ready("rollout")
+sys.exit(1)
+"""
+    )
+    run = start(trainer=UNTIL.format(until="ready-second"), rollout=fails_once)
+    output = run.communicate()[0]
+    assert run.returncode == 0, output
+    said = "rollout[0] failed with exit code 1; restarting it (restart 1 of at most 10)"
+    assert [incident.message for incident in read_incidents(tmp_path)] == [said]
+
+
 def test_a_usage_error_is_passed_through_with_its_message_alone(start, tmp_path):
     program = (
         ROLE
