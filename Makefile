@@ -12,7 +12,7 @@ DEMO := examples/sort_digits
 RUN := runs/demo
 
 .DELETE_ON_ERROR:
-.PHONY: help setup test test-faults test-node failure-matrix lint generate tools demo bench lock clean
+.PHONY: help setup test test-faults test-node test-faults-node failure-matrix lint generate tools demo bench lock clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -79,6 +79,9 @@ tools: $(READY) ## Find or build the programs of the test cluster; takes minutes
 # Kubernetes in namespaces of this machine: containerd, a kubelet, DNS, and the roles in pods.
 test-node: $(READY) ## Test in real pods; needs root, and installs Debian packages (containerd, runc)
 	$(BIN)/python -m tests.node $(PYTEST)
+
+test-faults-node: $(READY) ## The same with more faults, which take longer
+	$(BIN)/python -m tests.node -m node $(PYTEST)
 
 failure-matrix: $(READY) ## Write docs/failure-matrix.md from what the last make test-node measured
 	$(call written,docs/failure-matrix.md,$(BIN)/python -m tests.node.matrix)

@@ -77,6 +77,22 @@ class Annotate:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """Stops a pod and keeps it, with its logs, until the job is deleted.
+
+    It becomes the job's own, so that its workload neither removes nor restarts it, and its deadline
+    passes at once, so that the kubelet stops it for good. Not an error if it is gone already.
+
+    Args:
+        pod: name of the pod.
+        uid: its uid; another pod with its name is left unchanged.
+    """
+
+    pod: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finalizer:
     """Sets or removes the operator's finalizer on the job."""
 
@@ -97,7 +113,7 @@ class Event:
     message: str
 
 
-Action = Apply | Create | Scale | Delete | Annotate | Finalizer | DeleteJob
+Action = Apply | Create | Scale | Delete | Annotate | Keep | Finalizer | DeleteJob
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,12 @@ from rljob_operator.action import (
     DeleteJob,
     Event,
     Finalizer,
+    Keep,
     Scale,
 )
 from rljob_operator.api import APPLY_PATCH, JSON, MERGE_PATCH, PARTIAL, Api, ApiError, encode
 from rljob_operator.cache import Cache
+from rljob_operator.children.wanted import owner
 from rljob_operator.kind import EVENT, POD, RLJOB, Kind, kind_of, kinds_named
 from rljob_operator.merge_patch import merge_patch
 from rljob_operator.objects import Partial
@@ -95,6 +97,8 @@ class Applier:
                     await self._delete(kind.path(namespace, action.ref.name), action.uid)
             case Annotate():
                 await self._annotate(namespace, action)
+            case Keep():
+                await self._keep(manifest, action)
             case Finalizer():
                 await self._finalizer(manifest, present=action.present)
             case DeleteJob():
@@ -195,15 +199,29 @@ class Applier:
             await self._api.request("DELETE", path, encode(body), accept=PARTIAL)
 
     async def _annotate(self, namespace: str, action: Annotate) -> None:
-        body = {"metadata": {"annotations": action.annotations}}
-        query = {"fieldManager": names.MANAGER}
+        await self._patch_pod(namespace, action.pod, {"annotations": action.annotations})
+
+    async def _keep(self, job: Mapping[str, Any], action: Keep) -> None:
+        metadata = {
+            "uid": action.uid,
+            "labels": {names.LABEL_ROLE: None},  # which the selector of its workload asks for
+            "ownerReferences": [owner(job["metadata"]["name"], job["metadata"]["uid"])],
+        }
+        spec = {"activeDeadlineSeconds": 1}
+        with _gone_or_replaced():
+            await self._patch_pod(job["metadata"]["namespace"], action.pod, metadata, spec=spec)
+
+    async def _patch_pod(
+        self, namespace: str, name: str, metadata: Mapping[str, Any], **parts: Any
+    ) -> None:
+        """Merge patch of a pod; not an error if it is gone."""
         try:
             reply = await self._api.request(
                 "PATCH",
-                POD.path(namespace, action.pod),
-                encode(body),
+                POD.path(namespace, name),
+                encode({"metadata": metadata, **parts}),
                 content_type=MERGE_PATCH,
-                query=query,
+                query={"fieldManager": names.MANAGER},
             )
         except ApiError as error:
             if error.code != _NOT_FOUND:

@@ -101,5 +101,6 @@ class Told(StrEnum):
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     DRAINING = "Draining"
+    POD_KEPT = "PodKept"
     POD_HANGS = "PodHangs"
     TIME_TO_LIVE = "TimeToLiveOver"

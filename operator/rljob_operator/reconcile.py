@@ -12,7 +12,7 @@ from rljob.api.base import LARGEST_INT
 from rljob.api.rljob import RLJobSpec
 from rljob.api.status import RLJobStatus
 from rljob_operator import names
-from rljob_operator.action import Action, Decision, Delete, DeleteJob, Event, Finalizer
+from rljob_operator.action import Action, Decision, Delete, DeleteJob, Event, Finalizer, Keep
 from rljob_operator.children import Want, children
 from rljob_operator.conditions import Verdict, of_the_pods, told
 from rljob_operator.drift import drift, missing
@@ -20,6 +20,7 @@ from rljob_operator.events import changes, normal, warning
 from rljob_operator.observed import Observed, Ref
 from rljob_operator.policies import deadline, failure, rest, time_to_live
 from rljob_operator.policies.acceptance import accept, obstacle
+from rljob_operator.policies.kept import kept
 from rljob_operator.policies.progress import finished, progressed
 from rljob_operator.policies.replicas import rollout_replicas
 from rljob_operator.policies.stuck import stuck
@@ -87,7 +88,26 @@ def _ended(seen: Look | State, status: RLJobStatus) -> Decision:
         said = "spec.runPolicy.ttlSecondsAfterFinished has passed: deleting the job"
         return Decision((DeleteJob(),), events=(normal(Told.TIME_TO_LIVE, said),))
     status = _shown(seen, status, _NOTHING)
-    return _decided(seen, status, _resting(seen), again=(left, rest.again(seen)))
+    keeping, events = _keeping(seen, failed=holds(status, "Failed"))
+    return _decided(
+        seen,
+        status,
+        (*keeping, *_resting(seen)),
+        events=events,
+        again=(left, rest.again(seen)),
+    )
+
+
+def _keeping(seen: Look | State, *, failed: bool) -> tuple[list[Action], list[Event]]:
+    """Pods of an ended job stay for their logs, where its spec can be read and says so."""
+    if not isinstance(seen, State):
+        return [], []
+    pods = kept(seen, seen.job.spec.run_policy, failed=failed)
+    said = "stopped; its logs stay until the job is deleted (spec.runPolicy.cleanPods)"
+    return (
+        [Keep(pod.name, pod.uid) for pod in pods],
+        [normal(Told.POD_KEPT, f"{pod.name} is {said}") for pod in pods],
+    )
 
 
 def _refused(seen: Look, status: RLJobStatus) -> Decision:
@@ -205,8 +225,9 @@ def _succeeded(seen: Look, status: RLJobStatus, want: Want) -> Decision:
 
 
 def _failed(state: State, status: RLJobStatus, reason: Reason, message: str) -> Decision:
+    """Record the failure before anything is stopped: the pods are the evidence of it."""
     status = _end(state, _shown(state, status, _NOTHING), "Failed", reason, message)
-    return _decided(state, status, _resting(state))
+    return _decided(state, status, _finalizer(state))
 
 
 def _end(

@@ -18,6 +18,12 @@ def bytes_of(quantity: str) -> int:
     return int(Decimal(number) * _FACTORS[quantity[len(number) :]])
 
 
+def times(quantity: str, factor: int) -> str:
+    """A multiple of a quantity, as the API server writes it, in the same family of suffixes."""
+    number = quantity.rstrip("kKMGTPEi")
+    return canonical(f"{Decimal(number) * factor}{quantity[len(number) :]}")
+
+
 def canonical(quantity: str) -> str:
     """The same whole number of bytes as the API server writes it: 1024Mi is 1Gi, 1000M is 1G."""
     base, suffixes = (1024, _BINARY) if quantity.endswith("i") else (1000, _DECIMAL)

@@ -26,6 +26,14 @@ class RunPolicySpec(Part):
     active_deadline_seconds: PositiveInt | None = Field(
         None, description="Seconds the job may be active. Default: no limit."
     )
+    clean_pods: Literal["Running", "All", "None"] = Field(
+        "Running",
+        description=(
+            "Which pods are removed when the job ends. Those that stay are stopped, hold no GPU, "
+            "and have their logs for `kubectl logs` until the job is deleted. `Running`: a failed "
+            "job's pods stay if their container had failed; `All`: none stays; `None`: all stay."
+        ),
+    )
     ttl_seconds_after_finished: NonNegativeInt | None = Field(
         None, description="Seconds after which a finished job is deleted. Default: never."
     )

@@ -1,6 +1,6 @@
 """Entry point of the buffer role."""
 
+from rljob.buffer.pod_role import run_pod_role
 from rljob.buffer.role import main
-from rljob.telemetry.role import run_role
 
-run_role("buffer", main)
+run_pod_role("buffer", main)

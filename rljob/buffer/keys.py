@@ -13,6 +13,7 @@ NAMES = (
     "engines",  # hash: engine id -> expiry and address
     "versions",  # hash: engine id -> weight version that it holds
     "partials",  # hash: place -> partial generation of a group that a worker gave back
+    "logs",  # stream of output of the other roles' pods, for the run volume
     "wake",  # stream of length 1: its last entry's id changes when workers should check for work
 )
 

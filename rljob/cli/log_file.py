@@ -12,7 +12,7 @@ class LogFile:
     """The log of one stream of one replica."""
 
     role: str
-    replica: int
+    replica: str  # its number, or the name of its pod
     path: Path
 
 
@@ -23,10 +23,9 @@ def log_files(logs: Path) -> list[LogFile]:
     a module was not found) are on stderr.
     """
     return [
-        LogFile(path.parent.parent.name, int(path.parent.name), path)
+        LogFile(path.parent.parent.name, path.parent.name, path)
         for name in ("stderr", "stdout")
         for path in sorted(logs.glob(f"*/*/*/{name}.log"))
-        if path.parent.name.isdecimal()
     ]
 
 
@@ -35,7 +34,7 @@ def last_lines(logs: Path, role: str, replica: int, count: int) -> list[str]:
     lines = [
         line
         for file in log_files(logs)
-        if (file.role, file.replica) == (role, replica)
+        if (file.role, file.replica) == (role, str(replica))
         for line in _tail(file.path).splitlines()[-count:]
     ]
     return lines[-count:]

@@ -5,8 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
+from rljob.buffer.pod_role import run_pod_role
 from rljob.plan.environment import RoleEnvironment
-from rljob.telemetry.role import run_role
 
 
 def main(environment: RoleEnvironment) -> None:
@@ -33,4 +33,4 @@ def main(environment: RoleEnvironment) -> None:
     asyncio.run(work())
 
 
-run_role("rollout", main)
+run_pod_role("rollout", main)

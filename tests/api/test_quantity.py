@@ -2,7 +2,7 @@
 
 import pytest
 
-from rljob.api.quantity import bytes_of, canonical
+from rljob.api.quantity import bytes_of, canonical, times
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,17 @@ def test_bytes(quantity: str, found: int) -> None:
 )
 def test_it_is_written_as_the_api_server_writes_it(quantity: str, found: str) -> None:
     assert canonical(quantity) == found
+
+
+@pytest.mark.parametrize(
+    ("quantity", "factor", "found"),
+    [
+        ("256Mi", 4, "1Gi"),
+        ("1.5Gi", 2, "3Gi"),
+        ("3G", 2, "6G"),
+        ("500", 2, "1k"),
+        ("1Ki", 3, "3Ki"),
+    ],
+)
+def test_a_multiple_keeps_its_family_of_suffixes(quantity: str, factor: int, found: str) -> None:
+    assert times(quantity, factor) == found

@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rljob.buffer.connection import BufferUnavailable
+from rljob.buffer.log_stream import LogReceiver, LogSender
 from rljob.buffer.records import Occupancy
 from rljob.buffer.trainer import TrainerBuffer
 from rljob.errors import UsageError
@@ -14,6 +15,7 @@ from tests.cluster.certificate import Authority
 from tests.project.metadata import ROOT
 from tests.support.tls import TlsProxy
 from tests.support.valkey import ValkeyServer
+from tests.support.waiting import wait_for
 
 DOCUMENT = ROOT / "docs" / "buffer.md"
 RULE = re.compile(r"^ACL SETUSER (.*\\\n)*.*$", re.MULTILINE)
@@ -73,8 +75,15 @@ def test_the_documented_rights_are_enough_and_reach_no_other_job(fragile_server,
         worker = Worker(runner, url, "a", password="secret")
         with capture_logs() as logs:
             use_all(trainer, worker)
+            trainer.start(0)
+            sender = LogSender(url, JOB, "secret", role="rollout", member="a")
+            receiver = LogReceiver(url, JOB, "secret")
+            sender.put(b"a line\n")
+            wait_for(lambda: receiver.fetch() != [], "the line")
         assert logs == []
         assert client.acl_log() == []
+        sender.close()
+        receiver.close()
         other = TrainerBuffer(url, "team/other", "secret", patience_seconds=20)
         with pytest.raises(UsageError, match=r"refuses this user or password: .*permissions"):
             other.start(0)

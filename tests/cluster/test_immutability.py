@@ -91,6 +91,7 @@ SPEC: dict[str, Any] = {
     "runPolicy": {
         "activeDeadlineSeconds": 3600,
         "ttlSecondsAfterFinished": 600,
+        "cleanPods": "None",
         "failure": [{"role": "rollout", "exitCodes": [137], "action": "Restart"}],
     },
     "tracking": {"wandb": {"project": "math", "group": "sweep"}},

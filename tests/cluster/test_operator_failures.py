@@ -6,7 +6,7 @@ import pytest
 
 from tests.cluster import pod
 from tests.cluster.fixtures import JobMaker
-from tests.cluster.jobs import WORKLOADS, Job
+from tests.cluster.jobs import PODS, WORKLOADS, Job
 
 ROUTED = {"replicas": 2, "gpusPerReplica": 1, "router": {"enabled": True}}
 MISSING = "missing.invalid/image:1"
@@ -82,6 +82,30 @@ def test_failures_without_progress_are_counted_to_the_limit(job: Job) -> None:
     assert "loss is nan" in failed["message"]
     assert job.status["restarts"] == 5
     job.until(lambda: job.pods() == [], "its pods are freed")
+    assert kept(job) == [f"{job.name}-trainer-0"]
+    job.tells("PodKept", f"{job.name}-trainer-0 is stopped")
+    job.delete()
+    job.until(lambda: kept(job) == [], "what was kept goes with the job")
+
+
+def kept(job: Job) -> list[str]:
+    """Pods that were stopped, and stay for their logs."""
+    return [each["metadata"]["name"] for each in job.client.list(PODS, job.selector)]
+
+
+@pytest.mark.parametrize(("policy", "count"), [("All", 0), ("None", 6)])
+def test_pods_of_a_job_that_has_ended(new_job: JobMaker, policy: str, count: int) -> None:
+    job = new_job(policy.lower())
+    job.run(
+        rollout=ROUTED,
+        trainer={"replicas": 2, "gpusPerReplica": 1},
+        runPolicy={"cleanPods": policy},
+    )
+    job.trainer.say(phase="finished", rollout=10, rollouts=10)
+    job.reaches("Succeeded")
+    job.until(lambda: job.pods() == [], "its pods are stopped")
+    assert len(kept(job)) == count
+    job.until(lambda: not any(map(job.replicas, WORKLOADS)), "its workloads have no replicas")
 
 
 def fail(job: Job, restarts: int | None = None) -> None:

@@ -56,6 +56,7 @@ SPEC: dict[str, Any] = {
     "runPolicy": {
         "activeDeadlineSeconds": 36000,
         "ttlSecondsAfterFinished": 600,
+        "cleanPods": "None",
         "failure": [{"role": "rollout", "exitCodes": [137], "action": "Restart"}],
     },
 }

@@ -42,7 +42,8 @@ def main() -> int:
 
 def _run(arguments: list[str]) -> int:
     shell = ["unshare", *_NAMESPACES, "bash", "-c", _SCRIPT, "bash"]
-    pytest = [sys.executable, "-m", "pytest", "-m", "node", "tests/node", *arguments]
+    chosen = [] if "-m" in arguments else ["-m", "node and not faults"]
+    pytest = [sys.executable, "-m", "pytest", *chosen, "tests/node", *arguments]
     temporary = DIRECTORY / "tmp"
     temporary.mkdir()
     environment = {**os.environ, INSIDE: "1", "TMPDIR": str(temporary)}

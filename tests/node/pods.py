@@ -24,14 +24,27 @@ class JobPods:
         alive = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
         return sorted(alive, key=lambda pod: str(pod["metadata"]["name"]))
 
+    def left(self) -> list[Manifest]:
+        """Pods of all roles that have not ended, also those that are being deleted."""
+        found = self._client.list(PODS, f"rljob.dev/job={self._job}")
+        return [pod for pod in found if pod["status"].get("phase") not in ("Failed", "Succeeded")]
+
     def delete(self, role: str) -> None:
         """Deletes the first pod of a role, as `kubectl delete pod` does."""
         self._client.delete(PODS, self.of(role)[0]["metadata"]["name"])
 
-    def kill(self, role: str, program: str) -> None:
-        """SIGKILL for the process of a role's first pod whose command line has `program`."""
+    def evict(self, role: str) -> None:
+        """Evicts the first pod of a role, as `kubectl drain` does."""
+        metadata = self.of(role)[0]["metadata"]
+        path = self._client.path(PODS, metadata["name"], "eviction")
+        name = {"name": metadata["name"], "namespace": metadata["namespace"]}
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": name}
+        self._client.request("POST", path, body)
+
+    def kill(self, role: str, program: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """A signal for the process of a role's first pod whose command line has `program`."""
         pid = min(_processes(self.of(role)[0]["metadata"]["uid"], program))
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
     def ready(self, role: str) -> int:
         """How many of a role are ready."""

@@ -96,6 +96,25 @@ class SortingJob:
         weights = self.status.get("weights", {})
         return self.pods.ready("rollout") == weights.get("members", 0) == 2
 
+    def trained_since(self, moment: float) -> list[float]:
+        """Unix seconds at which each batch after a moment was trained on, by the run's records."""
+        records = (self.volume / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+        times = [json.loads(line)["time"] for line in records if line.endswith(b"\n")]
+        return [time for time in times if time > moment]
+
+    def is_at_rest(self) -> bool:
+        """Whether none of its pods is left but those that were kept for their logs."""
+        return not self.pods.left()
+
+    def waits_for_an_image(self) -> bool:
+        """Whether a pod of its rollout can't get its image."""
+        waiting = [
+            container["state"].get("waiting", {}).get("reason", "")
+            for pod in self.pods.of("rollout")
+            for container in pod["status"].get("containerStatuses", [])
+        ]
+        return bool({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"} & set(waiting))
+
     @property
     def failure(self) -> str:
         """The message of the condition Failed."""

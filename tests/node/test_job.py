@@ -3,6 +3,7 @@
 The tests are steps of one run, in their order.
 """
 
+import signal
 import subprocess
 import sys
 import time
@@ -53,7 +54,27 @@ def test_kubectl_logs_have_the_engine(job: SortingJob, nodes: NodeCluster) -> No
     assert any("worker.started" in line for line in lines)
 
 
-FAULTS: dict[str, Callable[[SortingJob, NodeCluster], None]] = {
+def roll_out_a_bad_image(job: SortingJob, nodes: NodeCluster) -> None:
+    """An image that is nowhere, taken back once a pod waits for it."""
+    job.patch(rollout={"image": "missing.invalid/rollout:1"})
+    job.until(
+        lambda: "missing.invalid/rollout:1" in nodes.kubectl("get", "pods", "-o", "yaml"),
+        "a pod with the image",
+        60,
+    )
+    job.until(job.waits_for_an_image, "its pod waits for the image", 120)
+    job.patch(rollout={"image": None})
+
+
+def scale(job: SortingJob, nodes: NodeCluster) -> None:
+    """To one rollout and back, by `kubectl scale`."""
+    nodes.kubectl("scale", "rlj", job.name, "--replicas=1")
+    job.until(lambda: len(job.pods.of("rollout")) == 1, "one rollout", 120)
+    nodes.kubectl("scale", "rlj", job.name, "--replicas=2")
+
+
+Fault = Callable[[SortingJob, NodeCluster], None]
+FAULTS: dict[str, Fault] = {
     "an engine is killed": lambda job, _: job.pods.kill("rollout", "sglang::scheduler"),
     "a worker is killed": lambda job, _: job.pods.kill("rollout", "-m rljob_rollout"),
     "a rollout pod is deleted": lambda job, _: job.pods.delete("rollout"),
@@ -70,21 +91,35 @@ FAULTS: dict[str, Callable[[SortingJob, NodeCluster], None]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+# Those that take minutes, or are much like one above: `make test-faults-node`.
+MORE_FAULTS: dict[str, Fault] = {
+    "an engine hangs": lambda job, _: job.pods.kill("rollout", "sglang::scheduler", signal.SIGSTOP),
+    "a rollout pod is evicted": lambda job, _: job.pods.evict("rollout"),
+    "the trainer's pod is evicted": lambda job, _: job.pods.evict("trainer"),
+    "an image that is nowhere is rolled out, and taken back": roll_out_a_bad_image,
+    "the job is scaled to one rollout and back": scale,
+    "the API server is away for 60 s": lambda _, nodes: nodes.without_api_server(60),
+}
+
+
+@pytest.mark.parametrize(
+    "fault", [*FAULTS, *(pytest.param(each, marks=pytest.mark.faults) for each in MORE_FAULTS)]
+)
 def test_it_trains_on_by_itself_after(fault: str, job: SortingJob, nodes: NodeCluster) -> None:
-    before, began = job.rollout, time.monotonic()
-    FAULTS[fault](job, nodes)
+    began = time.time()
+    (FAULTS | MORE_FAULTS)[fault](job, nodes)
     # A batch may have been under way: the second one after the fault needed what was lost.
-    job.until(lambda: job.rollout >= before + 2, "two more batches", _RECOVERY_SECONDS)
-    matrix.note(matrix.Result(fault, time.monotonic() - began))
+    job.until(lambda: len(job.trained_since(began)) >= 2, "two more batches", _RECOVERY_SECONDS)
+    trained = job.trained_since(began)[1] - began
     job.until(job.is_whole, "both rollouts", _RECOVERY_SECONDS)
+    matrix.note(matrix.Result(fault, trained, time.time() - began))
 
 
 def test_a_suspended_job_comes_back(job: SortingJob) -> None:
     before = job.rollout
     job.patch(suspend=True)
     job.reaches("Suspended", 120)
-    assert [job.pods.of(role) for role in ("trainer", "rollout", "buffer", "router")] == [[]] * 4
+    job.until(job.is_at_rest, "its pods are gone", 120)
     job.patch(suspend=False)
     job.until(lambda: job.rollout > before, "a further batch", _RECOVERY_SECONDS)
 
@@ -93,8 +128,7 @@ def test_it_reaches_its_target_and_is_released(job: SortingJob) -> None:
     job.patch(schedule={"targetReward": _TARGET})
     job.reaches("Succeeded", 800)
     assert job.status["progress"]["reward"] >= _TARGET - 0.05
-    for role in ("trainer", "rollout", "buffer", "router"):
-        job.until(lambda role=role: job.pods.of(role) == [], f"no {role} is left", 120)
+    job.until(job.is_at_rest, "its pods are gone", 120)
     assert "Succeeded" in job.events()
 
 
@@ -134,7 +168,15 @@ def test_a_volume_that_cannot_be_written_fails_the_job_at_once(nodes: NodeCluste
     assert "the volume belongs to uid 0" in job.failure
     assert "chown 65532:65532" in job.failure
     assert job.status.get("restarts", 0) == 0
+    job.until(job.is_at_rest, "its pods are stopped", 120)
+    # The pod that failed is kept, stopped, with its log.
+    assert "chown 65532:65532" in nodes.kubectl("logs", "locked-trainer-0")
     job.delete()
+    job.until(
+        lambda: not nodes.kubectl("get", "pods", "-l", "rljob.dev/job=locked", "-o", "name"),
+        "what was kept is gone",
+        60,
+    )
 
 
 def test_a_new_job_of_the_same_name_does_not_take_over_the_run(job: SortingJob) -> None:

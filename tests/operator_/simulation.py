@@ -23,6 +23,7 @@ from rljob_operator.action import (
     DeleteJob,
     Event,
     Finalizer,
+    Keep,
     Scale,
 )
 from rljob_operator.children.wanted import digest
@@ -223,6 +224,9 @@ class Simulation:
                 if name in self.pods:
                     value = int(cost) if cost is not None else None
                     self.pods[name] = replace(self.pods[name], deletion_cost=value)
+            case Keep(name, uid):
+                if name in self.pods and self.pods[name].uid == uid:
+                    self.pods[name] = replace(self.pods[name], role="", phase="Failed", ready=False)
             case Finalizer(present):
                 self.manifest["metadata"]["finalizers"] = [names.FINALIZER] if present else []
                 if not present and "deletionTimestamp" in self.manifest["metadata"]:
@@ -242,6 +246,8 @@ class Simulation:
             for _ in range(child.replicas - len(there)):
                 self._made += 1
                 name = f"{ref.name}-{self._number(ref)}"
+                if name in self.pods and not self.pods[name].role:
+                    continue  # the name is taken by a pod that the job keeps
                 made = a_pod(role, name, revision=child.revision, created=self.now)
                 self.pods[name] = replace(made, uid=f"uid-{self._made}")
             self._roll(child)
@@ -249,7 +255,13 @@ class Simulation:
     def _number(self, workload: Ref) -> int:
         if workload.kind == "Deployment":
             return self._made
-        return next(n for n in range(99) if f"{workload.name}-{n}" not in self.pods)
+        names = {name for name, pod in self.pods.items() if pod.role}
+        return next(n for n in range(99) if f"{workload.name}-{n}" not in names)
+
+    @property
+    def alive(self) -> list[str]:
+        """Names of the pods that have not ended."""
+        return sorted(name for name, pod in self.pods.items() if not pod.over)
 
     def _roll(self, workload: Child) -> None:
         """A StatefulSet replaces a pod of an earlier template, where all of them are ready."""

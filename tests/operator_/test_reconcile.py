@@ -152,7 +152,7 @@ def test_an_end_is_final(how: str) -> None:
     job.change(schedule={"rollouts": 99}, suspend=True).settle()
     job.change(suspend=False).settle()
     assert job.status["phase"] == how
-    assert not job.pods
+    assert job.alive == []
     assert job.status["observedGeneration"] == 3
     assert job.delete().settle().manifest is None
 
@@ -229,7 +229,7 @@ def test_whatever_happens_it_comes_to_rest(steps: list[str]) -> None:
             assert phase == ended
         if phase in ("Succeeded", "Failed"):
             ended = phase
-            assert not job.pods
+            assert job.alive == []
         assert job.replicas("rollout") <= 3
         assert job.replicas("trainer") <= 1
         before = copy.deepcopy(job.status)

@@ -49,6 +49,7 @@ SPECS: list[Any] = [
             "backoffLimit": 0,
             "activeDeadlineSeconds": 5,
             "ttlSecondsAfterFinished": 0,
+            "cleanPods": "None",
             "failure": [{"role": "rollout", "exitCodes": [1], "action": "Ignore"}],
         }
     },

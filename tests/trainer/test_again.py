@@ -35,8 +35,8 @@ time.sleep(60)
 AROUND = """
 import sys
 from pathlib import Path
-from rljob_trainer.again import Again
-sys.exit(Again(Path(sys.argv[1]), sys.argv[2:]).run())
+from rljob_trainer.again import run_again
+sys.exit(run_again(Path(sys.argv[1]), sys.argv[2:]))
 """
 
 

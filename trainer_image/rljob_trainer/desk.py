@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rljob.api import RLJob
 from rljob.buffer.client import TrainerBuffer
+from rljob.buffer.log_stream import LogReceiver
 from rljob.buffer.owner import owner_of
 from rljob.buffer.records import Engine, Phase
 from rljob.plan.environment import RoleEnvironment
@@ -29,6 +30,7 @@ from rljob_trainer.exchange import Exchange
 from rljob_trainer.health import Health
 from rljob_trainer.incarnation import IncarnationFile
 from rljob_trainer.ledger import Ledger, OpenGroup
+from rljob_trainer.pod_logs import PodLogs
 from rljob_trainer.recorder import Recorder
 from rljob_trainer.stop import StopFlag
 from rljob_trainer.utilization import Utilization
@@ -79,6 +81,11 @@ class Desk:
             owner=owner_of(run_dir),
             tell=self._incidents.add,
         )
+        # Without a cluster, the logs of all roles are in the run directory anyway.
+        self._pod_logs: PodLogs | None = None
+        if environment.linger:
+            access = environment.buffer_url, job.key, environment.buffer_password
+            self._pod_logs = PodLogs(run_dir, LogReceiver(*access))
         self._transport = open_transport(
             spec, host=environment.host, device=device, run_dir=run_dir
         )
@@ -125,6 +132,8 @@ class Desk:
         self.exchange.start(self._incarnation.read(), rollout, saved)
         self._incarnation.write(self.exchange.incarnation)
         self.health.started(self.exchange.incarnation)
+        if self._pod_logs is not None:
+            self._pod_logs.start()
         self.recorder.phase("starting", "waiting for engines")
 
     def save(self) -> dict[str, Any]:
@@ -233,6 +242,8 @@ class Desk:
         self._transport.close()
         self.recorder.close()
         self._source.close()
+        if self._pod_logs is not None:
+            self._pod_logs.close()
         self._buffer.close()
         log.info("run.finished", state=state, rollouts=rollout)
 

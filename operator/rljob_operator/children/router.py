@@ -38,7 +38,7 @@ def router(subject: Subject) -> list[Wanted]:
                         "readinessProbe": http_probe("/liveness", "http", period=5, failures=3)
                     },
                     grace=_GRACE_SECONDS,
-                    resources=resources.router(),
+                    resources=resources.router(subject),
                     volumes=[{"name": "run", "emptyDir": {}}],
                     mounts=[{"name": "run", "mountPath": pod_paths.RUN}],
                     overlay=overlay,

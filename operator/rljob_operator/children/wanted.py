@@ -107,18 +107,21 @@ def child(
         "labels": {**labels, **names.labels(subject.name, role)},
     }
     if not outlives:
-        metadata["ownerReferences"] = [
-            {
-                "apiVersion": API_VERSION,
-                "kind": KIND,
-                "name": subject.name,
-                "uid": subject.uid,
-                "controller": True,
-            }
-        ]
+        metadata["ownerReferences"] = [owner(subject.name, subject.uid)]
     manifest = {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
     metadata["annotations"] = {names.ANNOTATION_APPLIED: digest(manifest)}
     return Wanted(Ref(kind, name), manifest, once, on_trial)
+
+
+def owner(name: str, uid: str) -> dict[str, Any]:
+    """The owner reference to a job."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+    }
 
 
 def digest(value: Any) -> str:

@@ -1,5 +1,6 @@
 -- Prepended to every script. KEYS are all keys of the job, in the order of keys.py.
-local STATE, GROUPS, TRAIN, EVALUATION, SAMPLES, ENGINES, VERSIONS, PARTIALS, WAKE = unpack(KEYS)
+local STATE, GROUPS, TRAIN, EVALUATION, SAMPLES, ENGINES, VERSIONS, PARTIALS, LOGS, WAKE =
+  unpack(KEYS)
 local STREAMS = {train = TRAIN, evaluation = EVALUATION}
 -- The consumer group of both streams of groups; a pending entry is a lease.
 local WORKERS = 'workers'
@@ -79,11 +80,15 @@ local function although_full()
   redis.call('HDEL', STATE, '')
 end
 
--- Empty the buffer. The registry of engines stays: they outlive a trainer.
+-- Empty the buffer. The registry of engines stays, and output that was not read: they outlive a
+-- trainer. Output is accepted while its stream exists.
 local function reset()
   redis.call('DEL', GROUPS, TRAIN, EVALUATION, SAMPLES, VERSIONS, PARTIALS)
   redis.call('XGROUP', 'CREATE', TRAIN, WORKERS, '0', 'MKSTREAM')
   redis.call('XGROUP', 'CREATE', EVALUATION, WORKERS, '0', 'MKSTREAM')
+  if redis.call('EXISTS', LOGS) == 0 then
+    redis.call('XGROUP', 'CREATE', LOGS, WORKERS, '0', 'MKSTREAM')
+  end
 end
 
 -- Wake up waiting workers.

@@ -2,8 +2,8 @@
 
 import asyncio
 
+from rljob.buffer.pod_role import run_pod_role
 from rljob.plan.environment import RoleEnvironment
-from rljob.telemetry.role import run_role
 from rljob_rollout.router.role import Router
 
 
@@ -16,4 +16,4 @@ def main(environment: RoleEnvironment) -> None:
     asyncio.run(route())
 
 
-run_role("router", main)
+run_pod_role("router", main)

@@ -32,8 +32,6 @@ def test_gpus_are_those_of_the_spec() -> None:
     assert container(job, "rollout")["resources"]["limits"] == {"nvidia.com/gpu": "2"}
     for role in OTHERS:
         assert "limits" not in container(job, role)["resources"]
-    for role in WORKLOADS:
-        assert "limits" not in container(minimal(device="cpu"), role)["resources"]
 
 
 def test_every_pod_requests_what_its_processes_need() -> None:
@@ -56,8 +54,24 @@ def test_every_pod_requests_what_its_processes_need() -> None:
     }
 
 
+def test_a_job_on_cpus_has_limits_as_a_quota_may_ask() -> None:
+    """Far above the requests; the buffer's leave room for twice its data."""
+    job = minimal(device="cpu", trainer={"gpusPerReplica": 2}, buffer={"memory": "1536Mi"})
+    assert resources(job, "limits") == {
+        "trainer": {"cpu": "8", "memory": "32Gi"},
+        "rollout": {"cpu": "4", "memory": "16Gi"},
+        "router": {"cpu": "1", "memory": "512Mi"},
+        "buffer": {"cpu": "1", "memory": "3Gi"},
+    }
+    assert resources(minimal(device="cpu"), "limits")["buffer"] == {"cpu": "1", "memory": "1Gi"}
+
+
 def requests(job: RLJob) -> dict[str, Any]:
-    return {role: container(job, role)["resources"]["requests"] for role in WORKLOADS}
+    return resources(job, "requests")
+
+
+def resources(job: RLJob, kind: str) -> dict[str, Any]:
+    return {role: container(job, role)["resources"][kind] for role in WORKLOADS}
 
 
 def test_every_role_takes_a_template() -> None:

@@ -40,8 +40,9 @@ def test_exit_code_64_fails_the_job_with_its_message(role: str) -> None:
     said = f"{name}: Error, exit code 64: data: line 3 is no JSON"
     assert job.condition("Failed")["reason"] == "RoleFailed"
     assert job.condition("Failed")["message"] == said
-    assert not job.pods
-    assert job.events[-1].message == f"RoleFailed: {said}"
+    assert job.alive == []
+    (told,) = [event.message for event in job.events if event.reason == "Failed"]
+    assert told == f"RoleFailed: {said}"
 
 
 def test_failures_count_until_there_is_progress() -> None:
@@ -60,7 +61,7 @@ def test_failures_count_until_there_is_progress() -> None:
     assert job.condition("Failed")["reason"] == "BackoffLimitExceeded"
     said = "3 failures without progress, allowed 2; the last: job-trainer-0: Error, exit code 1"
     assert job.condition("Failed")["message"] == f"{said}: boom"
-    assert not job.pods
+    assert job.alive == []
 
 
 def test_what_was_trained_before_the_checkpoint_is_no_progress() -> None:

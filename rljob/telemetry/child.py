@@ -1,0 +1,70 @@
+"""A child process that a role's main process runs: signals are handed on, and its output read."""
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+from typing import IO
+
+from rljob.telemetry import lifeline
+
+_LAST_OUTPUT_SECONDS = 2.0
+
+
+class Child:
+    """Runs commands, one after the other; what they print is printed, and given to `keep`.
+
+    From its creation on SIGTERM and SIGINT are handed on. Main thread only.
+    """
+
+    def __init__(self, keep: Callable[[bytes], None]) -> None:
+        """
+        Args:
+            keep: called with each line of output, its line break included, in a thread.
+        """
+        self.stop: int | None = None  # the signal that was received last
+        self._keep = keep
+        self._process: subprocess.Popen[bytes] | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def run(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
+        """Run a command to its end; returns its code, negative if a signal killed it.
+
+        Args:
+            command: program and arguments.
+            environment: all environment variables; None: those of this process.
+        """
+        process = self._process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lifeline.end_with_parent,  # noqa: PLW1509 - no other thread runs Python here
+        )
+        if self.stop is not None:  # it came while there was no child
+            process.send_signal(self.stop)
+        assert process.stdout is not None
+        copy = threading.Thread(target=self._copy, args=(process.stdout,), daemon=True)
+        copy.start()
+        code = process.wait()
+        copy.join(_LAST_OUTPUT_SECONDS)  # a process of the child's may still hold the pipe
+        return code
+
+    def _copy(self, output: IO[bytes]) -> None:
+        for line in output:
+            sys.stdout.buffer.write(line)
+            sys.stdout.buffer.flush()
+            self._keep(line)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.stop = number
+        if self._process is not None:
+            self._process.send_signal(number)  # nothing happens if it has ended
+
+
+def exit_code(code: int) -> int:
+    """The exit code, as shells and Kubernetes have it, of a process that ended with `code`."""
+    return code if code >= 0 else 128 - code
