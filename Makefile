@@ -122,10 +122,14 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 lock: $(UV) ## Regenerate the files of requirements/ from pyproject.toml
 	$(COMPILE) $(UPGRADE) pyproject.toml --override requirements/overrides-cpu.txt \
 		--extra operator --extra trainer --extra rollout --extra dev -o requirements/cpu.txt
-	set -e; for extra in operator trainer rollout; do \
+	$(COMPILE) $(UPGRADE) pyproject.toml --override requirements/overrides-operator.txt \
+		--extra operator -c requirements/cpu.txt -o requirements/operator.txt
+	set -e; for extra in trainer rollout; do \
 		$(COMPILE) $(UPGRADE) pyproject.toml --extra $$extra -c requirements/cpu.txt \
 			-o requirements/$$extra.txt; \
 	done
+	$(COMPILE) $(UPGRADE) requirements/build.in --no-annotate -c requirements/cpu.txt \
+		-o requirements/build.txt
 
 clean: ## Remove caches and what the demo prepares; .venv and runs stay
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache $(DEMO)/build
