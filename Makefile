@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 SEED ?= 1
+BASE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
@@ -12,7 +13,8 @@ DEMO := examples/sort_digits
 RUN := runs/demo
 
 .DELETE_ON_ERROR:
-.PHONY: help setup test test-faults test-node test-faults-node failure-matrix lint generate tools demo bench lock clean
+.PHONY: help setup test test-faults test-node test-faults-node images test-images failure-matrix lint generate
+.PHONY: tools demo bench lock clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -64,10 +66,10 @@ test test-faults test-node lint: export HF_HUB_OFFLINE := 1
 
 test: $(READY) ## Lint, then all tests; those without a control plane and an engine come first
 	$(lint)
-	$(call stage,tests of parts,$(BIN)/pytest -q -m "not engine and not cluster and not faults and not node")
+	$(call stage,tests of parts,$(BIN)/pytest -q -m "not engine and not cluster and not faults and not node and not images")
 	$(call stage,Kubernetes,$(BIN)/python -m tests.cluster.binaries)
-	$(call stage,tests on a control plane,$(BIN)/pytest -q -m "cluster and not faults and not node")
-	$(call stage,tests with engines,$(BIN)/pytest -q -m "engine and not cluster and not faults and not node")
+	$(call stage,tests on a control plane,$(BIN)/pytest -q -m "cluster and not faults and not node and not images")
+	$(call stage,tests with engines,$(BIN)/pytest -q -m "engine and not cluster and not faults and not node and not images")
 	$(verdict)
 
 test-faults: tools ## Long tests with injected faults, which make test leaves out
@@ -82,6 +84,13 @@ test-node: $(READY) ## Test in real pods; needs root, and installs Debian packag
 
 test-faults-node: $(READY) ## The same with more faults, which take longer
 	$(BIN)/python -m tests.node -m node $(PYTEST)
+
+# BASE: the image to build on; by default Docker's Python, or Debian's where none can be pulled.
+images: $(READY) ## Build the three images for CPUs with docker, or with buildah as root; BASE=IMAGE
+	BASE=$(BASE) $(BIN)/python -m tests.images
+
+test-images: $(READY) ## Build the images and run in each what its pods run first; 20 GB of disk
+	BASE=$(BASE) $(BIN)/pytest -m images tests/images --durations=0
 
 failure-matrix: $(READY) ## Write docs/failure-matrix.md from what the last make test-node measured
 	$(call written,docs/failure-matrix.md,$(BIN)/python -m tests.node.matrix)
