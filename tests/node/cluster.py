@@ -61,7 +61,17 @@ class NodeCluster:
 
     def add_claim_of_root(self, name: str) -> None:
         """A claim whose volume only root may write, and whose owner Kubernetes does not change."""
+        self._add_claim(name, _VOLUMES / name)
+
+    def add_small_claim(self, name: str, megabytes: int) -> Path:
+        """A claim whose volume is a small disk of the first node; returns its directory there."""
         directory = _VOLUMES / name
+        self._add_claim(name, directory)
+        options = f"size={megabytes}m,uid=65532,gid=65532,mode=0770"
+        self.machines[0].run("mount", "-t", "tmpfs", "-o", options, "tmpfs", directory)
+        return directory
+
+    def _add_claim(self, name: str, directory: Path) -> None:
         directory.mkdir(parents=True)
         size = {"storage": "1Gi"}
         modes = ["ReadWriteOnce"]

@@ -1,6 +1,7 @@
 """Runs a command that must succeed."""
 
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,11 @@ def run(*command: str | Path, stdin: Path | None = None) -> str:
     if result.returncode != 0:
         raise RuntimeError(_told(command, result))
     return result.stdout.decode(errors="replace")
+
+
+def rljob(*arguments: str | Path) -> str:
+    """What the command line prints."""
+    return run(Path(sys.executable).with_name("rljob"), *arguments)
 
 
 def _told(command: Sequence[str | Path], result: subprocess.CompletedProcess[bytes]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.node import operator, sorting
 from tests.node.cluster import NodeCluster
 from tests.node.place import INSIDE
 
@@ -30,3 +31,10 @@ def nodes() -> Iterator[NodeCluster]:
         yield cluster
     finally:
         cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def demo(nodes: NodeCluster) -> None:
+    """The operator, and what the sorting demo reads."""
+    operator.install(nodes)
+    sorting.prepare(nodes)

@@ -76,6 +76,10 @@ class Machine:
         self._kubelet.kill()
         self._kubelet.start()
 
+    def run(self, *command: str | Path) -> str:
+        """What a command prints that runs on the node itself."""
+        return run(*self._enter(), *command)
+
     def ctr(self, *arguments: str | Path, stdin: Path | None = None) -> str:
         """containerd's own command line, for the images and containers of the kubelet."""
         socket = self._directory / "containerd.sock"

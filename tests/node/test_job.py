@@ -4,16 +4,14 @@ The tests are steps of one run, in their order.
 """
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.node import matrix, operator, sorting
+from tests.node import matrix, operator
 from tests.node.cluster import NodeCluster
+from tests.node.command import rljob
 from tests.node.sorting import SortingJob
 
 pytestmark = pytest.mark.timeout(900)
@@ -24,10 +22,8 @@ _TARGET = 0.9
 
 
 @pytest.fixture(scope="module")
-def job(nodes: NodeCluster) -> Iterator[SortingJob]:
+def job(demo: None, nodes: NodeCluster) -> Iterator[SortingJob]:
     """Without an end of its own, until the last test gives it one."""
-    operator.install(nodes)
-    sorting.prepare(nodes)
     found = SortingJob(nodes)
     found.apply(schedule={"rollouts": 2000, "targetReward": None, "saveInterval": 5})
     yield found
@@ -115,6 +111,24 @@ def test_it_trains_on_by_itself_after(fault: str, job: SortingJob, nodes: NodeCl
     matrix.note(matrix.Result(fault, trained, time.time() - began))
 
 
+@pytest.mark.faults
+def test_the_autoscaler_adds_a_rollout_and_drains_it(job: SortingJob) -> None:
+    """By the trainer's measurements: first it waits too long, then it may wait nearly always."""
+    rate = {"mode": "Rate", "minReplicas": 1, "maxReplicas": 2, "scaleUpStabilizationSeconds": 0}
+    rate |= {"scaleDownStabilizationSeconds": 5, "targetWaitShare": 0.9}
+    job.patch(rollout={"replicas": 1, "autoscaling": rate})
+    job.until(lambda: len(job.pods.of("rollout")) == 1, "one rollout", _RECOVERY_SECONDS)
+    job.patch(rollout={"autoscaling": {"targetWaitShare": 0.05}})
+    job.until(job.is_whole, "a second rollout with weights", _RECOVERY_SECONDS)
+    assert "Scaled" in job.events()
+    job.patch(rollout={"autoscaling": {"targetWaitShare": 0.9}})
+    job.until(lambda: job.pods.ready("rollout") == 1, "it is drained", _RECOVERY_SECONDS)
+    began = time.time()
+    job.until(lambda: len(job.trained_since(began)) >= 2, "two more batches", _RECOVERY_SECONDS)
+    job.patch(rollout={"replicas": 2, "autoscaling": {"mode": "Off"}})
+    job.until(job.is_whole, "both rollouts", _RECOVERY_SECONDS)
+
+
 def test_a_suspended_job_comes_back(job: SortingJob) -> None:
     before = job.rollout
     job.patch(suspend=True)
@@ -145,13 +159,17 @@ def test_the_command_line_reads_the_volume(job: SortingJob, command: str, told: 
     assert told in rljob(command, job.volume)
 
 
-def rljob(command: str, run_dir: Path) -> str:
-    program = Path(sys.executable).with_name("rljob")
-    result = subprocess.run(
-        [program, command, run_dir], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
+@pytest.mark.parametrize(
+    ("role", "told"),
+    [
+        ("rollout", "worker.started"),
+        ("engine", "fired up and ready"),
+        ("buffer", "buffer.started"),
+        ("router", "router"),
+    ],
+)
+def test_the_volume_has_the_logs_of_all_roles(job: SortingJob, role: str, told: str) -> None:
+    assert told in rljob("logs", job.volume, role)
 
 
 def test_the_model_can_be_read_by_others(job: SortingJob) -> None:
