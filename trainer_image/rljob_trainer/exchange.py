@@ -59,7 +59,6 @@ class Exchange:
         self._failures: list[str] = []
         self.ledger = ledger
         self.incarnation = 0
-        self.wait_seconds = 0.0  # spent in `collect` so far
 
     def start(self, floor: int, rollout: int, saved: dict[str, Any] | None) -> None:
         """Takes the buffer over from any earlier trainer and offers open groups again.
@@ -138,19 +137,15 @@ class Exchange:
             StoppedError: a stop was requested meanwhile.
             UsageError: too many groups in a row fail or are refused by the filter.
         """
-        began = time.monotonic()
-        try:
-            if self._is_filtered:  # it chooses among all groups completed during the last batch
-                self._look(wait=0)
-            while True:
-                self.admit()
-                batch = self._select(self.ledger)
-                if batch is not None:
-                    self._drops_in_a_row = 0
-                    return batch
-                self._look()
-        finally:
-            self.wait_seconds += time.monotonic() - began
+        if self._is_filtered:  # it chooses among all groups completed during the last batch
+            self._look(wait=0)
+        while True:
+            self.admit()
+            batch = self._select(self.ledger)
+            if batch is not None:
+                self._drops_in_a_row = 0
+                return batch
+            self._look()
 
     def take_failures(self) -> list[str]:
         """Why groups and prompts failed since the last call; refusals by a filter don't count."""
