@@ -78,6 +78,11 @@ METRICS: tuple[Metric, ...] = (
         "Time from its first bucket until every engine had it.",
         "seconds",
     ),
+    Metric(
+        "weights/pause_seconds",
+        "Time for which the engines were paused for it and generated nothing.",
+        "seconds",
+    ),
     Metric("throughput/samples_per_second", "Samples trained on per second.", "samples/s"),
     Metric("throughput/tokens_per_second", "Response tokens trained on per second.", "tokens/s"),
     Metric("groups/dropped", "Groups dropped since the start of the run.", "groups"),

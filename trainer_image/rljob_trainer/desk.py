@@ -204,6 +204,7 @@ class Desk:
                 "weights/version": ledger.version,
                 "weights/bytes": self._transport.nbytes(self.publisher.nbytes),
                 "weights/update_seconds": self.publisher.seconds,
+                "weights/pause_seconds": self.publisher.pause_seconds,
                 "groups/dropped": ledger.dropped,
                 "throughput/samples_per_second": samples / total,
                 "throughput/tokens_per_second": samples * metrics["response/length_mean"] / total,

@@ -82,6 +82,11 @@ class Publisher:
         """Seconds that the last update took, including the wait for the first engine."""
         return self._updates.seconds
 
+    @property
+    def pause_seconds(self) -> float:
+        """Seconds for which the last update paused its engines."""
+        return self._updates.pause_seconds
+
     def publish(self, snapshot: Snapshot) -> None:
         """Starts sending weights, which may still be being gathered, to the engines."""
         self._update = self.start(self._updates.publish(snapshot))

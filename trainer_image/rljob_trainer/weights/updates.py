@@ -70,6 +70,7 @@ class Updates:
         self.epoch = 0
         self.nbytes = 0  # of the last update
         self.seconds = 0.0  # that it took, including the wait for a first engine
+        self.pause_seconds = 0.0  # of them, those in which its engines were paused
 
     async def publish(self, snapshot: Snapshot) -> int:
         """Publishes weights, which may still be being gathered; returns their version.
@@ -77,13 +78,18 @@ class Updates:
         Waits for a first engine, however long that takes.
         """
         began = _now()
+        paused: float | None = None
         self._updating = True
         try:
             while True:
                 engines = await self._participants()
                 try:
                     group = await self._group_of(engines)
+                    await group.prepare(snapshot)
+                    # After a member has failed, the others are still paused.
+                    paused = _now() if paused is None else paused
                     await self._hand_over(group, snapshot)
+                    self.pause_seconds = _now() - paused
                     break
                 except EngineFailedError as error:
                     self._leave_out(error)
@@ -128,6 +134,7 @@ class Updates:
         try:
             group = await self._form(engines)
             try:
+                await group.prepare(snapshot)
                 await self._hand_over(group, snapshot)
             finally:
                 await group.close()
@@ -143,9 +150,8 @@ class Updates:
                 await self._ask(admit)
 
     async def _hand_over(self, group: EngineGroup, snapshot: Snapshot) -> None:
-        """Pauses the members, sends them the weights, and resumes them."""
+        """Pauses the members, sends them the weights they are prepared for, and resumes them."""
         mode = self._spec.pause_mode
-        await group.prepare(snapshot)
         await group.each(lambda member: member.pause(mode))
         # Requests that are paused in place hold their cache, which then cannot be flushed. Such an
         # engine shares no prefixes between requests, so no stale cache is ever reused.
