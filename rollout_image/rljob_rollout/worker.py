@@ -18,6 +18,7 @@ from rljob.buffer.records import Engine, Lease
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.server import StatusServer
 from rljob_rollout.engine import EngineDiedError, EngineProcess
+from rljob_rollout.engine_metrics import EngineMetrics
 from rljob_rollout.generation import EngineClient, EngineSilentError, RefusedError
 from rljob_rollout.hand import Hand
 from rljob_rollout.pulse import Pulse
@@ -62,6 +63,7 @@ class Worker:
         self._linger = environment.linger
         self._scorer = Scorer(job.spec, environment.replica)
         self._metrics = WorkerMetrics()
+        self._metrics.registry.register(EngineMetrics(process.url))
         self._server = StatusServer(
             environment.host,
             environment.metrics_port,
