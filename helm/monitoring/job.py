@@ -5,6 +5,12 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from helm.monitoring.panels import Query, board, cells, lines, number, row, variable
 
 _OF = '{namespace="$namespace",job="$job"}'
+# kube-state-metrics knows no jobs. The ends are those that a StatefulSet and a Deployment give, so
+# that no pod of a job whose name begins like this one's matches.
+_PODS = (
+    '{namespace="$namespace",'
+    'pod=~"$job-((trainer|buffer)-[0-9]+|(rollout|router)-[a-z0-9]+-[a-z0-9]{5})"}'
+)
 
 
 def _last(name: str, legend: str = "") -> Query:
@@ -15,6 +21,11 @@ def _last(name: str, legend: str = "") -> Query:
 def _workers(name: str) -> Query:
     """A gauge of every worker."""
     return Query(f"rljob_rollout_{name}{_OF}", "{{pod}}")
+
+
+def _of_engines(name: str) -> Query:
+    """What every engine tells of itself."""
+    return Query(f"rljob_engine_{name}{_OF}", "{{pod}}")
 
 
 def _rate(name: str, legend: str = "") -> Query:
@@ -265,7 +276,18 @@ def _weights(made: Dashboard) -> Dashboard:
                 [_last("time_publish_seconds")],
                 unit="s",
                 low=0,
+                width=6,
                 description="Time in which the trainer published weights instead of training.",
+            )
+        )
+        .with_panel(
+            lines(
+                "Pause of the engines",
+                [_last("weights_pause_seconds")],
+                unit="s",
+                low=0,
+                width=6,
+                description="Time for which an update kept its engines from generating.",
             )
         )
         .with_panel(
@@ -274,8 +296,9 @@ def _weights(made: Dashboard) -> Dashboard:
                 [_last("weights_update_seconds")],
                 unit="s",
                 low=0,
-                description="From the first bucket until every engine had the weights. Engines "
-                "pause within this time.",
+                width=6,
+                description="From the first bucket until every engine had the weights. The pause "
+                "is a part of it.",
             )
         )
         .with_panel(
@@ -284,6 +307,7 @@ def _weights(made: Dashboard) -> Dashboard:
                 [_last("weights_bytes")],
                 unit="bytes",
                 low=0,
+                width=6,
                 description="Sent to each engine, or written to disk, for it.",
             )
         )
@@ -362,6 +386,39 @@ def _engines(made: Dashboard) -> Dashboard:
         )
         .with_panel(
             lines(
+                "KV cache in use",
+                [_of_engines("kv_cache_use")],
+                unit="percentunit",
+                low=0,
+                high=1,
+                description="Share that running samples hold. Near 100 %, samples queue, or are "
+                "put back and begun again.",
+            )
+        )
+        .with_panel(
+            lines(
+                "Prompts found in the cache",
+                [_of_engines("cache_hit_ratio")],
+                unit="percentunit",
+                low=0,
+                high=1,
+                description="Share of the last prompts' tokens, as SGLang counts them; zero with "
+                "weights.pauseMode in_place.",
+            )
+        )
+        .with_panel(
+            lines(
+                "Queued samples",
+                [
+                    _of_engines("queued_requests"),
+                    Query(f"sum(rljob_engine_running_requests{_OF})", "running, all engines"),
+                ],
+                low=0,
+                description="In each engine, until it has room for them.",
+            )
+        )
+        .with_panel(
+            lines(
                 "Groups of each engine",
                 [_workers("groups_in_flight")],
                 low=0,
@@ -400,8 +457,22 @@ def _run(made: Dashboard) -> Dashboard:
                 "Starts of the trainer",
                 [_last("incarnation")],
                 low=0,
-                width=12,
                 description="Each step is a restart.",
+            )
+        )
+        .with_panel(
+            lines(
+                "Restarts of containers",
+                [
+                    Query(
+                        "sum by (pod, container) "
+                        f"(kube_pod_container_status_restarts_total{_PODS})",
+                        "{{pod}}: {{container}}",
+                    )
+                ],
+                low=0,
+                description="Of the job's pods, from kube-state-metrics. A pod that is replaced "
+                "begins at zero.",
             )
         )
         .with_panel(
@@ -415,7 +486,6 @@ def _run(made: Dashboard) -> Dashboard:
                     )
                 ],
                 low=0,
-                width=12,
                 description="By role; a fall is a restart or a lost pod.",
             )
         )

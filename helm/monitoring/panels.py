@@ -85,7 +85,7 @@ def lines(
     low: float | None = None,
     high: float | None = None,
 ) -> timeseries.Panel:
-    """Lines over time; `width` in twenty-fourths."""
+    """Lines over time; `width` in twenty-fourths. A query without a legend gets the title's."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -103,8 +103,8 @@ def lines(
         panel = panel.min(low)
     if high is not None:
         panel = panel.max(high)
-    for number, query in enumerate(queries):
-        panel = panel.with_target(_target(query, number))
+    for place, query in enumerate(queries):
+        panel = panel.with_target(_target(Query(query.expr, query.legend or title), place))
     return panel
 
 

@@ -1,110 +1,61 @@
 """A real Prometheus scrapes the servers of all roles, and evaluates every rule and query."""
 
-import json
-import subprocess
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from helm.monitoring.__main__ import DASHBOARDS
-from tests.cluster.binaries import binaries
 from tests.monitoring import parts
-from tests.support.registries import ROLES, served
-from tests.support.valkey import free_port
+from tests.monitoring.prometheus import Prometheus, prometheus, scrape, target
+from tests.support.registries import SGLANG_METRICS, served
+from tests.support.replay import replayed
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.cluster
 
-
-class Prometheus:
-    """One that runs, and its API."""
-
-    def __init__(self, port: int) -> None:
-        self._address = f"http://127.0.0.1:{port}"
-
-    def get(self, path: str, **parameters: str) -> Any:
-        """`data` of the reply."""
-        url = f"{self._address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(url, timeout=10) as reply:
-            found = json.load(reply)
-        assert found["status"] == "success", found
-        return found["data"]
-
-    def query(self, expr: str) -> list[dict[str, Any]]:
-        result: list[dict[str, Any]] = self.get("query", query=expr)["result"]
-        return result
-
-    def all_answer(self) -> bool:
-        try:
-            return len(self.query("up == 1")) == len(ROLES)
-        except OSError:
-            return False  # it is starting
-
-
-def configuration(ports: dict[str, int]) -> dict[str, Any]:
-    """As docs/monitoring.md has it for one machine, with the operator as in a cluster."""
-
-    def target(role: str, **labels: str) -> dict[str, Any]:
-        return {
-            "targets": [f"127.0.0.1:{ports[role]}"],
-            "labels": {"namespace": "ml", "pod": f"math-{role}", **labels},
-        }
-
-    job = [target(role, rljob_dev_role=role) for role in ("trainer", "rollout")]
-    return {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(parts.RULES / "*.yaml")],
-        "scrape_configs": [
-            {"job_name": "math", "static_configs": job},
-            {
-                "job_name": "rljob-operator",
-                "honor_labels": True,
-                "static_configs": [target("operator")],
-            },
-        ],
-    }
+# As kube-state-metrics 2 writes it (its internal/store/pod_test.go): two pods are not the job's.
+KUBE_STATE_METRICS = Path(__file__).with_name("kube_state_metrics.txt")
+RESTARTS = "kube_pod_container_status_restarts_total"
+# A share of samples; these servers never judge any. tests/integration/test_run.py has it.
+JUDGED = "rljob_rollout_reward_failures:ratio_rate15m"
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Labels as docs/monitoring.md has them for one machine; the operator's as in a cluster."""
     directory = tmp_path_factory.mktemp("prometheus")
-    program = binaries(("prometheus",))["prometheus"]
     with ExitStack() as stack:
-        ports = {role: stack.enter_context(served(role, directory)) for role in ROLES}
-        file = directory / "prometheus.yml"
-        file.write_text(json.dumps(configuration(ports)))  # JSON is YAML
-        port = free_port()
-        log = stack.enter_context((directory / "log").open("w"))
-        process = subprocess.Popen(
-            [
-                program,
-                f"--config.file={file}",
-                f"--storage.tsdb.path={directory / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-        stack.callback(process.wait)
-        stack.callback(process.kill)
-        made = Prometheus(port)
-        wait_for(made.all_answer, "all targets answer")
-        yield made
+        engine = stack.enter_context(replayed([SGLANG_METRICS.read_text()]))
+        ports = {
+            "trainer": stack.enter_context(served("trainer", directory)),
+            "rollout": stack.enter_context(served("rollout", directory, engine=f"http://{engine}")),
+            "operator": stack.enter_context(served("operator", directory)),
+        }
+        cluster = stack.enter_context(replayed([KUBE_STATE_METRICS.read_text()]))
+
+        def role(name: str, **labels: str) -> dict[str, Any]:
+            labels |= {"namespace": "ml", "pod": f"math-{name}"}
+            return target(f"127.0.0.1:{ports[name]}", **labels)
+
+        jobs = [
+            scrape("math", *(role(n, rljob_dev_role=n) for n in ("trainer", "rollout"))),
+            scrape("rljob-operator", role("operator"), honor_labels=True),
+            scrape("kube-state-metrics", target(cluster), honor_labels=True),
+        ]
+        yield stack.enter_context(prometheus(directory, jobs))
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_every_query_can_be_answered(prometheus: Prometheus, name: str) -> None:
-    for expr in parts.queries(name):
-        prometheus.query(expr)
+def test_every_query_has_an_answer(server: Prometheus, name: str) -> None:
+    server.wait_for_answers([expr for expr in parts.queries(name) if JUDGED not in expr])
 
 
-def test_every_rule_can_be_evaluated(prometheus: Prometheus) -> None:
+def test_every_rule_can_be_evaluated(server: Prometheus) -> None:
     def rules() -> list[dict[str, Any]]:
-        groups = prometheus.get("rules")["groups"]
+        groups = server.get("rules")["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
     wait_for(lambda: all(rule["health"] != "unknown" for rule in rules()), "rules were evaluated")
@@ -112,7 +63,18 @@ def test_every_rule_can_be_evaluated(prometheus: Prometheus) -> None:
     assert [rule["lastError"] for rule in rules() if rule["health"] != "ok"] == []
 
 
-def test_a_jobs_series_are_found_by_namespace_and_job(prometheus: Prometheus) -> None:
+def test_a_jobs_series_are_found_by_namespace_and_job(server: Prometheus) -> None:
     for name in ("rljob_batch_timestamp_seconds", "rljob_rollout_engine_ready"):
-        assert len(prometheus.query(f'{name}{{namespace="ml",job="math"}}')) == 1
-    assert len(prometheus.query('rljob_operator_leading{namespace="ml"}')) == 1
+        assert len(server.query(f'{name}{{namespace="ml",job="math"}}')) == 1
+    assert len(server.query('rljob_operator_leading{namespace="ml"}')) == 1
+
+
+def test_restarts_are_those_of_the_jobs_own_pods(server: Prometheus) -> None:
+    (expr,) = [expr for expr in parts.queries("job") if RESTARTS in expr]
+    found = {each["metric"]["pod"]: float(each["value"][1]) for each in server.query(expr)}
+    assert found == {
+        "math-trainer-0": 1,
+        "math-buffer-0": 0,
+        "math-rollout-6d9c7b5f4d-x2k8p": 3,
+        "math-router-5b7f9d8c6f-9lq4z": 0,
+    }
