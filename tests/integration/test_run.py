@@ -10,6 +10,7 @@ import re
 import signal
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ import psutil
 import pytest
 
 from rljob.telemetry.incident import read_incidents
+from tests.monitoring import parts
+from tests.monitoring.prometheus import prometheus, scrape, target
 from tests.support.job import Run, manifest
 from tests.support.registries import metrics_text
+from tests.support.replay import Recording, replayed
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -27,15 +31,22 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 ROLLOUTS = 6
 BATCH = 8  # groups
 SAMPLES = 4
+# What Prometheus has only in a cluster, of all that the job's dashboard shows.
+ELSEWHERE = {
+    "rljob_job_progress_ratio": "of the operator",
+    "kube_pod_container_status_restarts_total": "of kube-state-metrics",
+}
+SCRAPES = 30  # that are shown to Prometheus, at a second each
 
 
 @dataclass
 class Observed:
-    """A finished run, and what its trainer told while it ran."""
+    """A finished run, and what its trainer and its worker told while it ran."""
 
     run: Run
     status: dict[str, Any]
     metrics: str
+    scraped: dict[str, list[str]]  # by role: its metrics, twice a second
 
 
 def job(task: Path) -> dict[str, Any]:
@@ -62,14 +73,34 @@ def undisturbed(task: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     directory = tmp_path_factory.mktemp("runs") / "undisturbed"
     run = Run(directory, manifest(task, **job(task), rollout__router={"enabled": True})).start()
     try:
-        run.wait_until(lambda: run.trained() >= 1, "the first batch")
+        run.wait_until(lambda: bool(worker_ports(run)), "the worker has started")
         url = json.loads((directory / "run.json").read_text())["status_url"]
+        recordings = {
+            "trainer": Recording(url.replace("/status", "/metrics")),
+            "rollout": Recording(f"http://127.0.0.1:{worker_ports(run)[0]}/metrics"),
+        }
+        run.wait_until(lambda: run.trained() >= 1, "the first batch")
+        # The journal has it a moment before /status has.
+        run.wait_until(lambda: json.loads(read(url))["rollout"] >= 1, "the first batch's status")
         status = json.loads(read(url))
         metrics = read(url.replace("/status", "/metrics"))
         assert run.wait() == 0, run.text()
-        yield Observed(run, status, metrics)
+        for recording in recordings.values():
+            recording.end()
+        scraped = {role: recording.texts for role, recording in recordings.items()}
+        yield Observed(run, status, metrics, scraped)
     finally:
         run.kill()
+
+
+def worker_ports(run: Run) -> list[str]:
+    """Ports of the workers' metrics, which are any free ones: their logs tell them."""
+    start = run.directory / "run.json"
+    if not start.exists():
+        return []
+    logs = Path(json.loads(start.read_text())["logs"])
+    texts = [path.read_text(errors="replace") for path in logs.rglob("*") if path.is_file()]
+    return re.findall(r"worker\.started metrics_port=(\d+)", "\n".join(texts))
 
 
 def read(url: str) -> str:
@@ -167,6 +198,35 @@ def test_trainer_has_the_metrics_that_dashboards_and_alerts_name(
 
 def types(text: str) -> list[str]:
     return sorted(line for line in text.splitlines() if line.startswith("# TYPE "))
+
+
+def test_every_panel_of_the_jobs_dashboard_shows_the_run(
+    undisturbed: Observed, tmp_path: Path
+) -> None:
+    """A real Prometheus scrapes what the roles told; its program is built if it is not there.
+
+    It comes after the run, because on a small machine it would slow it down.
+    """
+    wanted = parts.queries("job")
+    there = [expr for expr in wanted if not parts.named(expr) & ELSEWHERE.keys()]
+    assert len(there) == len(wanted) - len(ELSEWHERE)
+    with ExitStack() as stack:
+        targets = [
+            target(
+                stack.enter_context(replayed(texts[-SCRAPES:])),
+                namespace="ml",
+                rljob_dev_role=role,
+                pod=f"math-{role}-0",
+            )
+            for role, texts in undisturbed.scraped.items()
+        ]
+        server = stack.enter_context(prometheus(tmp_path, [scrape("math", *targets)]))
+        server.wait_for_answers(there)
+
+
+def test_engines_are_paused_for_a_part_of_the_update(undisturbed: Observed) -> None:
+    for record in undisturbed.run.records("metrics"):
+        assert 0 < record["weights/pause_seconds"] < record["weights/update_seconds"]
 
 
 def test_secrets_are_in_no_log_and_on_no_command_line(undisturbed: Observed) -> None:
