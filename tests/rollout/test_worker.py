@@ -7,11 +7,13 @@ import time
 import numpy as np
 import pytest
 import torch
+from prometheus_client import CollectorRegistry
 from transformers import AutoModelForCausalLM
 
 from rljob.buffer.client import WorkerBuffer
 from rljob.buffer.records import Completion, Group, Partial, VersionSpan
 from rljob_rollout.engine import EngineDiedError
+from rljob_rollout.engine_metrics import EngineMetrics
 from tests.rollout.conftest import Scene, Trainer
 from tests.support.engine import RunningEngine
 from tests.support.waiting import wait_for
@@ -35,6 +37,13 @@ def reference_logprobs(engine: RunningEngine, prompt: list[int], response: list[
 
 def in_flight(trainer: Trainer) -> bool:
     return trainer.occupancy().leased > 0
+
+
+def running(engine: RunningEngine) -> float | None:
+    """Samples in generation, as the worker's metrics have it of the engine."""
+    registry = CollectorRegistry()
+    registry.register(EngineMetrics(engine.url))
+    return registry.get_sample_value("rljob_engine_running_requests")
 
 
 def wait_until_generating(engine: RunningEngine, before: float) -> None:
@@ -129,6 +138,7 @@ def test_weights_that_change_in_the_middle_show_in_the_spans(scene: Scene) -> No
         before = scene.engine.generated()
         trainer.admit([trainer.group(0, PROMPTS[0], sampling=LONG)])
         wait_until_generating(scene.engine, before)
+        wait_for(lambda: running(scene.engine) == 4, "the engine tells of the samples")
         scene.engine.control("/pause_generation", {"mode": "retract"})
         scene.engine.control("/update_weight_version", NEW_VERSION)
         scene.engine.control("/continue_generation")
