@@ -1,6 +1,7 @@
 """The dashboards are those of helm/monitoring, and show only what exists."""
 
 import re
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from helm.monitoring.__main__ import DASHBOARDS, text
 from tests.monitoring import parts
 from tests.monitoring.promtool import promtool
+from tests.project.metadata import ROOT
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
@@ -49,6 +51,15 @@ def test_every_panel_has_a_source_and_says_what_it_shows(name: str) -> None:
             assert panel["description"].endswith("."), panel["title"]
             assert panel["datasource"]["uid"] == "${datasource}", panel["title"]
             assert all(q["datasource"]["uid"] == "${datasource}" for q in panel["targets"])
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_the_picture_has_every_panel(name: str) -> None:
+    """After a change, draw it again: docs/monitoring.md."""
+    picture = (ROOT / "docs" / "images" / f"dashboard-{name}.svg").read_text()
+    assert len(picture) < 300_000
+    for panel in parts.panels(name):
+        assert f">{escape(panel['title'])}</text>" in picture
 
 
 @pytest.mark.cluster

@@ -1,13 +1,16 @@
 """A real Prometheus scrapes the servers of all roles, and evaluates every rule and query."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from helm.monitoring.__main__ import DASHBOARDS
+from helm.monitoring.pictures import Source, picture
 from tests.monitoring import parts
 from tests.monitoring.prometheus import Prometheus, prometheus, scrape, target
 from tests.support.registries import SGLANG_METRICS, served
@@ -18,6 +21,7 @@ pytestmark = pytest.mark.cluster
 
 # As kube-state-metrics 2 writes it (its internal/store/pod_test.go): two pods are not the job's.
 KUBE_STATE_METRICS = Path(__file__).with_name("kube_state_metrics.txt")
+SVG = "{http://www.w3.org/2000/svg}"
 RESTARTS = "kube_pod_container_status_restarts_total"
 # A share of samples; these servers never judge any. tests/integration/test_run.py has it.
 JUDGED = "rljob_rollout_reward_failures:ratio_rate15m"
@@ -51,6 +55,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
 @pytest.mark.parametrize("name", DASHBOARDS)
 def test_every_query_has_an_answer(server: Prometheus, name: str) -> None:
     server.wait_for_answers([expr for expr in parts.queries(name) if JUDGED not in expr])
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_each_dashboard_can_be_drawn(server: Prometheus, name: str) -> None:
+    server.wait_for_answers(["namespace_job:rljob_tokens:rate5m"])
+    end = time.time()
+    drawn = picture(name, Source(server.url, end - 10, end, namespace="ml", job="math"))
+    said = [element.text for element in ElementTree.fromstring(drawn).iter(f"{SVG}text")]
+    assert {panel["title"] for panel in parts.panels(name)} <= set(said)
 
 
 def test_every_rule_can_be_evaluated(server: Prometheus) -> None:
