@@ -1,6 +1,5 @@
 """The exchange of groups with the rollout workers: admit, collect, consume."""
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
