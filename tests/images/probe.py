@@ -4,6 +4,7 @@ Arguments: the modules. A module of SGLang needs what the engine's process does 
 """
 
 import importlib
+import importlib.util
 import json
 import os
 import shutil
@@ -29,7 +30,9 @@ def main() -> None:
         "user": [os.getuid(), os.getgid()],
         "modules": len(sources),
         "without bytecode": [
-            spec.origin for spec in sources if not (spec.cached and Path(spec.cached).exists())
+            spec.origin
+            for spec in sources
+            if not Path(importlib.util.cache_from_source(spec.origin)).exists()
         ],
         "tools": [name for name in TOOLS if shutil.which(name)],
         "pip": Path(ENVIRONMENT, "bin", "pip").exists() or _has_pip(),
