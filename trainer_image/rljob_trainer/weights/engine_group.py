@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from rljob.buffer.records import Engine
 from rljob_trainer.weights.calls import Liveness, together
-from rljob_trainer.weights.engine import EngineControl
+from rljob_trainer.weights.engine import EngineControl, EngineFailedError
 from rljob_trainer.weights.snapshot import Snapshot
 
 T = TypeVar("T")
@@ -16,7 +16,7 @@ T = TypeVar("T")
 class EngineGroup(ABC):
     """A fixed set of engines. It is never repaired: when one fails, a new group is made.
 
-    Every call to the engines raises EngineFailedError for the first one that fails.
+    Every call to the engines but `resume` raises EngineFailedError for the first one that fails.
     """
 
     def __init__(
@@ -54,6 +54,11 @@ class EngineGroup(ABC):
             flush_cache: whether to drop cached prefixes of the old weights.
         """
 
+    async def resume(self) -> list[EngineFailedError]:
+        """Has every member go on, each for itself; returns the errors of those that do not."""
+        members = [self._alone(member.resume(), member.engine) for member in self.members]
+        return [error for error in await asyncio.gather(*members) if error is not None]
+
     async def close(self) -> None:
         """Disconnects from the members, whatever state they are in."""
         for member in self.members:
@@ -63,6 +68,15 @@ class EngineGroup(ABC):
         """Makes the same call to every member at once."""
         calls = {asyncio.create_task(call(member)): member.engine for member in self.members}
         await self._together(calls, asyncio.sleep(0))
+
+    async def _alone(
+        self, call: Coroutine[Any, Any, None], engine: Engine
+    ) -> EngineFailedError | None:
+        try:
+            await self._together({asyncio.create_task(call): engine}, asyncio.sleep(0))
+        except EngineFailedError as error:
+            return error
+        return None
 
     async def _together(
         self, calls: dict["asyncio.Task[None]", Engine], beside: Coroutine[Any, Any, T]

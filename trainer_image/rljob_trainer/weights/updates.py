@@ -89,18 +89,38 @@ class Updates:
                     # After a member has failed, the others are still paused.
                     paused = _now() if paused is None else paused
                     await self._hand_over(group, snapshot)
-                    self.pause_seconds = _now() - paused
-                    break
                 except EngineFailedError as error:
                     self._leave_out(error)
                     await self.drop_group()
-            holders = self.membership.publish(snapshot.version, engines)
-            await self._ask(lambda: self._registry.set_version(snapshot.version, holders))
-            self._published = snapshot
+                    continue
+                # The members are still paused: none generates with a version that the registry
+                # does not know of, however long another one takes to go on.
+                await self._admit(snapshot, self.membership.publish(snapshot.version, engines))
+                failures = await group.resume()
+                self.pause_seconds = _now() - paused
+                if failures:
+                    await self._exclude(failures, snapshot, engines)
+                if len(failures) < len(engines):
+                    break
             self.nbytes, self.seconds = snapshot.nbytes, _now() - began
             return snapshot.version
         finally:
             self._updating = False
+
+    async def _admit(self, snapshot: Snapshot, holders: Sequence[str]) -> None:
+        """Publishes a version that these engines hold."""
+        await self._ask(lambda: self._registry.set_version(snapshot.version, holders))
+        self._published = snapshot
+
+    async def _exclude(
+        self, failures: Sequence[EngineFailedError], snapshot: Snapshot, members: Sequence[Engine]
+    ) -> None:
+        """Takes work away from members that hold the version, but did not go on."""
+        for failure in failures:
+            self._leave_out(failure)
+        await self.drop_group()
+        failed = {failure.engine.id for failure in failures}
+        await self._admit(snapshot, sorted({each.id for each in members} - failed))
 
     async def _participants(self) -> list[Engine]:
         """The engines that take part in an update; waits until there is one."""
@@ -136,8 +156,11 @@ class Updates:
             try:
                 await group.prepare(snapshot)
                 await self._hand_over(group, snapshot)
+                failures = await group.resume()
             finally:
                 await group.close()
+            if failures:
+                raise failures[0]
         except EngineFailedError as error:
             self._leave_out(error)
             self.membership.release(engines)
@@ -150,13 +173,12 @@ class Updates:
                 await self._ask(admit)
 
     async def _hand_over(self, group: EngineGroup, snapshot: Snapshot) -> None:
-        """Pauses the members, sends them the weights they are prepared for, and resumes them."""
+        """Pauses the members, and sends them the weights that they are prepared for."""
         mode = self._spec.pause_mode
         await group.each(lambda member: member.pause(mode))
         # Requests that are paused in place hold their cache, which then cannot be flushed. Such an
         # engine shares no prefixes between requests, so no stale cache is ever reused.
         await group.deliver(snapshot, flush_cache=mode != "in_place")
-        await group.each(lambda member: member.resume())
 
     async def _group_of(self, engines: Sequence[Engine]) -> EngineGroup:
         """The group of exactly these engines: the present one, or a new one in a new epoch."""
