@@ -21,12 +21,12 @@ _SECONDS = 60
 class NodeCluster:
     """Runs from `start` to `stop`, in the network namespace of this process."""
 
-    def __init__(self, nodes: int = 1) -> None:
+    def __init__(self) -> None:
         run("ip", "link", "add", BRIDGE, "type", "bridge")
         run("ip", "address", "add", f"{GATEWAY}/24", "dev", BRIDGE)
         run("ip", "link", "set", BRIDGE, "up")
         self.plane = ControlPlane(GATEWAY, self._volume)
-        self.machines = [Machine(self.plane, number) for number in range(1, nodes + 1)]
+        self.machines = [Machine(self.plane, 1)]
 
     def start(self) -> None:
         """Returns when names of services are resolved."""
@@ -35,6 +35,13 @@ class NodeCluster:
             machine.start(images=add_images)
         self.kubectl("apply", "-f", _DNS)
         self.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns")
+
+    def add_node(self) -> Machine:
+        """Another node, ready."""
+        machine = Machine(self.plane, len(self.machines) + 1)
+        self.machines.append(machine)
+        machine.start(images=add_images)
+        return machine
 
     def stop(self) -> None:
         """Ends all processes."""
@@ -104,11 +111,7 @@ class NodeCluster:
     def _volume(self, name: str) -> dict[str, Any]:
         """A directory that every node has."""
         (_VOLUMES / name).mkdir(parents=True, exist_ok=True)
-        nodes = {
-            "key": "kubernetes.io/hostname",
-            "operator": "In",
-            "values": [machine.name for machine in self.machines],
-        }
+        nodes = {"key": "kubernetes.io/hostname", "operator": "Exists"}
         return {
             "local": {"path": str(_VOLUMES / name)},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [nodes]}]}},
