@@ -23,12 +23,12 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from rljob.api import RLJob
 from rljob.api.schedule import ScheduleSpec
-from rljob_trainer.checkpoint import Checkpoints, pack
-from rljob_trainer.collective import Rank0
+from rljob_trainer.checkpoints.checkpoint import Checkpoints, pack
+from rljob_trainer.checkpoints.saver import Saver
 from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.megatron.policy import Policy
-from rljob_trainer.saver import Saver
-from rljob_trainer.trajectory import Trajectory
+from rljob_trainer.process.collective import Rank0
+from rljob_trainer.trajectories.trajectory import Trajectory
 
 GOAL = 1.05
 VOCABULARY = 512

@@ -19,7 +19,7 @@ from benchmarks.autoscaling.policy import Policy, View
 from benchmarks.autoscaling.scenario import BATCH, FIRST, GRACE, TRAINER_GPUS, Scenario
 from rljob.buffer.records import Engine
 from rljob_operator.observed import Report
-from rljob_trainer.utilization import Utilization
+from rljob_trainer.telemetry.utilization import Utilization
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 HEARTBEAT = 3.0  # s

@@ -23,7 +23,7 @@ SBOM = "/usr/share/rljob/sbom.cdx.json"
 # What the processes of its pods import first.
 FIRST = {
     "operator": ("rljob_operator.main", "rljob_operator.crd.definition"),
-    "trainer": ("rljob_trainer.launcher", "rljob_trainer.rank", "rljob.buffer.role"),
+    "trainer": ("rljob_trainer.process.launcher", "rljob_trainer.rank", "rljob.buffer.role"),
     "rollout": ("rljob_rollout.worker", "rljob_rollout.router.server", "sglang.launch_server"),
 }
 # Modules that pods run, and what they say where no variable tells them of a job.

@@ -5,7 +5,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from tests.node.place import CHECKOUT
@@ -60,7 +60,9 @@ def page() -> str:
 def _read(path: Path = _RESULTS) -> list[Result]:
     if not path.exists():
         return []
-    return [Result(**row) for row in json.loads(path.read_text())]
+    columns = {each.name for each in fields(Result)}
+    rows = json.loads(path.read_text())
+    return [Result(**row) for row in rows if row.keys() == columns]  # others are of another version
 
 
 if __name__ == "__main__":

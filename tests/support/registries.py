@@ -13,10 +13,10 @@ from rljob_operator.cache import Cache
 from rljob_operator.metrics import Metrics
 from rljob_rollout.engine_metrics import EngineMetrics
 from rljob_rollout.worker_metrics import WorkerMetrics
-from rljob_trainer.evaluation import EvaluationResult
-from rljob_trainer.health import Health
-from rljob_trainer.recorder import Recorder
-from rljob_trainer.utilization import Utilization
+from rljob_trainer.samples.evaluation import EvaluationResult
+from rljob_trainer.telemetry.health import Health
+from rljob_trainer.telemetry.recorder import Recorder
+from rljob_trainer.telemetry.utilization import Utilization
 from tests.support.job import manifest
 
 # Read from the engine of the sorting demo, in the middle of a batch; some families of it.

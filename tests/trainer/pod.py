@@ -12,9 +12,9 @@ import torch.distributed as dist
 from rljob.errors import UsageError
 from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.role import run_role
-from rljob_trainer.collective import Rank0
-from rljob_trainer.launcher import launch
-from rljob_trainer.stop import StopFlag, StoppedError
+from rljob_trainer.process.collective import Rank0
+from rljob_trainer.process.launcher import launch
+from rljob_trainer.process.stop import StopFlag, StoppedError
 
 WRONG = "wrong"  # a file in the run directory, by which a mistake of the user's shows
 

@@ -12,25 +12,25 @@ from rljob.api import RLJob
 from rljob.buffer.records import Sample
 from rljob_trainer.algorithms.grpo import grpo_advantages
 from rljob_trainer.algorithms.reward import as_float32
-from rljob_trainer.batch import batch_metrics, samples_of, trajectories_of
-from rljob_trainer.checkpoint import Checkpoint, Checkpoints, pack
-from rljob_trainer.collective import Rank0
+from rljob_trainer.checkpoints.checkpoint import Checkpoint, Checkpoints, pack
+from rljob_trainer.checkpoints.saver import Saver
 from rljob_trainer.desk import Desk
-from rljob_trainer.ledger import OpenGroup
 from rljob_trainer.megatron.policy import Policy
-from rljob_trainer.mismatch import (
+from rljob_trainer.process.collective import Rank0
+from rljob_trainer.process.stop import StoppedError
+from rljob_trainer.samples.batch import batch_metrics, samples_of, trajectories_of
+from rljob_trainer.samples.ledger import OpenGroup
+from rljob_trainer.telemetry.mismatch import (
     check_mismatch,
     check_probe,
     check_reference,
     mismatch_bound,
     mismatch_metrics,
 )
-from rljob_trainer.ratio import is_scored_in_step, with_start
-from rljob_trainer.saver import Saver
-from rljob_trainer.skipped import SkippedSteps
-from rljob_trainer.stop import StoppedError
-from rljob_trainer.stopwatch import Stopwatch
-from rljob_trainer.trajectory import Trajectory
+from rljob_trainer.telemetry.skipped import SkippedSteps
+from rljob_trainer.telemetry.stopwatch import Stopwatch
+from rljob_trainer.trajectories.ratio import is_scored_in_step, with_start
+from rljob_trainer.trajectories.trajectory import Trajectory
 from rljob_trainer.weights.bucket import buckets
 from rljob_trainer.weights.host_memory import HostMemory
 from rljob_trainer.weights.probe import probe_tokens

@@ -22,18 +22,18 @@ from rljob.telemetry.incident import Incidents
 from rljob.telemetry.server import StatusServer
 from rljob_trainer.algorithms.buffer_filter import load_buffer_filter
 from rljob_trainer.algorithms.filter import load_filter
-from rljob_trainer.batch import samples_of, shown_samples, unjudged
 from rljob_trainer.data.opening import index_directory, open_source
 from rljob_trainer.data.tokenizer import PromptTokenizer
-from rljob_trainer.evaluation import evaluations
-from rljob_trainer.exchange import Exchange
-from rljob_trainer.health import Health
-from rljob_trainer.incarnation import IncarnationFile
-from rljob_trainer.ledger import Ledger, OpenGroup
-from rljob_trainer.pod_logs import PodLogs
-from rljob_trainer.recorder import Recorder
-from rljob_trainer.stop import StopFlag
-from rljob_trainer.utilization import Utilization
+from rljob_trainer.process.stop import StopFlag
+from rljob_trainer.samples.batch import samples_of, shown_samples, unjudged
+from rljob_trainer.samples.evaluation import evaluations
+from rljob_trainer.samples.exchange import Exchange
+from rljob_trainer.samples.incarnation import IncarnationFile
+from rljob_trainer.samples.ledger import Ledger, OpenGroup
+from rljob_trainer.telemetry.health import Health
+from rljob_trainer.telemetry.pod_logs import PodLogs
+from rljob_trainer.telemetry.recorder import Recorder
+from rljob_trainer.telemetry.utilization import Utilization
 from rljob_trainer.weights.probe import Probe, ProbeAnswer
 from rljob_trainer.weights.publisher import Publisher
 from rljob_trainer.weights.snapshot import Snapshot

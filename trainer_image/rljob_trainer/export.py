@@ -11,7 +11,7 @@ from pathlib import Path
 from rljob.api import RLJob
 from rljob.api.trainer import ParallelismSpec, TrainerSpec
 from rljob.errors import EXIT_USAGE, UsageError
-from rljob_trainer.checkpoint import Checkpoint, Checkpoints, newest_whole
+from rljob_trainer.checkpoints.checkpoint import Checkpoint, Checkpoints, newest_whole
 
 
 def main() -> int:

@@ -17,17 +17,17 @@ from rljob.report.page import write_report
 from rljob.telemetry.outcome import is_finished
 from rljob.telemetry.role import run_role
 from rljob.telemetry.server import StatusServer
-from rljob_trainer.checkpoint import Checkpoints
-from rljob_trainer.collective import Rank0
+from rljob_trainer.checkpoints.checkpoint import Checkpoints
 from rljob_trainer.conductor import Conductor
 from rljob_trainer.desk import Desk
-from rljob_trainer.incarnation import IncarnationFile
+from rljob_trainer.files.run_owner import take
 from rljob_trainer.megatron.parallel import Parallel, initialize
 from rljob_trainer.megatron.policy import Policy
 from rljob_trainer.models.source import open_source
-from rljob_trainer.recorder import finished_status
-from rljob_trainer.run_owner import take
-from rljob_trainer.stop import StopFlag
+from rljob_trainer.process.collective import Rank0
+from rljob_trainer.process.stop import StopFlag
+from rljob_trainer.samples.incarnation import IncarnationFile
+from rljob_trainer.telemetry.recorder import finished_status
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ PRELOAD = [
     "transformers",
     "transformers.models.auto.tokenization_auto",
     "rljob_rollout.worker",
-    "rljob_trainer.exchange",
+    "rljob_trainer.samples.exchange",
     "tests.faults.samples.trainer",
     __name__,
 ]

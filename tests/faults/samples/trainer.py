@@ -20,14 +20,14 @@ from rljob.telemetry.incident import Incidents
 from rljob_rollout.generation import sample_seed
 from rljob_trainer.algorithms.buffer_filter import load_buffer_filter
 from rljob_trainer.algorithms.filter import load_filter
-from rljob_trainer.checkpoint import Checkpoints, pack
+from rljob_trainer.checkpoints.checkpoint import Checkpoints, pack
 from rljob_trainer.data.opening import open_source
 from rljob_trainer.data.tokenizer import PromptTokenizer
-from rljob_trainer.exchange import Exchange
-from rljob_trainer.incarnation import IncarnationFile
-from rljob_trainer.journal import Journal
-from rljob_trainer.ledger import Ledger, OpenGroup
-from rljob_trainer.stop import StopFlag, StoppedError
+from rljob_trainer.files.journal import Journal
+from rljob_trainer.process.stop import StopFlag, StoppedError
+from rljob_trainer.samples.exchange import Exchange
+from rljob_trainer.samples.incarnation import IncarnationFile
+from rljob_trainer.samples.ledger import Ledger, OpenGroup
 from tests.faults.samples.engine import answer, logprob
 from tests.faults.samples.role import STOPPED
 

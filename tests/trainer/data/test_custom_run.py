@@ -13,11 +13,11 @@ from rljob.buffer.records import Completion, Group, VersionSpan
 from rljob.errors import UsageError
 from rljob.ledger.audit import audit
 from rljob_trainer.data.source import EndedGroup
-from rljob_trainer.exchange import Exchange
-from rljob_trainer.journal import Journal
-from rljob_trainer.ledger import OpenGroup
+from rljob_trainer.files.journal import Journal
+from rljob_trainer.samples.exchange import Exchange
+from rljob_trainer.samples.ledger import OpenGroup
 from tests.support.valkey import ValkeyServer
-from tests.trainer.test_exchange import Bench, failed, rewarded
+from tests.trainer.samples.test_exchange import Bench, failed, rewarded
 
 HEARD: list[EndedGroup] = []
 BATCH = 8

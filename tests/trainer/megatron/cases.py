@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from rljob.api import RLJob
-from rljob_trainer.trajectory import Trajectory
+from rljob_trainer.trajectories.trajectory import Trajectory
 
 
 def make_job(checkpoint: Path, **spec: Any) -> RLJob:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from rljob_trainer.checkpoint import Checkpoints, pack
+from rljob_trainer.checkpoints.checkpoint import Checkpoints, pack
 from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.megatron.policy import Policy
 from tests.support.disk import DISK_BYTES

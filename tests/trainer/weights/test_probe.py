@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from rljob.api import RLJob
 from rljob.api.algorithm import MismatchSpec
 from rljob.buffer.records import Engine
-from rljob_trainer.mismatch import DivergedError, check_probe, mismatch_bound
+from rljob_trainer.telemetry.mismatch import DivergedError, check_probe, mismatch_bound
 from rljob_trainer.weights.probe import Probe, ProbeAnswer, probe_tokens
 from tests.support.engine import API_KEY, RunningEngine
 from tests.support.job import manifest

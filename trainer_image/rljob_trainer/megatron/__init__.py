@@ -2,7 +2,7 @@
 
 import warnings
 
-from rljob_trainer import cpu
+from rljob_trainer.megatron import cpu
 
 # megatron-core's modules warn at length about missing optional packages and about each other's
 # deprecated calls, which a user can't do anything about.

@@ -21,9 +21,9 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
 
-from rljob_trainer.collective import patient_group
 from rljob_trainer.megatron import optimizer_state
 from rljob_trainer.megatron.parallel import Parallel
+from rljob_trainer.process.collective import patient_group
 
 # A checkpoint can be resumed with other parallel sizes.
 _RESHARDABLE = {"distrib_optim_sharding_type": "fully_reshardable"}

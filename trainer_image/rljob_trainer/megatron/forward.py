@@ -9,9 +9,9 @@ from jaxtyping import Float, Float32
 from megatron.core.pipeline_parallel import get_forward_backward_func
 from torch import Tensor
 
-from rljob_trainer.megatron.padded_batch import PaddedBatch
 from rljob_trainer.megatron.parallel import Parallel
 from rljob_trainer.megatron.vocab_parallel import log_probs_and_entropy
+from rljob_trainer.trajectories.padded_batch import PaddedBatch
 
 # Takes a micro-batch, its log-probabilities and its entropies; returns the loss and metrics.
 Loss = Callable[[PaddedBatch, Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]

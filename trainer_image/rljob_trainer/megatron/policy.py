@@ -22,22 +22,22 @@ from torch import Tensor
 
 from rljob.api import RLJob
 from rljob.api.trainer import DEFAULT_MAX_TOKENS_PER_GPU
+from rljob_trainer.algorithms.objective import Objective
 from rljob_trainer.megatron.checkpoint import TrainState
 from rljob_trainer.megatron.conversion import Conversion
 from rljob_trainer.megatron.forward import Forward
 from rljob_trainer.megatron.model import build_model, resolve_dtype
-from rljob_trainer.megatron.objective import Objective
 from rljob_trainer.megatron.optimizer import build_optimizer, build_scheduler, optimizer_config
-from rljob_trainer.megatron.padded_batch import PaddedBatch, padded_batch
 from rljob_trainer.megatron.parallel import Parallel
-from rljob_trainer.microbatch import (
+from rljob_trainer.models.checkpoint import save_checkpoint
+from rljob_trainer.models.source import open_source
+from rljob_trainer.trajectories.microbatch import (
     micro_batches_by_tokens,
     micro_batches_of_size,
     rank_shares,
 )
-from rljob_trainer.models.checkpoint import save_checkpoint
-from rljob_trainer.models.source import open_source
-from rljob_trainer.trajectory import Trajectory
+from rljob_trainer.trajectories.padded_batch import PaddedBatch, padded_batch
+from rljob_trainer.trajectories.trajectory import Trajectory
 
 _TINY = 20_000_000  # parameters; below this a second thread costs more than it gains
 

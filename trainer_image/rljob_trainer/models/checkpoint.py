@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from rljob.errors import UsageError
-from rljob_trainer.durable import sync, sync_tree
+from rljob_trainer.files.durable import sync, sync_tree
 from rljob_trainer.models.config import ModelConfig
 from rljob_trainer.models.table import Table
 

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from rljob import thread
 from rljob.weights.delta import encode
 from rljob.weights.version import Version, WeightFile, delta_of
-from rljob_trainer.durable import sync, sync_tree
+from rljob_trainer.files.durable import sync, sync_tree
 from rljob_trainer.models.checkpoint import copy_companions, write_index
 from rljob_trainer.weights.bucket import Bucket
 from rljob_trainer.weights.snapshot import Snapshot

@@ -1,0 +1,27 @@
+"""What the trainer reports about itself."""
+
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from rljob.api import RLJob
+from rljob_trainer.telemetry.recorder import Recorder
+from tests.support.job import manifest
+
+
+def test_without_an_engine_it_says_what_it_waits_for(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    recorder = Recorder(RLJob.model_validate(manifest(tmp_path)), tmp_path, registry)
+    recorder.engines(0)
+    assert recorder.status()["message"] == "loading the model"
+    recorder.phase("running")
+    recorder.engines(2)
+    assert recorder.status()["message"] == ""
+    assert registry.get_sample_value("rljob_engines") == 2
+    recorder.engines(0)
+    assert recorder.status()["phase"] == "running"
+    assert recorder.status()["message"] == "no engine is left; waiting for one"
+    assert recorder.status()["engines"] == 0
+    assert registry.get_sample_value("rljob_engines") == 0
+    recorder.engines(1)
+    assert recorder.status()["message"] == ""

@@ -1,0 +1,81 @@
+"""The loss of a micro-batch, from the job's algorithm."""
+
+from functools import partial
+
+from jaxtyping import Float32
+from torch import Tensor
+
+from rljob.api.algorithm import AlgorithmSpec
+from rljob.errors import UsageError
+from rljob_trainer.algorithms.kl import kl_divergence
+from rljob_trainer.algorithms.policy_loss import clipped_policy_loss
+from rljob_trainer.algorithms.reduction import sample_mean
+from rljob_trainer.algorithms.tis import tis_weights
+from rljob_trainer.trajectories.padded_batch import PaddedBatch
+
+
+class Objective:
+    """Policy loss, divergence from the reference and entropy bonus of a global batch.
+
+    A micro-batch contributes its samples' part of each mean over the global batch, so the parts of
+    all micro-batches and data-parallel ranks add up.
+    """
+
+    def __init__(self, spec: AlgorithmSpec) -> None:
+        """Reads the settings of the loss.
+
+        Raises:
+            UsageError: the algorithm asks for a correction that is not supported.
+        """
+        if spec.mismatch.correction not in ("none", "tis"):
+            raise UsageError(
+                f"spec.algorithm.mismatch.correction: found {spec.mismatch.correction!r}, "
+                "allowed: none, tis"
+            )
+        self._spec = spec
+
+    def __call__(
+        self,
+        batch: PaddedBatch,
+        log_probs: Float32[Tensor, "batch response"],
+        entropy: Float32[Tensor, "batch response"],
+        *,
+        global_batch_size: int,
+    ) -> tuple[Float32[Tensor, ""], dict[str, Float32[Tensor, ""]]]:
+        """The loss, and this micro-batch's part of a step's metrics."""
+        spec = self._spec
+        mean = partial(sample_mean, mask=batch.loss_mask, count=global_batch_size)
+        assert batch.advantages is not None
+        # Positions that are not learned (padding, a tool's tokens) must not overflow before they
+        # are masked: the gradient of a masked NaN is NaN.
+        learned = batch.valid & (batch.loss_mask > 0)
+        log_probs = log_probs.where(learned, 0)
+        start = log_probs.detach() if batch.old_log_probs is None else batch.old_log_probs
+        old = start.where(learned, 0)
+        policy, clipped = clipped_policy_loss(
+            log_probs - old,
+            batch.advantages,
+            low=spec.clip.low,
+            high=spec.clip.high,
+            dual=spec.clip.dual,
+        )
+        if spec.mismatch.correction == "tis":
+            weights, _ = tis_weights(
+                old, batch.rollout_log_probs.where(learned, 0), cap=spec.mismatch.cap
+            )
+            policy = policy * weights
+        report = {
+            "loss/policy": mean(policy),
+            "loss/entropy": mean(entropy.where(learned, 0)),
+            "train/clip_share": mean(clipped.float()),
+        }
+        loss = report["loss/policy"]
+        if spec.entropy_coefficient:
+            loss = loss - spec.entropy_coefficient * report["loss/entropy"]
+        if batch.reference_log_probs is not None:
+            log_ratio = log_probs - batch.reference_log_probs.where(learned, 0)
+            report["loss/kl"] = mean(kl_divergence(log_ratio, spec.kl.estimator))
+            report["kl/reference_mean"] = mean(kl_divergence(log_ratio.detach(), "k3"))
+            if spec.kl.loss_coefficient:
+                loss = loss + spec.kl.loss_coefficient * report["loss/kl"]
+        return loss, {"loss/total": loss, **report}

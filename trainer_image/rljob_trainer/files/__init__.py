@@ -1,0 +1,1 @@
+"""Files of the run directory, and whose they are."""

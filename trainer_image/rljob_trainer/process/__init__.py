@@ -1,0 +1,1 @@
+"""Processes of the trainer: how they start, meet and stop."""

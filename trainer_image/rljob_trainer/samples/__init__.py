@@ -1,0 +1,1 @@
+"""Samples on their way from the buffer into a batch."""

@@ -1,0 +1,139 @@
+"""Held-out evaluation: the same exchange, its own prompts and sampling, no training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from rljob.api import RLJobSpec
+from rljob.api.evaluation import EvaluationSpec
+from rljob.buffer.records import Completion, Group
+from rljob.errors import UsageError
+from rljob_trainer.data.jsonl import JsonlPrompts
+from rljob_trainer.data.source import Prompt
+from rljob_trainer.data.tokenizer import PromptTokenizer
+from rljob_trainer.samples.batch import unjudged
+from rljob_trainer.samples.exchange import Exchange
+
+log = structlog.get_logger()
+
+_SHOWN = 8  # sample answers kept for the report
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """The result of one data set at one weight version."""
+
+    name: str
+    reward: float  # mean over all responses
+    count: int  # responses
+    failed: tuple[str, ...]  # why prompts failed
+    unjudged: tuple[str, ...]  # why samples could not be judged and got the failure reward
+    samples: list[dict[str, Any]]  # the first few, for people to read
+
+
+class Evaluation:
+    """One evaluation data set. Lives on rank 0."""
+
+    def __init__(
+        self,
+        spec: EvaluationSpec,
+        job: RLJobSpec,
+        tokenizer: PromptTokenizer,
+        index_directory: Path,
+    ) -> None:
+        self.name = spec.name
+        self._spec = spec
+        self._job = job
+        source = JsonlPrompts(
+            job.data,
+            [spec.prompts],
+            tokenizer,
+            job.seed,
+            index_directory,
+            reward=(spec.reward or job.rollout.reward).type,
+        )
+        count = min(len(source), spec.limit or len(source))
+        prompts = (source.line(index) for index in range(count))
+        self._prompts = [prompt for prompt in prompts if isinstance(prompt, Prompt)]
+        if not self._prompts:
+            raise UsageError(
+                f"spec.evaluation: all {count} prompts of {self.name!r} are longer than "
+                f"{job.data.max_prompt_tokens} tokens (spec.data.maxPromptTokens)"
+            )
+
+    def run(self, exchange: Exchange) -> EvaluationResult:
+        """Generates and scores every prompt with the published weights."""
+        groups = self._groups(exchange)
+        completions = exchange.evaluate(self.name, groups)
+        failed = [c for c in completions if c.failure is not None]
+        for completion in failed:
+            log.warning("evaluation.failed", name=self.name, reason=completion.failure)
+        rewards = [s.reward for c in completions if c.failure is None for s in c.samples]
+        if not rewards:
+            raise UsageError(
+                f"spec.evaluation: all {len(failed)} prompts of {self.name!r} failed; the last: "
+                f"{failed[-1].failure}"
+            )
+        return EvaluationResult(
+            name=self.name,
+            reward=sum(rewards) / len(rewards),
+            count=len(rewards),
+            failed=tuple(str(completion.failure) for completion in failed),
+            unjudged=tuple(
+                unjudged(sample for completion in completions for sample in completion.samples)
+            ),
+            samples=_shown(groups, completions),
+        )
+
+    def _groups(self, exchange: Exchange) -> list[Group]:
+        overrides = self._spec.sampling.model_dump(exclude_none=True)
+        sampling = {**self._job.rollout.sampling.model_dump(), **overrides}
+        reward = (self._spec.reward or self._job.rollout.reward).model_dump()
+        groups = []
+        for prompt in self._prompts:
+            group_id = exchange.ledger.draw_id()
+            groups.append(
+                Group(
+                    id=group_id,
+                    incarnation=exchange.incarnation,
+                    kind="evaluation",
+                    prompt=prompt.text,
+                    prompt_tokens=prompt.tokens,
+                    label=prompt.label,
+                    metadata=prompt.metadata,
+                    samples=self._spec.samples_per_prompt,
+                    sampling=sampling,
+                    reward=reward,
+                    seed=self._job.seed * 1_000_003 + group_id,
+                )
+            )
+        return groups
+
+
+def evaluations(
+    job: RLJobSpec, tokenizer: PromptTokenizer, index_directory: Path
+) -> list[Evaluation]:
+    """Opens a job's evaluation data sets; their files are read and checked."""
+    return [Evaluation(spec, job, tokenizer, index_directory) for spec in job.evaluation]
+
+
+def _shown(groups: Sequence[Group], completions: Sequence[Completion]) -> list[dict[str, Any]]:
+    """The first answers of the data set, both wrong and right ones if there are both."""
+    answers = [
+        {
+            "prompt": group.prompt,
+            "response": completion.samples[0].response,
+            "label": group.label,
+            "reward": completion.samples[0].reward,
+        }
+        for group, completion in zip(groups, completions, strict=True)
+        if completion.samples
+    ]
+    best = max((answer["reward"] for answer in answers), default=0.0)
+    right = [n for n, answer in enumerate(answers) if answer["reward"] == best]
+    wrong = [n for n, answer in enumerate(answers) if answer["reward"] != best]
+    right = right[: max(_SHOWN // 2, _SHOWN - len(wrong))]
+    return [answers[n] for n in sorted([*right, *wrong[: _SHOWN - len(right)]])]

@@ -1,0 +1,1 @@
+"""What the trainer tells of itself: records, metrics, logs."""

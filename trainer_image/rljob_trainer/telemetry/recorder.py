@@ -1,0 +1,236 @@
+"""Everything the trainer reports: journals, TensorBoard, Prometheus and /status."""
+
+import json
+import math
+import statistics
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Gauge
+
+from rljob.api import RLJob
+from rljob.telemetry.metrics import METRICS
+from rljob.telemetry.outcome import read_summary
+from rljob_trainer.files.journal import Journal
+from rljob_trainer.samples.evaluation import EvaluationResult
+from rljob_trainer.telemetry.counters import Counters
+from rljob_trainer.telemetry.tensorboard import TensorBoard
+
+log = structlog.get_logger()
+
+_DROPPED = "groups/dropped"  # a counter in Prometheus
+_WINDOW = 5  # batches over which the reward is averaged for the summary and the target
+
+
+def finished_status(run_dir: Path, job: RLJob) -> dict[str, Any]:
+    """The body of /status for a run that had finished before this process started."""
+    summary = read_summary(run_dir)
+    return {
+        "phase": "finished",
+        "message": "",
+        "rollout": summary["rollouts"],
+        "rollouts": job.spec.schedule.rollouts,
+        "reward": summary["reward_last5"],
+        "eta_seconds": 0,
+        "weight_version": summary["weight_versions"] - 1,
+        "staleness_max": summary["staleness_max"],
+    }
+
+
+class Recorder:
+    """Writes every number once, to all places. Lives on rank 0."""
+
+    def __init__(self, job: RLJob, run_dir: Path, registry: CollectorRegistry) -> None:
+        self._job = job
+        self._run_dir = run_dir
+        self.journals = {
+            name: Journal(run_dir / f"{name}.jsonl")
+            for name in ("ledger", "metrics", "samples", "evaluations")
+        }
+        self._gauges = {
+            metric.name: Gauge(metric.prometheus_name, metric.help, registry=registry)
+            for metric in METRICS
+            if metric.name != _DROPPED
+        }
+        self._counters = Counters(registry)
+        self._evaluation = Gauge(
+            "rljob_evaluation_reward",
+            "Mean reward of a held-out data set.",
+            ["name"],
+            registry=registry,
+        )
+        self._engines = Gauge(
+            "rljob_engines",
+            "Live engines that hold the published weights.",
+            registry=registry,
+        )
+        self._tensorboard = TensorBoard(run_dir / "tensorboard", job)
+        self._rewards: list[float] = []
+        self._evaluations: dict[str, list[float]] = {}
+        self._seconds = 0.0  # of earlier processes of this run
+        self._began = time.monotonic()
+        self._batch_seconds: deque[float] = deque(maxlen=10)
+        self._status: dict[str, Any] = {
+            "phase": "starting",
+            "message": "loading the model",
+            "rollout": 0,
+            "rollouts": job.spec.schedule.rollouts,
+            "evaluations": [],
+        }
+
+    def load(self, saved: Mapping[str, Any] | None) -> None:
+        """Continues from a checkpoint, cutting off what was written after it, or begins."""
+        if saved is None:
+            for journal in self.journals.values():
+                journal.rewind(0)
+            return
+        for name, journal in self.journals.items():
+            journal.rewind(saved["offsets"][name])
+        self._rewards = list(saved["rewards"])
+        self._evaluations = {name: list(values) for name, values in saved["evaluations"].items()}
+        self._seconds = saved["seconds"]
+        self._status["rollout"] = len(self._rewards)
+
+    def save(self) -> dict[str, Any]:
+        """The recorder's part of a checkpoint."""
+        return {
+            "offsets": {name: journal.sync() for name, journal in self.journals.items()},
+            "rewards": self._rewards,
+            "evaluations": self._evaluations,
+            "seconds": self.seconds,
+        }
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run, over all its processes."""
+        return self._seconds + time.monotonic() - self._began
+
+    @property
+    def recent_reward(self) -> float | None:
+        """The mean reward of the last five batches; None before there are five."""
+        return _mean(self._rewards[-_WINDOW:]) if len(self._rewards) >= _WINDOW else None
+
+    def phase(self, phase: str, message: str = "") -> None:
+        """Sets what the trainer is doing now."""
+        self._status.update(phase=phase, message=message)
+
+    def engines(self, count: int) -> None:
+        """Sets how many live engines hold the published weights. Without one, training waits."""
+        self._engines.set(count)
+        self._status["engines"] = count
+        if self._status["phase"] == "running":
+            self._status["message"] = "" if count else "no engine is left; waiting for one"
+
+    def update(self, **values: Any) -> None:
+        """Sets numbers of /status that change within a batch."""
+        self._status.update(values)
+
+    def batch(
+        self,
+        rollout: int,
+        metrics: Mapping[str, float],
+        samples: Sequence[dict[str, Any]],
+        *,
+        rewards: Sequence[float],
+        tokens: int,
+    ) -> None:
+        """Records a batch that was trained on.
+
+        Args:
+            rollout: its number, from 1.
+            metrics: by their names in METRICS.
+            samples: a few, for people to read.
+            rewards: of all its samples.
+            tokens: of all its responses.
+        """
+        self._rewards.append(metrics["reward/mean"])
+        self._batch_seconds.append(metrics["time/total"])
+        # JSON has no NaN; a step skipped for its gradient has no norm to report.
+        finite = {n: value if math.isfinite(value) else None for n, value in metrics.items()}
+        self.journals["metrics"].append({"rollout": rollout, "time": time.time(), **finite})
+        for sample in samples:
+            self.journals["samples"].append({"rollout": rollout, **sample})
+        self._counters.batch(rewards, tokens=tokens, dropped=int(metrics[_DROPPED]))
+        for name, value in metrics.items():
+            if name != _DROPPED:
+                self._gauges[name].set(value)
+        if self._job.spec.tracking.tensorboard:
+            self._tensorboard.batch(rollout, metrics, samples)
+        remaining = self._job.spec.schedule.rollouts - rollout
+        self._status.update(
+            rollout=rollout,
+            reward=metrics["reward/mean"],
+            response_length=metrics["response/length_mean"],
+            samples_per_second=metrics["throughput/samples_per_second"],
+            tokens_per_second=metrics["throughput/tokens_per_second"],
+            eta_seconds=round(remaining * statistics.median(self._batch_seconds)),
+        )
+        log.info(
+            "rollout.done",
+            rollout=rollout,
+            reward=round(metrics["reward/mean"], 4),
+            loss=round(metrics["loss/total"], 5),
+            gradient_norm=round(metrics["train/gradient_norm"], 4),
+            length=round(metrics["response/length_mean"], 1),
+            version=int(metrics["weights/version"]),
+            staleness=int(metrics["staleness/max"]),
+            seconds=round(metrics["time/total"], 2),
+        )
+
+    def evaluation(self, rollout: int, result: EvaluationResult) -> None:
+        """Records a data set's evaluation after `rollout` batches."""
+        self._evaluations.setdefault(result.name, []).append(result.reward)
+        record = {
+            "rollout": rollout,
+            "time": time.time(),
+            "name": result.name,
+            "reward": result.reward,
+            "count": result.count,
+            "failed": len(result.failed),
+            "samples": result.samples,
+        }
+        self.journals["evaluations"].append(record)
+        self._evaluation.labels(result.name).set(result.reward)
+        if self._job.spec.tracking.tensorboard:
+            self._tensorboard.evaluation(rollout, result)
+        others = [e for e in self._status["evaluations"] if e["name"] != result.name]
+        self._status["evaluations"] = [*others, record]
+        log.info(
+            "evaluation.done", name=result.name, rollout=rollout, reward=round(result.reward, 4)
+        )
+
+    def status(self) -> dict[str, Any]:
+        """The body of /status."""
+        return dict(self._status)
+
+    def summary(self, state: str, **facts: Any) -> None:
+        """Writes the run's outcome to summary.json."""
+        summary = {
+            "state": state,
+            "seed": self._job.spec.seed,
+            "seconds": round(self.seconds, 1),
+            "rollouts": len(self._rewards),
+            "reward_first5": _mean(self._rewards[:_WINDOW]) if self._rewards else None,
+            "reward_last5": _mean(self._rewards[-_WINDOW:]) if self._rewards else None,
+            "evaluations": {
+                name: {"before": values[0], "after": values[-1]}
+                for name, values in self._evaluations.items()
+            },
+            **facts,
+        }
+        path = self._run_dir / "summary.json"
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(summary, indent=2) + "\n")
+        partial.rename(path)
+
+    def close(self) -> None:
+        """Flushes TensorBoard."""
+        self._tensorboard.close()
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,101 @@
+"""TensorBoard: curves, texts to read, and the settings that runs are compared by."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from rljob.api import RLJob
+from rljob_trainer.samples.evaluation import EvaluationResult
+
+_TEXT_INTERVAL = 10  # batches
+
+
+class TensorBoard:
+    """Event files of a run. Nothing is written before the first number."""
+
+    def __init__(self, directory: Path, job: RLJob) -> None:
+        self._directory = directory
+        self._job = job
+        self._writer: SummaryWriter | None = None
+
+    def batch(
+        self, rollout: int, metrics: Mapping[str, float], samples: Sequence[dict[str, Any]]
+    ) -> None:
+        """Writes a batch's metrics, and every few batches some of its samples."""
+        writer = self._open(rollout)
+        for name, value in metrics.items():
+            writer.add_scalar(name, value, rollout)
+        if rollout == 1 or rollout % _TEXT_INTERVAL == 0:
+            writer.add_text("samples", _table(samples), rollout)
+
+    def evaluation(self, rollout: int, result: EvaluationResult) -> None:
+        """Writes the evaluation of a data set after `rollout` batches."""
+        writer = self._open(rollout)
+        writer.add_scalar(f"eval/{result.name}/reward", result.reward, rollout)
+        writer.add_text(f"eval/{result.name}/samples", _table(result.samples), rollout)
+
+    def close(self) -> None:
+        """Flushes what is written."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _open(self, rollout: int) -> SummaryWriter:
+        if self._writer is None:
+            # After a rewind, purge_step hides the points that were written after the checkpoint.
+            self._writer = SummaryWriter(str(self._directory), purge_step=rollout, flush_secs=10)
+            self._write_hparams(self._writer)
+        return self._writer
+
+    def _write_hparams(self, writer: SummaryWriter) -> None:
+        """Writes settings for the HPARAMS tab; `add_hparams` would create a separate run."""
+        metrics = ["reward/mean"] + [f"eval/{e.name}/reward" for e in self._job.spec.evaluation]
+        made: Any = hparams  # torch has no types for it, nor for the writer below
+        file: Any = writer
+        for summary in made(_settings(self._job), dict.fromkeys(metrics, 0.0)):
+            file._get_file_writer().add_summary(summary)
+
+
+def _settings(job: RLJob) -> dict[str, bool | float | str]:
+    spec = job.spec
+    settings = {
+        "seed": spec.seed,
+        **{f"trainer.optimizer.{name}": v for name, v in spec.trainer.optimizer.items()},
+        **{f"algorithm.{name}": v for name, v in _flat(spec.algorithm.model_dump()).items()},
+        **{f"schedule.{name}": v for name, v in _flat(spec.schedule.model_dump()).items()},
+        **{f"sampling.{name}": v for name, v in spec.rollout.sampling.model_dump().items()},
+    }
+    return {
+        name: value if isinstance(value, bool | int | float | str) else json.dumps(value)
+        for name, value in settings.items()
+        if value is not None
+    }
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": part for key, part in _flat(value).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _table(samples: Sequence[Mapping[str, Any]]) -> str:
+    """A Markdown table, escaped so that a model's output cannot end a cell or a row."""
+    rows = [
+        "| " + " | ".join(_cell(sample.get(key)) for key in ("prompt", "response", "label")) + " | "
+        f"{float(sample['reward']):.3g} |"
+        for sample in samples
+    ]
+    return "\n".join(["| prompt | response | label | reward |", "| --- | --- | --- | --- |", *rows])
+
+
+def _cell(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    shown = text.encode(errors="replace").decode().replace("|", "&#124;").replace("`", "&#96;")
+    return "<br>".join(shown.replace("<", "&lt;").splitlines()) or " "

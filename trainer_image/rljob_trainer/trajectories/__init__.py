@@ -1,0 +1,1 @@
+"""Trajectories as tensors: micro-batches, padded batches, what a ratio starts from."""
