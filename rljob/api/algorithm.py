@@ -44,7 +44,9 @@ class KLSpec(Part):
         0.0, description="Weight of the KL term in the loss; 0: off."
     )
     reward_coefficient: NonNegativeFloat = Field(
-        0.0, description="Weight of the KL penalty in the reward; 0: off."
+        0.0,
+        description="Weight of the KL penalty in the reward of each token, with reinforce++ and "
+        "reinforce++-baseline; 0: off.",
     )
 
 
@@ -78,11 +80,13 @@ class AlgorithmSpec(Part):
     """The policy-gradient method."""
 
     estimator: BuiltinEstimator | Hook = Field(
-        "grpo", description='Advantage estimator, by name or as "module:function".'
+        "grpo",
+        description="The algorithm, by the name of its advantage estimator or its loss "
+        '(docs/algorithms.md), or "module:function".',
     )
     normalize_std: bool = Field(
         True,
-        description="Group-relative estimators divide by the group's standard deviation.",
+        description="grpo, gspo and cispo divide by the group's standard deviation.",
     )
     samples_per_prompt: PositiveInt = Field(
         8, description="Responses generated per prompt; together they are a group."

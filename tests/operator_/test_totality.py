@@ -35,7 +35,7 @@ SPECS: list[Any] = [
     {"suspend": True},
     {"schedule": {"rollouts": -1}},
     {"model": {"checkpoint": "relative"}},
-    {"algorithm": {"estimator": "gspo"}},
+    {"algorithm": {"estimator": "ppo"}},
     {"managedBy": "example.com/mine"},
     {"rollout": {"replicas": 3, "autoscaling": {"mode": "Rate", "maxReplicas": 5}}},
     {"rollout": {"replicas": 1, "router": {"enabled": False}}},

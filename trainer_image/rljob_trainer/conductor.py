@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rljob.api import RLJob
 from rljob.buffer.records import Sample
-from rljob_trainer.algorithms.grpo import grpo_advantages
+from rljob_trainer.algorithms.advantages import Advantages
 from rljob_trainer.algorithms.reward import as_float32
 from rljob_trainer.checkpoints.checkpoint import Checkpoint, Checkpoints, pack
 from rljob_trainer.checkpoints.saver import Saver
@@ -71,6 +71,7 @@ class Conductor:
         self._saver = Saver(checkpoints, policy, rank0, saved)
         self._output = output
         self._skipped = SkippedSteps(is_first_rank=rank0.rank == 0)
+        self._advantages = Advantages(job.spec.algorithm)
         self._in_step = is_scored_in_step(job.spec)
         self._bound = mismatch_bound(job.spec.algorithm.mismatch, policy.dtype)
         self._probe = probe_tokens(job.spec, policy.vocabulary)
@@ -157,16 +158,16 @@ class Conductor:
         groups = torch.tensor(
             [n for n, entry in enumerate(batch) for _ in range(entry.group.samples)]
         )
-        advantages = grpo_advantages(
-            rewards, groups, normalize_std=self._spec.algorithm.normalize_std
-        )
         scored = [
             trajectory.replace(
                 trainer_log_probs=ours[n] if ours else None,
                 reference_log_probs=reference[n] if reference else None,
-                advantages=advantages[n].expand_as(trajectory.loss_mask),
             )
             for n, trajectory in enumerate(trajectories)
+        ]
+        advantages = self._advantages(scored, rewards, groups)
+        scored = [
+            trajectory.replace(advantages=advantages[n]) for n, trajectory in enumerate(scored)
         ]
         if ours:
             self._compare(scored, samples)

@@ -82,7 +82,8 @@ def _conductor(
     # First, so that errors in the checkpoint or the data show before the model is built.
     rank0(open_desk)
     reference = None
-    if spec.algorithm.kl.loss_coefficient > 0:
+    kl = spec.algorithm.kl
+    if kl.loss_coefficient > 0 or kl.reward_coefficient > 0:
         path = Path(spec.model.reference or spec.model.checkpoint)
         reference = Policy(job, parallel, path, trainable=False)
     return Conductor(

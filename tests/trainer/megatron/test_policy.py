@@ -34,8 +34,8 @@ def steps(job: Any, checkpoint: Path, *batches: Any) -> Any:
     return reports, {name: tensor.clone() for name, tensor in policy.export()}
 
 
-def sample_loss(model: Any, trajectory: Trajectory) -> torch.Tensor:
-    """PPO's clipped loss, k3 and entropy of one sample, written out: the mean over its tokens.
+def sample_loss(model: Any, trajectory: Trajectory, estimator: str) -> torch.Tensor:
+    """The policy loss, k3 and entropy of one sample, written out: the mean over its tokens.
 
     k3 is at most 10, verl's bound.
     """
@@ -43,25 +43,31 @@ def sample_loss(model: Any, trajectory: Trajectory) -> torch.Tensor:
     of_all = logits.log_softmax(-1)
     response = trajectory.tokens[trajectory.prompt_length :]
     log_probs = of_all[torch.arange(len(response)), response]
-    ratio = torch.exp(log_probs - trajectory.old_log_probs)
-    advantage = trajectory.advantages
+    log_ratio = log_probs - trajectory.old_log_probs
+    advantage, mask = trajectory.advantages, trajectory.loss_mask
     assert advantage is not None
-    policy = -torch.minimum(ratio * advantage, ratio.clamp(1 - LOW, 1 + HIGH) * advantage)
+    if estimator == "cispo":
+        policy = -log_ratio.exp().clamp(1 - LOW, 1 + HIGH).detach() * advantage * log_probs
+    else:
+        if estimator == "gspo":
+            log_ratio = ((log_ratio * mask).sum() / mask.sum()).expand_as(log_ratio)
+        ratio = log_ratio.exp()
+        policy = -torch.minimum(ratio * advantage, ratio.clamp(1 - LOW, 1 + HIGH) * advantage)
     difference = trajectory.reference_log_probs - log_probs
     kl = (difference.exp() - difference - 1).clamp(max=10)
     entropy = -(of_all.exp() * of_all).sum(-1)
     loss = policy + KL * kl - ENTROPY * entropy
-    mask = trajectory.loss_mask
     return torch.sum(loss * mask) / mask.sum()
 
 
-def test_loss_and_gradient_norm_are_those_of_transformers(checkpoint: Path) -> None:
+@pytest.mark.parametrize("estimator", ["grpo", "gspo", "cispo"])
+def test_loss_and_gradient_norm_are_those_of_transformers(estimator: str, checkpoint: Path) -> None:
     trajectories = make_trajectories()
     model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
-    loss = sum(sample_loss(model, t) for t in trajectories) / len(trajectories)
+    loss = sum(sample_loss(model, t, estimator) for t in trajectories) / len(trajectories)
     loss.backward()
     norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
-    job = make_job(checkpoint, algorithm=ALGORITHM)
+    job = make_job(checkpoint, algorithm={**ALGORITHM, "estimator": estimator})
     (report,), _ = alone(steps, job, checkpoint, trajectories)
     assert report["loss/total"] == pytest.approx(loss.item(), rel=1e-5)
     assert report["train/gradient_norm"] == pytest.approx(norm.item(), rel=1e-4)

@@ -2,14 +2,17 @@
 
 from functools import partial
 
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from rljob.api.algorithm import AlgorithmSpec
 from rljob.errors import UsageError
+from rljob_trainer.algorithms.cispo import cispo_loss
 from rljob_trainer.algorithms.kl import kl_divergence
 from rljob_trainer.algorithms.policy_loss import clipped_policy_loss
+from rljob_trainer.algorithms.preset import preset
 from rljob_trainer.algorithms.reduction import sample_mean
+from rljob_trainer.algorithms.sequence_ratio import sequence_log_ratio
 from rljob_trainer.algorithms.tis import tis_weights
 from rljob_trainer.trajectories.padded_batch import PaddedBatch
 
@@ -25,7 +28,7 @@ class Objective:
         """Reads the settings of the loss.
 
         Raises:
-            UsageError: the algorithm asks for a correction that is not supported.
+            UsageError: the algorithm asks for a correction or an estimator that is not supported.
         """
         if spec.mismatch.correction not in ("none", "tis"):
             raise UsageError(
@@ -33,6 +36,7 @@ class Objective:
                 "allowed: none, tis"
             )
         self._spec = spec
+        self._loss = preset(spec.estimator).loss
 
     def __call__(
         self,
@@ -45,20 +49,13 @@ class Objective:
         """The loss, and this micro-batch's part of a step's metrics."""
         spec = self._spec
         mean = partial(sample_mean, mask=batch.loss_mask, count=global_batch_size)
-        assert batch.advantages is not None
         # Positions that are not learned (padding, a tool's tokens) must not overflow before they
         # are masked: the gradient of a masked NaN is NaN.
         learned = batch.valid & (batch.loss_mask > 0)
         log_probs = log_probs.where(learned, 0)
         start = log_probs.detach() if batch.old_log_probs is None else batch.old_log_probs
         old = start.where(learned, 0)
-        policy, clipped = clipped_policy_loss(
-            log_probs - old,
-            batch.advantages,
-            low=spec.clip.low,
-            high=spec.clip.high,
-            dual=spec.clip.dual,
-        )
+        policy, clipped = self._policy_loss(log_probs, log_probs - old, batch)
         if spec.mismatch.correction == "tis":
             weights, _ = tis_weights(
                 old, batch.rollout_log_probs.where(learned, 0), cap=spec.mismatch.cap
@@ -79,3 +76,20 @@ class Objective:
             if spec.kl.loss_coefficient:
                 loss = loss + spec.kl.loss_coefficient * report["loss/kl"]
         return loss, {"loss/total": loss, **report}
+
+    def _policy_loss(
+        self,
+        log_probs: Float32[Tensor, "batch response"],
+        log_ratio: Float32[Tensor, "batch response"],
+        batch: PaddedBatch,
+    ) -> tuple[Float32[Tensor, "batch response"], Bool[Tensor, "batch response"]]:
+        """The loss of each token, and whether a bound took the place of its ratio."""
+        clip, advantages = self._spec.clip, batch.advantages
+        assert advantages is not None
+        if self._loss == "cispo":
+            return cispo_loss(log_probs, log_ratio, advantages, low=clip.low, high=clip.high)
+        if self._loss == "sequence":
+            log_ratio = sequence_log_ratio(log_ratio, batch.loss_mask)
+        return clipped_policy_loss(
+            log_ratio, advantages, low=clip.low, high=clip.high, dual=clip.dual
+        )

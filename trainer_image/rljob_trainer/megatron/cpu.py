@@ -7,6 +7,8 @@ names are redirected to the CPU; process groups use gloo.
 import os
 import sys
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -25,7 +27,6 @@ def apply() -> None:
     os.environ["TORCHDYNAMO_DISABLE"] = "1"
     _replace_device()
     _replace_random_states()
-    _replace_type_names()
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:
@@ -73,20 +74,24 @@ def _replace_random_states() -> None:
     )
 
 
-def _replace_type_names() -> None:
-    """megatron-core's optimizers compare `tensor.type()` with "torch.cuda.FloatTensor"."""
+@contextmanager
+def named_as_cuda() -> Iterator[None]:
+    """Within it, `tensor.type()` of a CPU tensor is, for example, "torch.cuda.FloatTensor".
+
+    megatron-core's optimizers ask for it by this name when they sort parameters and clip gradients,
+    and refuse any other. Where CUDA is available, nothing is changed.
+    """
+    if torch.cuda.is_available():
+        yield
+        return
     original = torch.Tensor.type
 
-    def answer(found: Any, caller: str) -> Any:
-        if isinstance(found, str) and caller.startswith("megatron.core.optimizer"):
-            return found.replace("torch.", "torch.cuda.", 1)
-        return found
+    def named(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        found = original(tensor, *args, **kwargs)  # a tensor, if it was asked to convert
+        return found.replace("torch.", "torch.cuda.", 1) if isinstance(found, str) else found
 
-    # A lambda, because runtime type checkers wrap functions, and the wrapper would be the caller.
-    _replace(
-        torch.Tensor,
-        "type",
-        lambda tensor, *args, **kwargs: answer(
-            original(tensor, *args, **kwargs), sys._getframe(1).f_globals.get("__name__", "")
-        ),
-    )
+    _replace(torch.Tensor, "type", named)
+    try:
+        yield
+    finally:
+        _replace(torch.Tensor, "type", original)

@@ -13,6 +13,7 @@ from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 
 from rljob.api import RLJob
 from rljob.errors import UsageError
+from rljob_trainer.megatron.cpu import named_as_cuda
 from rljob_trainer.megatron.optimizer_state import allocate
 
 # As slime's scripts have them: small constant steps suit policy gradients, and a shorter memory of
@@ -54,7 +55,8 @@ def build_optimizer(config: Any, model: Any) -> Any:
         if "max_lr" in override:
             # Without it megatron-core mistakes this group for another when it reads a checkpoint.
             override["is_decoupled_lr"] = True
-    optimizer = get_megatron_optimizer(config, [model], config_overrides=overrides)
+    with named_as_cuda():
+        optimizer = get_megatron_optimizer(config, [model], config_overrides=overrides)
     allocate(optimizer)
     return optimizer
 

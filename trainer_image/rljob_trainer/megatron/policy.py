@@ -25,6 +25,7 @@ from rljob.api.trainer import DEFAULT_MAX_TOKENS_PER_GPU
 from rljob_trainer.algorithms.objective import Objective
 from rljob_trainer.megatron.checkpoint import TrainState
 from rljob_trainer.megatron.conversion import Conversion
+from rljob_trainer.megatron.cpu import named_as_cuda
 from rljob_trainer.megatron.forward import Forward
 from rljob_trainer.megatron.model import build_model, resolve_dtype
 from rljob_trainer.megatron.optimizer import build_optimizer, build_scheduler, optimizer_config
@@ -251,7 +252,8 @@ class _Trainer:
         norm = self._optimizer.get_grad_norm()
         finite = math.isfinite(norm)
         if finite:
-            self._optimizer.step()
+            with named_as_cuda():
+                self._optimizer.step()
             self._scheduler.step(increment=1)
         return {
             "train/gradient_norm": norm,

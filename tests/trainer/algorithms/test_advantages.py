@@ -1,0 +1,108 @@
+"""The advantages of a batch, by the name of the estimator."""
+
+import pytest
+import torch
+
+from rljob.api.algorithm import AlgorithmSpec
+from rljob.errors import UsageError
+from rljob_trainer.algorithms.advantages import Advantages
+from rljob_trainer.algorithms.reinforce_plus_plus import penalized_returns
+from rljob_trainer.trajectories.trajectory import Trajectory
+
+REWARDS = [1.0, 0.0, 3.0, 3.0]
+GROUPS = [0, 0, 1, 1]
+LENGTHS = [1, 2, 3, 2]
+
+
+def trajectory(length: int, **fields: torch.Tensor) -> Trajectory:
+    return Trajectory(
+        tokens=torch.zeros(length + 2, dtype=torch.int64),
+        prompt_length=2,
+        loss_mask=torch.ones(length),
+        rollout_log_probs=torch.zeros(length),
+        **fields,
+    )
+
+
+def advantages(
+    estimator: str, trajectories: list[Trajectory] | None = None, **spec: object
+) -> list[list[float]]:
+    made = Advantages(AlgorithmSpec.model_validate({"estimator": estimator, **spec}))
+    batch = trajectories or [trajectory(length) for length in LENGTHS]
+    found = made(batch, torch.tensor(REWARDS), torch.tensor(GROUPS))
+    return [each.tolist() for each in found]
+
+
+@pytest.mark.parametrize("estimator", ["grpo", "gspo", "cispo"])
+def test_group_relative(estimator: str) -> None:
+    half = 0.5 / (0.5**0.5 + 1e-6)
+    found = advantages(estimator)
+    assert found[0] == pytest.approx([half])
+    assert found[1] == pytest.approx([-half] * 2)
+    assert found[2:] == [[0] * 3, [0] * 2]
+    assert advantages(estimator, normalizeStd=False)[0] == [0.5]
+
+
+def test_leave_one_out() -> None:
+    assert advantages("rloo") == [[1], [-1] * 2, [0] * 3, [0] * 2]
+
+
+def test_reinforce_plus_plus_is_the_whitened_reward_of_each_token() -> None:
+    """1, 0, 0, and five times 3: mean 2, variance 14/7; by hand."""
+    scale = 2.0**-0.5
+    found = advantages("reinforce++")
+    assert found[0] == pytest.approx([-1 * scale])
+    assert found[1] == pytest.approx([-2 * scale] * 2)
+    assert found[2] == pytest.approx([1 * scale] * 3)
+
+
+def test_reinforce_plus_plus_baseline_subtracts_the_group_first() -> None:
+    """0.5, -0.5, -0.5, and five zeros: mean -1/16, whitened; by hand."""
+    values = [0.5, -0.5, -0.5, 0, 0, 0, 0, 0]
+    mean = sum(values) / 8
+    scale = (sum((value - mean) ** 2 for value in values) / 7) ** -0.5
+    found = advantages("reinforce++-baseline")
+    assert found[0] == pytest.approx([(0.5 - mean) * scale], rel=1e-5)
+    assert found[1] == pytest.approx([(-0.5 - mean) * scale] * 2, rel=1e-5)
+    assert found[3] == pytest.approx([-mean * scale] * 2, rel=1e-4)
+
+
+def test_a_penalty_is_paid_by_a_token_and_all_before_it() -> None:
+    """r = [-0.1, -0.2, 1 - 0.4], undiscounted: the sums of what is left; by hand."""
+    penalties = torch.tensor([0.1, 0.2, 0.4])
+    found = penalized_returns(1.0, penalties, torch.ones(3))
+    assert found.tolist() == pytest.approx([0.3, 0.4, 0.6])
+
+
+def test_a_token_that_is_not_learned_pays_nothing() -> None:
+    penalties = torch.tensor([0.1, float("nan"), 0.4])
+    found = penalized_returns(1.0, penalties, torch.tensor([1.0, 0.0, 1.0]))
+    assert found.tolist() == pytest.approx([0.5, 0.6, 0.6])
+
+
+@pytest.mark.parametrize(
+    ("estimator", "reward_difference"), [("reinforce++", 3.0), ("reinforce++-baseline", 0.5)]
+)
+def test_the_penalty_is_the_divergence_from_the_reference(
+    estimator: str, reward_difference: float
+) -> None:
+    """The first token of a sample is e^2 times likelier than under the reference: worth less."""
+    kl = {"rewardCoefficient": 0.5, "estimator": "k1"}
+    reference = [torch.zeros(length) for length in LENGTHS]
+    reference[2][0] = -2.0
+    batch = [
+        trajectory(length, trainer_log_probs=torch.zeros(length), reference_log_probs=one)
+        for length, one in zip(LENGTHS, reference, strict=True)
+    ]
+    found = advantages(estimator, batch, kl=kl)
+    first, second, third = found[2]
+    assert second == pytest.approx(third)
+    # 0.5 x 2, in units of the whitened values: two samples' rewards tell how long one is.
+    unit = (found[3][0] - found[1][0]) / reward_difference
+    assert second - first == pytest.approx(unit, rel=1e-4)
+
+
+@pytest.mark.parametrize("estimator", ["ppo", "my.module:advantages"])
+def test_an_estimator_that_is_not_there_yet_is_refused(estimator: str) -> None:
+    with pytest.raises(UsageError, match=r"spec.algorithm.estimator: found .*allowed: grpo, gspo"):
+        advantages(estimator)
