@@ -103,7 +103,7 @@ def _keeping(seen: Look | State, *, failed: bool) -> tuple[list[Action], list[Ev
     if not isinstance(seen, State):
         return [], []
     pods = kept(seen, seen.job.spec.run_policy, failed=failed)
-    said = "stopped; kubectl logs [--previous] shows its logs until the job is deleted"
+    said = "stopped; kubectl logs shows its last words until the job is deleted"
     return (
         [Keep(pod.name, pod.uid) for pod in pods],
         [normal(Told.POD_KEPT, f"{pod.name} is {said}") for pod in pods],

@@ -3,20 +3,31 @@
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import IO
 
 from rljob.telemetry import lifeline
 
 _LAST_OUTPUT_SECONDS = 2.0
+_LAST_LINES = 200
+_BEFORE = b"--- the last lines of this container before its restart:\n"
+_AFTER = b"--- restarted\n"
 
 
 class Child:
     """Runs commands, one after the other; what they print is printed, and given to `keep`.
 
     From its creation on SIGTERM and SIGINT are handed on. Main thread only.
+
+    The kubelet keeps the log of a pod's last container alone, and restarts one that has failed at
+    once. So the last lines of a failure are left in the pod's temporary directory, and printed by
+    the container that comes next.
     """
 
     def __init__(self, keep: Callable[[bytes], None]) -> None:
@@ -24,6 +35,9 @@ class Child:
         Args:
             keep: called with each line of output, its line break included, in a thread.
         """
+        self._left = Path(tempfile.gettempdir()) / "rljob-last-output"
+        self._print_left()
+        self._last: deque[bytes] = deque(maxlen=_LAST_LINES)
         self.stop: int | None = None  # the signal that was received last
         self._keep = keep
         self._process: subprocess.Popen[bytes] | None = None
@@ -51,12 +65,23 @@ class Child:
         copy.start()
         code = process.wait()
         copy.join(_LAST_OUTPUT_SECONDS)  # a process of the child's may still hold the pipe
+        if code != 0:
+            with suppress(OSError):
+                self._left.write_bytes(b"".join(self._last))
         return code
+
+    def _print_left(self) -> None:
+        with suppress(OSError):
+            lines = self._left.read_bytes()
+            self._left.unlink()
+            sys.stdout.buffer.write(_BEFORE + lines + _AFTER)
+            sys.stdout.buffer.flush()
 
     def _copy(self, output: IO[bytes]) -> None:
         for line in output:
             sys.stdout.buffer.write(line)
             sys.stdout.buffer.flush()
+            self._last.append(line)
             self._keep(line)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:

@@ -51,7 +51,7 @@ def start(tmp_path: Path, server: ValkeyServer):
         )
         return subprocess.Popen(
             [sys.executable, program],
-            env={**os.environ, **environment.to_env(), **changed},
+            env={**os.environ, **environment.to_env(), "TMPDIR": str(tmp_path), **changed},
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -64,7 +64,7 @@ class Role:
             termination_file=str(run_dir / "reason"),
             linger=linger,
         )
-        self.environment = {**os.environ, **environment.to_env()}
+        self.environment = {**os.environ, **environment.to_env(), "TMPDIR": str(run_dir)}
         self.process: subprocess.Popen[bytes] | None = None
 
     def limit_memory(self, memory: str) -> None:

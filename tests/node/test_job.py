@@ -6,7 +6,6 @@ The tests are steps of one run, in their order.
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 import pytest
 
@@ -189,21 +188,13 @@ def test_a_volume_that_cannot_be_written_fails_the_job_at_once(nodes: NodeCluste
     assert job.status.get("restarts", 0) == 0
     job.until(job.is_at_rest, "its pods are stopped", 120)
     # The pod that failed is kept, stopped, with its log.
-    assert "chown 65532:65532" in last_words(nodes, "locked-trainer-0")
+    assert "chown 65532:65532" in nodes.kubectl("logs", "locked-trainer-0")
     job.delete()
     job.until(
         lambda: not nodes.kubectl("get", "pods", "-l", "rljob.dev/job=locked", "-o", "name"),
         "what was kept is gone",
         60,
     )
-
-
-def last_words(nodes: NodeCluster, pod: str) -> str:
-    """The log of a pod that was stopped, also of the container before it."""
-    previous = ""
-    with suppress(RuntimeError):  # there may be none
-        previous = nodes.kubectl("logs", "--previous", pod)
-    return previous + nodes.kubectl("logs", pod)
 
 
 def test_a_new_job_of_the_same_name_does_not_take_over_the_run(job: SortingJob) -> None:

@@ -43,7 +43,10 @@ sys.exit(run_again(Path(sys.argv[1]), sys.argv[2:]))
 def start(notes: Path, then: str, output: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", LAUNCHER, str(notes), then]
     log = notes.parent / "logs" / "stdout.log"
-    return subprocess.Popen([sys.executable, "-c", AROUND, log, *command], stdout=output, text=True)
+    environment = {**os.environ, "TMPDIR": str(notes.parent)}
+    return subprocess.Popen(
+        [sys.executable, "-c", AROUND, log, *command], env=environment, stdout=output, text=True
+    )
 
 
 def test_it_starts_again_while_another_pod_is_the_reason(tmp_path: Path) -> None:
@@ -55,6 +58,20 @@ def test_its_output_is_printed_and_kept(tmp_path: Path) -> None:
     told, _ = start(tmp_path / "notes", "again-twice", subprocess.PIPE).communicate(timeout=60)
     assert told == "start 1\nstart 2\nstart 3\n"
     assert (tmp_path / "logs" / "stdout.log").read_text() == told
+
+
+def test_a_container_that_was_restarted_begins_with_the_last_words_of_the_one_before(
+    tmp_path: Path,
+) -> None:
+    for _ in range(2):  # once it has been told, it is not told again
+        assert start(tmp_path / "notes", "64").wait(60) == 64
+        told, _ = start(tmp_path / "notes", "0", subprocess.PIPE).communicate(timeout=60)
+        before, _, rest = told.partition("--- restarted\n")
+        assert before.splitlines()[0] == "--- the last lines of this container before its restart:"
+        assert before.splitlines()[1].startswith("start ")
+        assert rest.startswith("start ")
+        told, _ = start(tmp_path / "notes", "0", subprocess.PIPE).communicate(timeout=60)
+        assert told.startswith("start ")
 
 
 def test_without_a_place_for_its_output_it_goes_on(tmp_path: Path) -> None:
