@@ -23,7 +23,8 @@ row's first column happens. Nobody intervenes. In the end the run has reached it
 by the run's records; the first may have been under way, and a batch takes about 3 s. *All is back*
 is the time until both engines hold the trainer's weights again, as the job's status shows it. An
 engine takes half a minute to load on these cores, where it needs both; with a second engine,
-training continues meanwhile.
+training continues meanwhile. A machine that also does other work takes longer, as for some of these
+rows: read them as upper bounds.
 
 | what happens | training continues after (s) | all is back after (s) |
 | --- | ---: | ---: |
