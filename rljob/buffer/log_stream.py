@@ -53,15 +53,20 @@ class LogSender:
         self._from = {"role": role, "member": member}
         self._lines: queue.Queue[bytes | None] = queue.Queue(_KEPT_LINES)
         self._thread = threading.Thread(target=self._run, name="log-sender", daemon=True)
-        self._thread.start()
 
     def put(self, line: bytes) -> None:
-        """Send a line, with its line break, within about a second."""
+        """Send a line, with its line break, within about a second. For one thread."""
+        # Not earlier: a process that runs threads should not fork, and the first line comes from
+        # the process that was forked.
+        if self._thread.ident is None:
+            self._thread.start()
         with suppress(queue.Full):  # the pod's own log has it
             self._lines.put_nowait(line)
 
     def close(self) -> None:
         """Send what is left, if that does not take long."""
+        if self._thread.ident is None:
+            return  # there was no line
         try:
             self._lines.put_nowait(None)
         except queue.Full:
