@@ -51,12 +51,13 @@ class Child:
             command: program and arguments.
             environment: all environment variables; None: those of this process.
         """
+        # The thread that reads the output, and all that it calls, begins after the fork.
         process = self._process = subprocess.Popen(
             command,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            preexec_fn=lifeline.end_with_parent,  # noqa: PLW1509 - no other thread runs Python here
+            preexec_fn=lifeline.end_with_parent,  # noqa: PLW1509 - see above
         )
         if self.stop is not None:  # it came while there was no child
             process.send_signal(self.stop)
@@ -65,9 +66,11 @@ class Child:
         copy.start()
         code = process.wait()
         copy.join(_LAST_OUTPUT_SECONDS)  # a process of the child's may still hold the pipe
-        if code != 0:
-            with suppress(OSError):
+        with suppress(OSError):
+            if code != 0:
                 self._left.write_bytes(b"".join(self._last))
+            else:
+                self._left.unlink(missing_ok=True)  # an earlier failure is over
         return code
 
     def _print_left(self) -> None:

@@ -2,16 +2,16 @@
 
 import json
 import os
+import pwd
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.images.tool import Image, output, variables
+from tests.images.tool import Image, attempt, output, variables
 
 _PULL_SECONDS = 120
-_RUN_SECONDS = 300
 _UV = Path("/etc/uv/uv.toml")
 _MADE_UV = Path(__file__).parents[2] / "build" / "images" / "uv.toml"
 _FILES = (Path("/etc/pip.conf"), Path("/etc/ssl/certs"), _UV)
@@ -62,13 +62,17 @@ class Buildah:
         about = json.loads(output("buildah", "inspect", "--type=image", name))["OCIv1"]
         config = about["config"]
         size = output("buildah", "images", "--format={{.Size}}", name)
-        number, unit = re.fullmatch(r"([0-9.]+) ?(\w+)\n", size).groups()  # type: ignore[union-attr]
+        found = re.fullmatch(r"([0-9.]+) ?(\w+)\n", size)
+        if found is None:
+            raise RuntimeError(
+                f"buildah images: found the size {size!r}, allowed a number and a unit"
+            )
         return Image(
             user=config.get("User", ""),
             environment=variables(config["Env"]),
             labels=config.get("Labels", {}),
             layers=tuple(about["rootfs"]["diff_ids"]),
-            megabytes=float(number) * _UNITS[unit],
+            megabytes=float(found[1]) * _UNITS[found[2]],
         )
 
     def run(self, name: str, *command: str, user: str) -> subprocess.CompletedProcess[str]:
@@ -76,17 +80,10 @@ class Buildah:
         environment = [f"{key}={value}" for key, value in self.image(name).environment.items()]
         with _container(name) as container:
             root = output("buildah", "mount", container).strip()
-            return subprocess.run(
-                [
-                    *("unshare", "--mount", "--pid", "--net", "--fork", "--kill-child"),
-                    *("bash", "-c", _AS_IN_A_POD, "bash", root, user),
-                    *("/usr/bin/env", "--ignore-environment", *environment, *command),
-                ],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=_RUN_SECONDS,
-                check=False,
+            return attempt(
+                *("unshare", "--mount", "--pid", "--net", "--fork", "--kill-child"),
+                *("bash", "-c", _AS_IN_A_POD, "bash", root, user),
+                *("/usr/bin/env", "--ignore-environment", *environment, *command),
             )
 
 
@@ -106,8 +103,10 @@ def _of_this_machine() -> list[str]:
     """
     cache = Path(os.environ.get("UV_CACHE_DIR") or Path.home() / ".cache" / "uv")
     cache.mkdir(parents=True, exist_ok=True)
+    # The build runs as root, as this process does, and looks for the cache in root's home.
+    home = Path(pwd.getpwuid(0).pw_dir)
     volumes = [
-        f"{cache}:/root/.cache/uv",
+        f"{cache}:{home / '.cache' / 'uv'}",
         *(f"{path}:{path}:ro" for path in _FILES if path.exists()),
     ]
     if not _UV.exists():

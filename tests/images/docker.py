@@ -5,9 +5,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.images.tool import Image, output, variables
-
-_RUN_SECONDS = 300
+from tests.images.tool import Image, attempt, output, variables
 
 
 class Docker:
@@ -49,14 +47,7 @@ class Docker:
 
     def run(self, name: str, *command: str, user: str) -> subprocess.CompletedProcess[str]:
         """Runs a command in an image like a pod does: see `Tool`."""
-        return subprocess.run(
-            [
-                *("docker", "run", "--rm", "--read-only", "--tmpfs=/tmp", "--network=none"),
-                *(f"--user={user}", "--cap-drop=ALL", "--entrypoint=", name, *command),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_RUN_SECONDS,
-            check=False,
+        return attempt(
+            *("docker", "run", "--rm", "--read-only", "--tmpfs=/tmp", "--network=none"),
+            *(f"--user={user}", "--cap-drop=ALL", "--entrypoint=", name, *command),
         )

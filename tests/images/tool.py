@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 _BUILD_SECONDS = 3600  # torch and SGLang are downloaded, if they are in no cache
+_RUN_SECONDS = 300
 _LAST_CHARACTERS = 3000
 
 
@@ -75,6 +76,18 @@ def output(*command: str | Path, context: Path | None = None) -> str:
         said = (result.stdout + result.stderr)[-_LAST_CHARACTERS:]
         raise RuntimeError(f"{' '.join(map(str, command))} ended with {result.returncode}:\n{said}")
     return result.stdout
+
+
+def attempt(*command: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command that may fail, with all that it prints in one stream."""
+    return subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_RUN_SECONDS,
+        check=False,
+    )
 
 
 def _succeeds(*command: str) -> bool:

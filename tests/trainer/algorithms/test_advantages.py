@@ -1,13 +1,19 @@
 """The advantages of a batch, by the name of the estimator."""
 
+from pathlib import Path
+from typing import get_args
+
 import pytest
 import torch
 
-from rljob.api.algorithm import AlgorithmSpec
+from rljob.api.algorithm import AlgorithmSpec, BuiltinEstimator
+from rljob.api.support import unsupported
 from rljob.errors import UsageError
 from rljob_trainer.algorithms.advantages import Advantages
+from rljob_trainer.algorithms.preset import preset
 from rljob_trainer.algorithms.reinforce_plus_plus import penalized_returns
 from rljob_trainer.trajectories.trajectory import Trajectory
+from tests.trainer.megatron.cases import make_job
 
 REWARDS = [1.0, 0.0, 3.0, 3.0]
 GROUPS = [0, 0, 1, 1]
@@ -100,6 +106,19 @@ def test_the_penalty_is_the_divergence_from_the_reference(
     # 0.5 x 2, in units of the whitened values: two samples' rewards tell how long one is.
     unit = (found[3][0] - found[1][0]) / reward_difference
     assert second - first == pytest.approx(unit, rel=1e-4)
+
+
+@pytest.mark.parametrize("estimator", get_args(BuiltinEstimator))
+def test_the_manifest_allows_exactly_the_estimators_that_are_there(estimator: str) -> None:
+    job = make_job(Path("unused"), algorithm={"estimator": estimator})
+    problems = "\n".join(map(str, unsupported(job, local=True)))
+    refused = "spec.algorithm.estimator" in problems
+    try:
+        preset(estimator)
+    except UsageError:
+        assert refused
+    else:
+        assert not refused
 
 
 @pytest.mark.parametrize("estimator", ["ppo", "my.module:advantages"])
