@@ -25,8 +25,8 @@ from rljob.api import RLJob
 from rljob.api.schedule import ScheduleSpec
 from rljob_trainer.checkpoints.checkpoint import Checkpoints, pack
 from rljob_trainer.checkpoints.saver import Saver
+from rljob_trainer.learning.learner import Learner
 from rljob_trainer.megatron.parallel import initialize
-from rljob_trainer.megatron.policy import Policy
 from rljob_trainer.process.collective import Rank0
 from rljob_trainer.trajectories.trajectory import Trajectory
 
@@ -98,8 +98,9 @@ class Blocks:
         torch.set_num_threads(1)
         checkpoint = write_model(directory / "model")
         job = RLJob.model_validate(manifest(checkpoint))
-        self._policy = Policy(job, initialize(job), checkpoint)
-        self._saver = Saver(Checkpoints(directory / "checkpoints", 2), self._policy, Rank0(0))
+        self._learner = Learner(job, initialize(job))
+        checkpoints = Checkpoints(directory / "checkpoints", 2)
+        self._saver = Saver(checkpoints, self._learner.captures, Rank0(0))
         self._batch = trajectories()
         self._saved = 0
 
@@ -124,7 +125,7 @@ class Blocks:
         began = time.perf_counter()
         save()
         for _ in range(ScheduleSpec.model_fields["save_interval"].default):
-            self._policy.step(self._batch)
+            self._learner.learn(self._batch, rollout=0)
             self._saver.check()
         self._saver.finish()
         return time.perf_counter() - began

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from rljob.api import RLJob
 from rljob.buffer.records import Sample
-from rljob_trainer.algorithms.advantages import Advantages
 from rljob_trainer.algorithms.reward import as_float32
 from rljob_trainer.checkpoints.checkpoint import Checkpoint, Checkpoints, pack
 from rljob_trainer.checkpoints.saver import Saver
 from rljob_trainer.desk import Desk
-from rljob_trainer.megatron.policy import Policy
+from rljob_trainer.learning.learner import Learner
 from rljob_trainer.process.collective import Rank0
 from rljob_trainer.process.stop import StoppedError
 from rljob_trainer.samples.batch import batch_metrics, samples_of, trajectories_of
@@ -29,7 +28,6 @@ from rljob_trainer.telemetry.mismatch import (
 )
 from rljob_trainer.telemetry.skipped import SkippedSteps
 from rljob_trainer.telemetry.stopwatch import Stopwatch
-from rljob_trainer.trajectories.ratio import is_scored_in_step, with_start
 from rljob_trainer.trajectories.trajectory import Trajectory
 from rljob_trainer.weights.bucket import buckets
 from rljob_trainer.weights.host_memory import HostMemory
@@ -52,8 +50,7 @@ class Conductor:
         self,
         job: RLJob,
         *,
-        policy: Policy,
-        reference: Policy | None,
+        learner: Learner,
         rank0: Rank0,
         desk: Desk | None,
         checkpoints: Checkpoints,
@@ -62,19 +59,16 @@ class Conductor:
         """`output` is the directory for the trained model, in Hugging Face format."""
         self._job = job
         self._spec = job.spec
-        self._policy = policy
-        self._reference = reference
+        self._learner = learner
         self._rank0 = rank0
         self._desk = desk
         self._checkpoints = checkpoints
         saved = desk.health.saved if desk is not None else lambda: None
-        self._saver = Saver(checkpoints, policy, rank0, saved)
+        self._saver = Saver(checkpoints, learner.captures, rank0, saved)
         self._output = output
         self._skipped = SkippedSteps(is_first_rank=rank0.rank == 0)
-        self._advantages = Advantages(job.spec.algorithm)
-        self._in_step = is_scored_in_step(job.spec)
-        self._bound = mismatch_bound(job.spec.algorithm.mismatch, policy.dtype)
-        self._probe = probe_tokens(job.spec, policy.vocabulary)
+        self._bound = mismatch_bound(job.spec.algorithm.mismatch, learner.policy.dtype)
+        self._probe = probe_tokens(job.spec, learner.policy.vocabulary)
         self._probed: tuple[int, Tensor] | None = None  # version, log-probabilities expected
         self._probe_report: dict[str, float] = {}
         self._watch = Stopwatch()
@@ -94,7 +88,7 @@ class Conductor:
             self._watch.read()  # the wait for the first engine is not part of a batch's time
             self._train()
             self._check_probe(wait=True)
-            self._policy.save_huggingface(self._output)
+            self._learner.policy.save_huggingface(self._output)
             self._saver.finish()
             self._finish("succeeded")
         except StoppedError:
@@ -132,7 +126,7 @@ class Conductor:
     def _start(self, checkpoint: Checkpoint | None) -> None:
         state = self._rank0(checkpoint.state) if checkpoint else None
         if checkpoint and state:
-            self._policy.load(checkpoint.model)
+            self._learner.load(checkpoint.path)
             self._rollout = self._saved_at = checkpoint.rollout
             self._evaluated_at = state["evaluated_at"]
             log.info("run.resumed", checkpoint=checkpoint.path.name)
@@ -145,44 +139,24 @@ class Conductor:
             return self._at_desk(lambda desk: desk.exchange.collect())
 
     def _score(self, batch: Sequence[OpenGroup]) -> list[Trajectory]:
-        """Computes advantages, and log-probabilities under the current and reference weights.
-
-        Those under the current weights are omitted if the step itself will compute them.
-        """
-        trajectories = trajectories_of(batch)
-        with self._watch.stage("logprob"):
-            ours = None if self._is_in_step() else self._policy.log_probs(trajectories)
-            reference = self._reference.log_probs(trajectories) if self._reference else None
+        """Computes advantages, and what they and the losses need of the models."""
         samples = samples_of(batch)
         rewards = as_float32([sample.reward for sample in samples])
         groups = torch.tensor(
             [n for n, entry in enumerate(batch) for _ in range(entry.group.samples)]
         )
-        scored = [
-            trajectory.replace(
-                trainer_log_probs=ours[n] if ours else None,
-                reference_log_probs=reference[n] if reference else None,
-            )
-            for n, trajectory in enumerate(trajectories)
-        ]
-        advantages = self._advantages(scored, rewards, groups)
-        scored = [
-            trajectory.replace(advantages=advantages[n]) for n, trajectory in enumerate(scored)
-        ]
-        if ours:
-            self._compare(scored, samples)
-        return [with_start(trajectory, self._spec) for trajectory in scored]
-
-    def _is_in_step(self) -> bool:
-        """Whether the next step computes the log-probabilities of its own batch.
-
-        Not the first step if there is a reference: there the two must agree up to rounding error,
-        which another order of micro-batches would change.
-        """
-        return self._in_step and not (self._rollout == 0 and self._reference)
+        with self._watch.stage("logprob"):
+            scored = self._learner.score(trajectories_of(batch), rewards, groups, self._rollout)
+        self._compare(scored, samples)
+        return scored
 
     def _compare(self, scored: Sequence[Trajectory], samples: Sequence[Sample]) -> None:
-        """Stops the job if trainer and engine, or trainer and reference, do not agree."""
+        """Stops the job if trainer and engine, or trainer and reference, do not agree.
+
+        Log-probabilities that the step itself computes can be compared only after it.
+        """
+        if any(trajectory.trainer_log_probs is None for trajectory in scored):
+            return
         if self._is_in_sync:
             check_mismatch(scored, samples, self._version, self._bound)
         model = self._spec.model
@@ -190,32 +164,16 @@ class Conductor:
             check_reference(scored)
 
     def _step(self, batch: list[OpenGroup], trajectories: Sequence[Trajectory]) -> None:
-        """Makes the batch's optimizer steps, over its samples in a random order."""
-        shuffle = torch.Generator().manual_seed(self._spec.seed * 1_000_003 + self._rollout)
-        order = torch.randperm(len(trajectories), generator=shuffle).tolist()
-        size = self._spec.schedule.global_batch_size
-        in_step = self._is_in_step()
+        """Makes the batch's optimizer steps."""
+        samples = samples_of(batch)
         with self._watch.stage("train"):
-            if in_step:
-                report, ours = self._policy.step_and_score([trajectories[n] for n in order])
-                steps = [report]
-                found = dict(zip(order, ours, strict=True))
-                trajectories = [
-                    trajectory.replace(trainer_log_probs=found[n])
-                    for n, trajectory in enumerate(trajectories)
-                ]
-            else:
-                steps = [
-                    self._policy.step([trajectories[n] for n in order[begin : begin + size]])
-                    for begin in range(0, len(order), size)
-                ]
-        if in_step:
-            self._compare(trajectories, samples_of(batch))
-        for report in steps:
+            lesson = self._learner.learn(trajectories, self._rollout)
+        if trajectories[0].trainer_log_probs is None:
+            self._compare(lesson.trajectories, samples)
+        for report in lesson.steps:
             self._skipped.check(report, self._rollout + 1)
-        metrics = {name: sum(s[name] for s in steps) / len(steps) for name in steps[0]}
         version = self._version if self._is_in_sync else None
-        metrics |= mismatch_metrics(trajectories, samples_of(batch), version)
+        metrics = lesson.metrics | mismatch_metrics(lesson.trajectories, samples, version)
         metrics |= batch_metrics(batch, self._version)
         self._rollout += 1
         self._at_desk(lambda desk: desk.exchange.consume(batch, self._rollout))
@@ -228,7 +186,7 @@ class Conductor:
             snapshot = Snapshot(version)
             self._at_desk(lambda desk: desk.publish(snapshot))
             limit = self._spec.weights.bucket_mebibytes * 2**20
-            snapshot.fill(buckets(self._policy.export(), limit, self._memory))
+            snapshot.fill(buckets(self._learner.policy.export(), limit, self._memory))
             self._at_desk(lambda desk: desk.published())
             self._ask_engines(version)
         self._version = version
@@ -255,7 +213,7 @@ class Conductor:
             rollout_log_probs=torch.zeros(len(tokens) - 1),
         )
         # Engines score a prompt at temperature 1, whatever temperature they sample at.
-        (expected,) = self._policy.log_probs([trajectory], temperature=1.0)
+        (expected,) = self._learner.log_probs([trajectory], temperature=1.0)
         is_first = self._version < 0
         self._probed = version, expected
         self._at_desk(lambda desk: desk.ask_engines(tokens))

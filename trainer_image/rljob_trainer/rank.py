@@ -21,8 +21,8 @@ from rljob_trainer.checkpoints.checkpoint import Checkpoints
 from rljob_trainer.conductor import Conductor
 from rljob_trainer.desk import Desk
 from rljob_trainer.files.run_owner import take
+from rljob_trainer.learning.learner import Learner
 from rljob_trainer.megatron.parallel import Parallel, initialize
-from rljob_trainer.megatron.policy import Policy
 from rljob_trainer.models.source import open_source
 from rljob_trainer.process.collective import Rank0
 from rljob_trainer.process.stop import StopFlag
@@ -81,15 +81,9 @@ def _conductor(
 
     # First, so that errors in the checkpoint or the data show before the model is built.
     rank0(open_desk)
-    reference = None
-    kl = spec.algorithm.kl
-    if kl.loss_coefficient > 0 or kl.reward_coefficient > 0:
-        path = Path(spec.model.reference or spec.model.checkpoint)
-        reference = Policy(job, parallel, path, trainable=False)
     return Conductor(
         job,
-        policy=Policy(job, parallel, Path(spec.model.checkpoint), trainable=True),
-        reference=reference,
+        learner=Learner(job, parallel),
         rank0=rank0,
         desk=desk,
         checkpoints=Checkpoints(

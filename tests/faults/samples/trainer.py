@@ -20,7 +20,7 @@ from rljob.telemetry.incident import Incidents
 from rljob_rollout.generation import sample_seed
 from rljob_trainer.algorithms.buffer_filter import load_buffer_filter
 from rljob_trainer.algorithms.filter import load_filter
-from rljob_trainer.checkpoints.checkpoint import Checkpoints, pack
+from rljob_trainer.checkpoints.checkpoint import POLICY, Checkpoints, pack
 from rljob_trainer.data.opening import open_source
 from rljob_trainer.data.tokenizer import PromptTokenizer
 from rljob_trainer.files.journal import Journal
@@ -100,9 +100,8 @@ class Trainer:
         self._trained.value = self._rollout
 
     def _save(self) -> None:
-        partial = self._checkpoints.begin(self._rollout)
-        model = self._checkpoints.model_path(partial)
-        (model / "weights").write_bytes(msgpack.packb(self._rollout) * 10_000)
+        partial = self._checkpoints.begin(self._rollout, [POLICY])
+        (partial / POLICY / "weights").write_bytes(msgpack.packb(self._rollout) * 10_000)
         exchange = self._exchange.save()
         offset = self._journal.sync()
         self._checkpoints.commit(partial, pack({"offset": offset, "exchange": exchange}))

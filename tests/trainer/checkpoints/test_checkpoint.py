@@ -7,12 +7,12 @@ import pytest
 import structlog.testing
 
 from rljob.errors import UsageError
-from rljob_trainer.checkpoints.checkpoint import Checkpoints, pack
+from rljob_trainer.checkpoints.checkpoint import POLICY, Checkpoints, pack
 
 
 def save(checkpoints: Checkpoints, rollout: int) -> None:
-    partial = checkpoints.begin(rollout)
-    (checkpoints.model_path(partial) / "weights").write_bytes(b"w" * rollout)
+    partial = checkpoints.begin(rollout, [POLICY])
+    (partial / POLICY / "weights").write_bytes(b"w" * rollout)
     checkpoints.commit(partial, pack({"rollout": rollout}))
 
 
@@ -38,7 +38,7 @@ def test_only_the_last_ones_are_kept(tmp_path: Path) -> None:
 def test_unfinished_one_does_not_count(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep_last=2)
     save(checkpoints, 1)
-    checkpoints.begin(2)  # and the trainer is killed
+    checkpoints.begin(2, [POLICY])  # and the trainer is killed
     newest = checkpoints.newest()
     assert newest is not None
     assert newest.rollout == 1

@@ -10,13 +10,14 @@ from transformers import AutoModelForCausalLM
 
 from rljob.model_config import read_config
 from rljob_trainer.megatron.conversion import Conversion
-from rljob_trainer.megatron.model import build_model
+from rljob_trainer.megatron.gpt import build_model
+from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.parallel import initialize
-from rljob_trainer.megatron.policy import Policy
 from rljob_trainer.models.checkpoint import Safetensors
 from rljob_trainer.models.config import ConfigReader
 from rljob_trainer.models.qwen3 import QWEN3
 from tests.trainer.megatron.cases import make_job, make_trajectories
+from tests.trainer.megatron.policy import Policy
 from tests.trainer.megatron.ranks import alone
 from tests.trainer.models.tiny import make_checkpoint
 
@@ -29,14 +30,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def exported(job: Any, checkpoint: Path) -> Any:
-    policy = Policy(job, initialize(job), checkpoint, trainable=False)
-    return {name: tensor.clone() for name, tensor in policy.export()}
+    model = Model(job, initialize(job), checkpoint)
+    return {name: tensor.clone() for name, tensor in model.export()}
 
 
 def trained_and_saved(job: Any, checkpoint: Path, directory: Path) -> Any:
     policy = Policy(job, initialize(job), checkpoint)
     policy.step(make_trajectories())
-    policy.save_huggingface(directory)
+    policy.model.save_huggingface(directory)
     return policy.log_probs(make_trajectories())
 
 

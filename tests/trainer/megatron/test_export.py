@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from rljob_trainer.checkpoints.checkpoint import Checkpoints, pack
+from rljob_trainer.checkpoints.checkpoint import POLICY, Checkpoints, pack
 from rljob_trainer.megatron.parallel import initialize
-from rljob_trainer.megatron.policy import Policy
 from tests.support.disk import DISK_BYTES
 from tests.trainer.megatron.cases import make_job, make_trajectories
+from tests.trainer.megatron.policy import Policy
 from tests.trainer.megatron.ranks import Ranks, alone
 from tests.trainer.models.tiny import make_checkpoint
 
@@ -34,9 +34,9 @@ def trained(job: Any, run_dir: Path) -> dict[str, torch.Tensor]:
         policy.step(make_trajectories(seed=rollout))
         partial = run_dir / "checkpoints" / f"step-{rollout:06d}.partial"
         if first:
-            assert checkpoints.begin(rollout) == partial
+            assert checkpoints.begin(rollout, [POLICY]) == partial
         torch.distributed.barrier()
-        policy.capture(checkpoints.model_path(partial))()
+        policy.capture(partial / POLICY)()
         torch.distributed.barrier()
         if first:
             checkpoints.commit(partial, pack({}))

@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.parallel import initialize
-from rljob_trainer.megatron.policy import Policy
+from rljob_trainer.megatron.scorer import Scorer
 from tests.trainer.megatron.cases import make_job, make_trajectories
 from tests.trainer.megatron.ranks import alone
 from tests.trainer.models.tiny import LLAMA3_ROPE, make_checkpoint
@@ -25,7 +26,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def policy_log_probs(job: Any, checkpoint: Path, trajectories: Any) -> Any:
-    return Policy(job, initialize(job), checkpoint, trainable=False).log_probs(trajectories)
+    return Scorer(job, Model(job, initialize(job), checkpoint))(trajectories)
 
 
 def transformers_log_probs(checkpoint: Path, trajectories: Any, temperature: float) -> Any:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from rljob_trainer.megatron.parallel import initialize
-from rljob_trainer.megatron.policy import Policy
 from tests.trainer.megatron.cases import make_job, make_trajectories
+from tests.trainer.megatron.policy import Policy
 from tests.trainer.megatron.ranks import Ranks, alone
 from tests.trainer.models.tiny import make_checkpoint
 
@@ -121,8 +121,7 @@ def settings_of_groups(job: Any, checkpoint: Path, directory: Path) -> Any:
     """What the optimizer steps with after a load, of matrices, and the next rates."""
     policy = Policy(job, initialize(job), checkpoint)
     policy.load(directory)
-    assert policy._trainer is not None
-    matrices = policy._trainer._optimizer.param_groups[0]
+    matrices = policy.trainer._optimizer.param_groups[0]
     used = {name: matrices[name] for name in ("lr", "betas", "eps", "weight_decay")}
     reports, _ = steps(policy, range(2, 5))
     return used, [report["train/learning_rate"] for report in reports]

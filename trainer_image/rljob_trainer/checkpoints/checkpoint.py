@@ -1,7 +1,7 @@
 """Checkpoints: one directory each, which appears only when it is complete."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,15 @@ from rljob_trainer.files.durable import sync, sync_tree
 log = structlog.get_logger()
 
 _STATE = "state.msgpack"
-_MODEL = "megatron"
+# The directory of the policy. A critic's is "critic".
+POLICY = "megatron"
 _PARTIAL = ".partial"
 _DAMAGED = ".damaged"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A complete checkpoint: the sharded model and optimizer, and the conductor's state."""
+    """A complete checkpoint: each trained model with its optimizer, and the conductor's state."""
 
     path: Path
 
@@ -34,8 +35,8 @@ class Checkpoint:
 
     @property
     def model(self) -> Path:
-        """Directory of megatron's dist_checkpointing."""
-        return self.path / _MODEL
+        """The policy's directory of megatron's dist_checkpointing."""
+        return self.path / POLICY
 
     def state(self) -> dict[str, Any]:
         """What was packed with `pack`."""
@@ -94,10 +95,14 @@ class Checkpoints:
         ]
         return [Checkpoint(path) for path in sorted(complete)]
 
-    def begin(self, rollout: int) -> Path:
-        """Makes an empty directory for the checkpoint of `rollout`; it counts once committed."""
+    def begin(self, rollout: int, models: Iterable[str]) -> Path:
+        """Makes a directory for the checkpoint of `rollout`, with an empty one for each model.
+
+        It counts once it is committed.
+        """
         partial = _emptied(self._directory / f"step-{rollout:06d}{_PARTIAL}")
-        (partial / _MODEL).mkdir(parents=True)
+        for name in models:
+            (partial / name).mkdir(parents=True)
         return partial
 
     def commit(self, partial: Path, state: bytes) -> None:
@@ -115,10 +120,6 @@ class Checkpoints:
     def discard(self, partial: Path) -> None:
         """Removes what a failed save left behind."""
         shutil.rmtree(partial, ignore_errors=True)
-
-    def model_path(self, partial: Path) -> Path:
-        """Where the model's part of an unfinished checkpoint is written."""
-        return partial / _MODEL
 
 
 def newest_whole(

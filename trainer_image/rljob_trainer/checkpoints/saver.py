@@ -1,16 +1,18 @@
 """Saves checkpoints: captures them between two steps, writes them while training continues."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import structlog
 
 from rljob_trainer.checkpoints.checkpoint import Checkpoints
-from rljob_trainer.megatron.policy import Policy
 from rljob_trainer.process.collective import Rank0
 
 log = structlog.get_logger()
+
+# Copies a model's training state for an empty directory; what it returns writes the copy.
+Capture = Callable[[Path], Callable[[], None]]
 
 
 class Saver:
@@ -19,13 +21,20 @@ class Saver:
     def __init__(
         self,
         checkpoints: Checkpoints,
-        policy: Policy,
+        captures: Mapping[str, Capture],
         rank0: Rank0,
         saved: Callable[[], None] = lambda: None,
     ) -> None:
-        """`saved` is called on rank 0, from another thread, after each checkpoint."""
+        """Opens nothing yet.
+
+        Args:
+            checkpoints: where to.
+            captures: of each trained model, by the name of its directory.
+            rank0: of all ranks.
+            saved: called on rank 0, from another thread, after each checkpoint.
+        """
         self._checkpoints = checkpoints
-        self._policy = policy
+        self._captures = captures
         self._rank0 = rank0
         self._saved = saved
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -50,17 +59,18 @@ class Saver:
         def start() -> Path:
             nonlocal packed
             packed = state()
-            return self._checkpoints.begin(rollout)
+            return self._checkpoints.begin(rollout, self._captures)
 
         try:
             self._partial = self._rank0(start)
-            write = self._policy.capture(self._checkpoints.model_path(self._partial))
+            writes = [capture(self._partial / name) for name, capture in self._captures.items()]
         except OSError as error:
             raise self._failed(error) from error
 
         def write_all() -> None:
-            write()
-            if self._rank0.rank == 0:  # its write returns once all ranks have written their parts
+            for write in writes:
+                write()
+            if self._rank0.rank == 0:  # their writes return once all ranks have written their parts
                 self._checkpoints.commit(self._partial, packed)
                 self._saved()
                 log.info("checkpoint.saved", rollout=rollout)

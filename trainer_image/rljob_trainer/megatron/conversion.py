@@ -13,17 +13,38 @@ from rljob_trainer.models.checkpoint import Safetensors
 from rljob_trainer.models.config import ModelConfig
 from rljob_trainer.models.table import Entry, Replicated, Table
 
+_OUTPUT_LAYER = "output_layer."
+
 
 class Conversion:
     """Moves weights into and out of one model, using its family's table."""
 
-    def __init__(self, model: Any, table: Table, config: ModelConfig, parallel: Parallel) -> None:
-        """Finds each entry's parameter in the model, which must have no others."""
+    def __init__(
+        self,
+        model: Any,
+        table: Table,
+        config: ModelConfig,
+        parallel: Parallel,
+        *,
+        values: bool = False,
+    ) -> None:
+        """Finds each entry's parameter in the model, which must have no others.
+
+        With `values`, the model has a value head in place of the output layer: neither is moved.
+        """
         self._config = config
         self._parallel = parallel
         parameters: dict[str, nn.Parameter] = dict(unwrap_model(model).named_parameters())
+        if values:
+            parameters = {
+                name: found
+                for name, found in parameters.items()
+                if not name.startswith(_OUTPUT_LAYER)
+            }
         self._entries = [
-            (entry, parameters.pop(_name(entry, parameters))) for entry in table.entries(config)
+            (entry, parameters.pop(_name(entry, parameters)))
+            for entry in table.entries(config)
+            if not (values and entry.parameter.startswith(_OUTPUT_LAYER))
         ]
         if parameters:
             raise AssertionError(f"the table lacks parameters of the model: {sorted(parameters)}")

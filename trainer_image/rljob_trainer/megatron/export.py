@@ -8,7 +8,7 @@ from megatron.core import dist_checkpointing
 
 from rljob.api import RLJob
 from rljob_trainer.megatron.conversion import Conversion
-from rljob_trainer.megatron.model import build_model
+from rljob_trainer.megatron.gpt import build_model
 from rljob_trainer.megatron.parallel import Parallel
 from rljob_trainer.models.checkpoint import save_checkpoint
 from rljob_trainer.models.source import open_source
@@ -17,7 +17,7 @@ _EMBEDDING = "embedding.word_embeddings.weight"
 
 
 def export(job: RLJob, parallel: Parallel, checkpoint: Path, output: Path) -> None:
-    """Writes what `Policy.save_huggingface` would, from a checkpoint's `model` directory.
+    """Writes what `Model.save_huggingface` would, from a checkpoint's `model` directory.
 
     Collective; the parallel sizes need not be those that wrote the checkpoint.
 

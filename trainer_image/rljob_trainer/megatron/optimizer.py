@@ -1,6 +1,7 @@
 """megatron-core's optimizer and learning-rate schedule, from spec.trainer.optimizer."""
 
 import inspect
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from megatron.core.optimizer import (
 )
 from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 
-from rljob.api import RLJob
+from rljob.api.schedule import ScheduleSpec
 from rljob.errors import UsageError
 from rljob_trainer.megatron.cpu import named_as_cuda
 from rljob_trainer.megatron.optimizer_state import allocate
@@ -32,20 +33,33 @@ _OF_SCHEDULE = inspect.signature(OptimizerParamScheduler).parameters.keys() - {"
 _ONLY_OF_SCHEDULE = _OF_SCHEDULE - {"min_lr"}
 
 
-def optimizer_config(options: dict[str, Any], dtype: torch.dtype) -> Any:
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """megatron-core's options of optimizer and schedule, as a manifest gives them.
+
+    Args:
+        field: where it gives them, for messages.
+        given: by megatron-core's names.
+    """
+
+    field: str
+    given: dict[str, Any]
+
+
+def optimizer_config(options: OptimizerOptions, dtype: torch.dtype) -> Any:
     """Builds megatron-core's OptimizerConfig from the options that belong to it.
 
     Raises:
         UsageError: megatron-core refuses an option or its value.
     """
-    given = {name: value for name, value in options.items() if name not in _ONLY_OF_SCHEDULE}
+    given = {name: value for name, value in options.given.items() if name not in _ONLY_OF_SCHEDULE}
     fixed = {"params_dtype": dtype, "bf16": dtype == torch.bfloat16}
     for name in given.keys() & fixed.keys():
-        raise UsageError(f"spec.trainer.optimizer.{name}: set it with spec.model.dtype")
+        raise UsageError(f"{options.field}.{name}: set it with spec.model.dtype")
     try:
         return OptimizerConfig(**_OPTIMIZER | given | fixed)
     except (AssertionError, TypeError, ValueError) as error:
-        raise UsageError(f"spec.trainer.optimizer: megatron-core refuses it: {error}") from error
+        raise UsageError(f"{options.field}: megatron-core refuses it: {error}") from error
 
 
 def build_optimizer(config: Any, model: Any) -> Any:
@@ -61,14 +75,14 @@ def build_optimizer(config: Any, model: Any) -> Any:
     return optimizer
 
 
-def build_scheduler(job: RLJob, config: Any, optimizer: Any) -> Any:
+def build_scheduler(
+    schedule: ScheduleSpec, options: OptimizerOptions, config: Any, optimizer: Any
+) -> Any:
     """Builds the schedule of learning rate and weight decay, counted in optimizer steps.
 
     Raises:
         UsageError: its values contradict each other.
     """
-    options = job.spec.trainer.optimizer
-    schedule = job.spec.schedule
     fields = {
         "init_lr": 0.0,
         "max_lr": config.lr,
@@ -80,11 +94,11 @@ def build_scheduler(job: RLJob, config: Any, optimizer: Any) -> Any:
         "end_wd": config.weight_decay,
         "wd_incr_steps": 0,
         "wd_incr_style": "constant",
-        **{name: options[name] for name in options.keys() & _OF_SCHEDULE},
+        **{name: options.given[name] for name in options.given.keys() & _OF_SCHEDULE},
     }
     try:
         return OptimizerParamScheduler(optimizer, **fields)
     except (AssertionError, TypeError, ValueError) as error:
         raise UsageError(
-            f"spec.trainer.optimizer: the learning rate's schedule contradicts itself: {fields}"
+            f"{options.field}: the learning rate's schedule contradicts itself: {fields}"
         ) from error

@@ -25,7 +25,7 @@ class SkippedSteps:
         """Checks the report of a step.
 
         Args:
-            report: as `Policy.step` gives it.
+            report: as `Trainer.step` gives it.
             rollout: number of the batch, from 1.
 
         Raises:

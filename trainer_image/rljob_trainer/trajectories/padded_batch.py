@@ -24,7 +24,9 @@ class PaddedBatch:
     rollout_log_probs: Float32[Tensor, "batch response"]
     old_log_probs: Float32[Tensor, "batch response"] | None
     reference_log_probs: Float32[Tensor, "batch response"] | None
+    values: Float32[Tensor, "batch response"] | None
     advantages: Float32[Tensor, "batch response"] | None
+    returns: Float32[Tensor, "batch response"] | None
 
 
 def padded_batch(
@@ -60,5 +62,7 @@ def padded_batch(
         rollout_log_probs=rollout,
         old_log_probs=padded("old_log_probs"),
         reference_log_probs=padded("reference_log_probs"),
+        values=padded("values"),
         advantages=padded("advantages"),
+        returns=padded("returns"),
     )

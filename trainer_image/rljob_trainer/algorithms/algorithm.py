@@ -1,0 +1,20 @@
+"""What a job learns by: the only place that puts the parts of an algorithm together."""
+
+from rljob.api.algorithm import AlgorithmSpec
+from rljob_trainer.algorithms.advantages import Advantages
+from rljob_trainer.algorithms.objective import Objective
+
+
+class Algorithm:
+    """The algorithm that a manifest describes: advantages, losses, and the models they need."""
+
+    def __init__(self, spec: AlgorithmSpec) -> None:
+        """Reads the settings.
+
+        Raises:
+            UsageError: they ask for something that is not supported.
+        """
+        kl = spec.kl
+        self.needs_reference = kl.loss_coefficient > 0 or kl.reward_coefficient > 0
+        self.advantages = Advantages(spec)
+        self.objective = Objective(spec)

@@ -1,0 +1,1 @@
+"""The models of a job, and how they learn from a batch."""

@@ -1,0 +1,142 @@
+"""How the models of a job score a batch and learn from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from rljob.api import RLJob
+from rljob_trainer.algorithms.algorithm import Algorithm
+from rljob_trainer.checkpoints.checkpoint import POLICY
+from rljob_trainer.checkpoints.saver import Capture
+from rljob_trainer.megatron.forward import Loss
+from rljob_trainer.megatron.model import Model
+from rljob_trainer.megatron.parallel import Parallel
+from rljob_trainer.megatron.scorer import Scorer
+from rljob_trainer.megatron.trainer import Trainer
+from rljob_trainer.trajectories.ratio import is_scored_in_step, with_start
+from rljob_trainer.trajectories.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What came of the optimizer steps of one batch.
+
+    Args:
+        steps: the metrics of each step.
+        trajectories: the batch, with the trainer's log-probabilities from before the steps.
+    """
+
+    steps: list[dict[str, float]]
+    trajectories: list[Trajectory]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Their means over the steps."""
+        return {name: sum(s[name] for s in self.steps) / len(self.steps) for name in self.steps[0]}
+
+
+class Learner:
+    """The policy, and the other models that the job's algorithm needs.
+
+    Every rank makes the same calls with the same arguments.
+    """
+
+    def __init__(self, job: RLJob, parallel: Parallel) -> None:
+        """Builds the models and reads their weights.
+
+        Raises:
+            UsageError: a checkpoint, or an option of the job, is wrong.
+        """
+        spec = job.spec
+        self._spec = spec
+        self._algorithm = Algorithm(spec.algorithm)
+        checkpoint = Path(spec.model.checkpoint)
+        self._reference: Scorer | None = None
+        if self._algorithm.needs_reference:
+            path = Path(spec.model.reference or checkpoint)
+            self._reference = Scorer(job, Model(job, parallel, path).frozen())
+        self.policy = Model(job, parallel, checkpoint)
+        self.log_probs = Scorer(job, self.policy)
+        self._trainer = Trainer(job, self.policy)
+        self._in_step = is_scored_in_step(spec)
+
+    def score(
+        self,
+        trajectories: Sequence[Trajectory],
+        rewards: Float32[Tensor, " samples"],
+        groups: Int64[Tensor, " samples"],
+        rollout: int,
+    ) -> list[Trajectory]:
+        """Adds log-probabilities under the present and the reference weights, and advantages.
+
+        Those under the present weights are left out if the step itself will compute them.
+
+        Args:
+            trajectories: a whole batch.
+            rewards: one per trajectory.
+            groups: the number of each trajectory's group.
+            rollout: batches trained on.
+        """
+        ours = None if self._is_in_step(rollout) else self.log_probs(trajectories)
+        reference = self._reference(trajectories) if self._reference else None
+        scored = [
+            trajectory.replace(
+                trainer_log_probs=ours[n] if ours else None,
+                reference_log_probs=reference[n] if reference else None,
+            )
+            for n, trajectory in enumerate(trajectories)
+        ]
+        advantages = self._algorithm.advantages(scored, rewards, groups)
+        return [
+            with_start(trajectory.replace(advantages=advantages[n]), self._spec)
+            for n, trajectory in enumerate(scored)
+        ]
+
+    def learn(self, trajectories: Sequence[Trajectory], rollout: int) -> Lesson:
+        """Makes the batch's optimizer steps, over its trajectories in a random order.
+
+        Args:
+            trajectories: as `score` returned them for this batch.
+            rollout: batches trained on before.
+        """
+        shuffle = torch.Generator().manual_seed(self._spec.seed * 1_000_003 + rollout)
+        order = torch.randperm(len(trajectories), generator=shuffle).tolist()
+        shuffled = [trajectories[n] for n in order]
+        if not self._is_in_step(rollout):
+            size = self._spec.schedule.global_batch_size
+            parts = [shuffled[begin : begin + size] for begin in range(0, len(order), size)]
+            return Lesson([self._step(part) for part in parts], list(trajectories))
+        report, ours = self._trainer.step_and_score(shuffled, self._loss(shuffled))
+        found = dict(zip(order, ours, strict=True))
+        return Lesson(
+            [report],
+            [t.replace(trainer_log_probs=found[n]) for n, t in enumerate(trajectories)],
+        )
+
+    @property
+    def captures(self) -> Mapping[str, Capture]:
+        """How to copy the state of each trained model, by the name of its directory."""
+        return {POLICY: self._trainer.capture}
+
+    def load(self, directory: Path) -> None:
+        """Restores what `captures` have written into a checkpoint. Collective."""
+        self._trainer.load(directory / POLICY)
+
+    def _is_in_step(self, rollout: int) -> bool:
+        """Whether the next step computes the log-probabilities of its own batch.
+
+        Not the first step if there is a reference: there the two must agree up to rounding error,
+        which another order of micro-batches would change.
+        """
+        return self._in_step and not (rollout == 0 and self._reference)
+
+    def _step(self, part: Sequence[Trajectory]) -> dict[str, float]:
+        return self._trainer.step(part, self._loss(part))
+
+    def _loss(self, part: Sequence[Trajectory]) -> Loss:
+        return partial(self._algorithm.objective, global_batch_size=len(part))
