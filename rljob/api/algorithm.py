@@ -5,11 +5,14 @@ from typing import Literal
 from pydantic import Field
 
 from rljob.api.base import (
+    FilePath,
     Hook,
     NonNegativeFloat,
+    NonNegativeInt,
     Part,
     PositiveFloat,
     PositiveInt,
+    Probability,
 )
 
 BuiltinEstimator = Literal[
@@ -76,6 +79,30 @@ class MismatchSpec(Part):
     )
 
 
+class CriticSpec(Part):
+    """The critic of ppo: a second model of the policy's kind, which predicts returns."""
+
+    checkpoint: FilePath | None = Field(
+        None,
+        description="Directory of the language model that it starts from, in Hugging Face format, "
+        "with the policy's vocabulary; its output layer becomes one that gives values, first of "
+        "0. Default: model.checkpoint.",
+    )
+    learning_rate: PositiveFloat | None = Field(
+        None,
+        description="Its learning rate; min_lr and init_lr keep their proportion to it. All else "
+        "is as in trainer.optimizer. Default: the lr there.",
+    )
+    warmup_rollouts: NonNegativeInt = Field(
+        0, description="Rollout batches from which only the critic learns, at the start."
+    )
+    value_clip: PositiveFloat | None = Field(
+        0.2,
+        description="A value that moves further than this from the old one in the steps of a batch "
+        "gains nothing by it. null: off.",
+    )
+
+
 class AlgorithmSpec(Part):
     """The policy-gradient method."""
 
@@ -90,6 +117,20 @@ class AlgorithmSpec(Part):
     )
     samples_per_prompt: PositiveInt = Field(
         8, description="Responses generated per prompt; together they are a group."
+    )
+    discount: Probability = Field(
+        1.0,
+        description="Discount of what comes a token later, gamma, with ppo and reinforce++.",
+    )
+    gae_lambda: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Decay of later errors in ppo's generalized advantage estimation, lambda.",
+    )
+    critic: CriticSpec | None = Field(
+        None, description="Settings of ppo's critic. Default: those of an empty object."
     )
     clip: ClipSpec = Field(default_factory=ClipSpec, description="Clipping of the ratio.")
     kl: KLSpec = Field(default_factory=KLSpec, description="Divergence from the reference.")

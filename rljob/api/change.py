@@ -31,6 +31,7 @@ SAME_RUN = (
     "data.skipLongPrompts",
     "data.source",
     "algorithm.estimator",
+    "algorithm.critic.checkpoint",
     "algorithm.samplesPerPrompt",
     "schedule.rolloutBatchSize",
     "schedule.globalBatchSize",

@@ -29,15 +29,23 @@ def missing(job: RLJob, directory: FilePath) -> list[Problem]:
     return [*_models(job, directory), *_files(job, directory), *_code(job, directory)]
 
 
+def model_paths(job: RLJob) -> list[tuple[Path, str]]:
+    """The directories of models that a job names, by field."""
+    model, critic = job.spec.model, job.spec.algorithm.critic
+    paths: list[tuple[Path, str | None]] = [
+        (("spec", "model", "checkpoint"), model.checkpoint),
+        (("spec", "model", "reference"), model.reference),
+        (("spec", "algorithm", "critic", "checkpoint"), critic.checkpoint if critic else None),
+    ]
+    return [(path, value) for path, value in paths if value is not None]
+
+
 def _models(job: RLJob, directory: FilePath) -> Iterator[Problem]:
-    model = job.spec.model
-    for name, value in (("checkpoint", model.checkpoint), ("reference", model.reference)):
-        if value is None:
-            continue
+    for path, value in model_paths(job):
         try:
             read_config(_resolved(value, directory))
         except UsageError as error:
-            yield Problem(("spec", "model", name), message=str(error))
+            yield Problem(path, message=str(error))
 
 
 def _files(job: RLJob, directory: FilePath) -> Iterator[Problem]:

@@ -37,7 +37,7 @@ def _only(field: str, read: Callable[[RLJob], Any], *values: Any, local: bool = 
 
 
 # Their advantages differ from token to token, so a penalty for each can be part of the reward.
-_PENALIZING = ("reinforce++", "reinforce++-baseline")
+_PENALIZING = ("ppo", "reinforce++", "reinforce++-baseline")
 
 LIMITS = (
     _only("spec.suspend", lambda job: job.spec.suspend, False, local=True),

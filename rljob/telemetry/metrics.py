@@ -53,6 +53,25 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("train/learning_rate", "Learning rate of the last optimizer step."),
     Metric("train/clip_share", "Share of tokens whose importance ratio was clipped.", "share"),
+    Metric("critic/loss", "Loss of the critic."),
+    Metric("critic/value_mean", "Mean value that the critic gives to a response token."),
+    Metric(
+        "critic/explained_variance",
+        "Share of the returns' variance that the critic knew before the steps; below 0 it is worse "
+        "than their mean.",
+    ),
+    Metric(
+        "critic/clip_share",
+        "Share of tokens whose value moved beyond the critic's clip distance.",
+        "share",
+    ),
+    Metric("critic/gradient_norm", "Norm of the critic's gradient before clipping."),
+    Metric(
+        "critic/skipped",
+        "Share of the critic's steps skipped because the gradient was not finite.",
+        "share",
+    ),
+    Metric("critic/learning_rate", "Learning rate of the critic's last step."),
     Metric("kl/reference_mean", "Mean KL divergence from the reference policy per token.", "nats"),
     Metric(
         "mismatch/logprob_mean",

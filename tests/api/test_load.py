@@ -236,7 +236,7 @@ UNSUPPORTED = {
     "spec.colocate": "colocate: true",
     "spec.model.preset": "model: {checkpoint: a, preset: qwen3-4b}",
     "spec.model.architecture": "model: {checkpoint: a, architecture: {}}",
-    "spec.algorithm.estimator": "algorithm: {estimator: ppo}",
+    "spec.algorithm.estimator": "algorithm: {estimator: 'my.hooks:advantages'}",
     "spec.algorithm.kl.rewardCoefficient": "algorithm: {kl: {rewardCoefficient: 0.1}}",
     "spec.algorithm.mismatch.correction": "algorithm: {mismatch: {correction: mis}}",
     "spec.trainer.replicas": "trainer: {replicas: 2}",

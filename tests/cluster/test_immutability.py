@@ -30,7 +30,12 @@ SPEC: dict[str, Any] = {
         "applyChatTemplate": True,
         "chatTemplateKwargs": {"enable_thinking": False},
     },
-    "algorithm": {"filter": "nonzero-std", "clip": {"dual": 3.0}},
+    "algorithm": {
+        "estimator": "ppo",
+        "filter": "nonzero-std",
+        "clip": {"dual": 3.0},
+        "critic": {"checkpoint": "/models/critic", "learningRate": 1.0e-5},
+    },
     "schedule": {
         "rollouts": 300,
         "overSamplingBatchSize": 32,

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from rljob.api import RLJob
 from rljob.api.caution import cautions
+from rljob.api.presence import model_paths
 from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.connection import BufferUnavailable
 from rljob.buffer.owner import owner_of
@@ -71,9 +72,8 @@ def _conductor(
 
     def open_desk() -> None:
         nonlocal desk
-        for directory in (spec.model.checkpoint, spec.model.reference):
-            if directory is not None:
-                open_source(Path(directory), spec.model.architecture)
+        for _, directory in model_paths(job):
+            open_source(Path(directory), spec.model.architecture)
         desk = Desk(job, environment, device=parallel.device, stop=stop)
         desk.recorder.update(reused_run=reused)
         for warning in cautions(job):

@@ -56,6 +56,8 @@ def _projection(job: RLJob, effects: Container[Effect]) -> dict[str, Any]:
 def _kept(part: Mapping[str, Any], effects: Container[Effect], prefix: str = "") -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for name, value in part.items():
+        if value is None:  # as if it, or the part that it is in, were not given
+            continue
         field = f"{prefix}{name}"
         if not is_divided(field):
             if effect(field) in effects:
@@ -64,7 +66,9 @@ def _kept(part: Mapping[str, Any], effects: Container[Effect], prefix: str = "")
             items = [_kept(item, effects, f"{field}[].") for item in value]
             kept[name] = items if effect(field) in effects else _distinct(items)
         else:
-            kept[name] = _kept(value, effects, f"{field}.")
+            inside = _kept(value, effects, f"{field}.")
+            if inside:
+                kept[name] = inside
     return kept
 
 

@@ -3,16 +3,14 @@
 from collections.abc import Iterator
 
 from rljob.api import RLJob
+from rljob.api.presence import model_paths
 from rljob.api.problem import Path, Problem, problem
 
 
 def paths_are_absolute(job: RLJob) -> Iterator[Problem]:
     """A problem for each relative path that a role would read."""
     spec = job.spec
-    paths: list[tuple[Path, str | None]] = [
-        (("spec", "model", "checkpoint"), spec.model.checkpoint),
-        (("spec", "model", "reference"), spec.model.reference),
-    ]
+    paths: list[tuple[Path, str]] = model_paths(job)
     paths += [
         (("spec", "data", "prompts", index), path) for index, path in enumerate(spec.data.prompts)
     ]
@@ -21,7 +19,7 @@ def paths_are_absolute(job: RLJob) -> Iterator[Problem]:
         for index, each in enumerate(spec.evaluation)
     ]
     for place, path in paths:
-        if path is not None and not path.startswith("/"):
+        if not path.startswith("/"):
             yield problem(
                 place, path, "an absolute path", "as the pods see it: spec.storage.volumes"
             )

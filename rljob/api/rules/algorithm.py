@@ -113,4 +113,26 @@ def group_has_others(job: RLJob) -> Iterator[Problem]:
         )
 
 
-RULES = (one_kl_penalty, kl_loss_has_a_gradient, one_correction, group_has_others)
+@twin(
+    Cel(
+        at="spec.algorithm",
+        rule="!has(self.critic) || self.estimator == 'ppo'",
+        message="found an object, allowed null (estimator is {self.estimator}; only ppo has a "
+        "critic)",
+        field="critic",
+        reason="FieldValueForbidden",
+    )
+)
+def critic_of_ppo(job: RLJob) -> Iterator[Problem]:
+    """`critic` is given only with `estimator: ppo`."""
+    algorithm = job.spec.algorithm
+    if algorithm.critic is not None and algorithm.estimator != "ppo":
+        yield Problem(
+            ("spec", "algorithm", "critic"),
+            "an object",
+            "null",
+            f"estimator is {algorithm.estimator}; only ppo has a critic",
+        )
+
+
+RULES = (critic_of_ppo, one_kl_penalty, kl_loss_has_a_gradient, one_correction, group_has_others)

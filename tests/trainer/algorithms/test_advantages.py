@@ -11,7 +11,6 @@ from rljob.api.support import unsupported
 from rljob.errors import UsageError
 from rljob_trainer.algorithms.advantages import Advantages
 from rljob_trainer.algorithms.preset import preset
-from rljob_trainer.algorithms.reinforce_plus_plus import penalized_returns
 from rljob_trainer.trajectories.trajectory import Trajectory
 from tests.trainer.megatron.cases import make_job
 
@@ -36,7 +35,7 @@ def advantages(
     made = Advantages(AlgorithmSpec.model_validate({"estimator": estimator, **spec}))
     batch = trajectories or [trajectory(length) for length in LENGTHS]
     found = made(batch, torch.tensor(REWARDS), torch.tensor(GROUPS))
-    return [each.tolist() for each in found]
+    return [each.advantages.tolist() for each in found if each.advantages is not None]
 
 
 @pytest.mark.parametrize("estimator", ["grpo", "gspo", "cispo"])
@@ -73,17 +72,27 @@ def test_reinforce_plus_plus_baseline_subtracts_the_group_first() -> None:
     assert found[3] == pytest.approx([-mean * scale] * 2, rel=1e-4)
 
 
-def test_a_penalty_is_paid_by_a_token_and_all_before_it() -> None:
-    """r = [-0.1, -0.2, 1 - 0.4], undiscounted: the sums of what is left; by hand."""
-    penalties = torch.tensor([0.1, 0.2, 0.4])
-    found = penalized_returns(1.0, penalties, torch.ones(3))
-    assert found.tolist() == pytest.approx([0.3, 0.4, 0.6])
+def test_a_discount_makes_earlier_tokens_of_reinforce_plus_plus_worth_less() -> None:
+    """Rewards 1, 0, 3, 3 at the last tokens, halved per token before: by hand."""
+    values = [[1.0], [0.0, 0.0], [0.75, 1.5, 3.0], [1.5, 3.0]]
+    flat = [value for each in values for value in each]
+    mean = sum(flat) / 8
+    scale = (sum((value - mean) ** 2 for value in flat) / 7) ** -0.5
+    for found, each in zip(advantages("reinforce++", discount=0.5), values, strict=True):
+        assert found == pytest.approx([(value - mean) * scale for value in each], rel=1e-5)
 
 
-def test_a_token_that_is_not_learned_pays_nothing() -> None:
-    penalties = torch.tensor([0.1, float("nan"), 0.4])
-    found = penalized_returns(1.0, penalties, torch.tensor([1.0, 0.0, 1.0]))
-    assert found.tolist() == pytest.approx([0.5, 0.6, 0.6])
+def test_ppo_whitens_its_advantages_and_keeps_the_returns() -> None:
+    """Values of 1 everywhere: reward - 1 above, and the returns are the rewards themselves."""
+    made = Advantages(AlgorithmSpec(estimator="ppo"))
+    batch = [trajectory(length, values=torch.ones(length)) for length in LENGTHS]
+    found = made(batch, torch.tensor(REWARDS), torch.tensor(GROUPS))
+    for one, reward in zip(found, REWARDS, strict=True):
+        assert one.returns is not None
+        assert one.returns.tolist() == pytest.approx([reward] * one.response_length)
+    assert [each.advantages.tolist() for each in found if each.advantages is not None] == [
+        pytest.approx(each) for each in advantages("reinforce++")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +130,7 @@ def test_the_manifest_allows_exactly_the_estimators_that_are_there(estimator: st
         assert not refused
 
 
-@pytest.mark.parametrize("estimator", ["ppo", "my.module:advantages"])
+@pytest.mark.parametrize("estimator", ["my.module:advantages"])
 def test_an_estimator_that_is_not_there_yet_is_refused(estimator: str) -> None:
     with pytest.raises(UsageError, match=r"spec.algorithm.estimator: found .*allowed: grpo, gspo"):
         advantages(estimator)

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from rljob.api.algorithm import AlgorithmSpec
+from rljob_trainer.algorithms.gae import gae
 from rljob_trainer.algorithms.grpo import grpo_advantages
 from rljob_trainer.algorithms.kl import kl_divergence
 from rljob_trainer.algorithms.preset import preset
-from rljob_trainer.algorithms.reinforce_plus_plus import penalized_returns
 from rljob_trainer.algorithms.rloo import rloo_advantages
+from rljob_trainer.algorithms.token_rewards import token_rewards
 from rljob_trainer.algorithms.whitening import whiten
 from rljob_trainer.trajectories.trajectory import Trajectory
 
@@ -32,37 +35,66 @@ class Advantages:
         trajectories: Sequence[Trajectory],
         rewards: Float32[Tensor, " samples"],
         groups: Int64[Tensor, " samples"],
-    ) -> list[Float32[Tensor, " _"]]:
-        """The advantages of each sample's tokens.
+    ) -> list[Trajectory]:
+        """The samples with the advantage of each token; with a critic, also with what it learns.
 
         Args:
             trajectories: all samples of the batch. A penalty in the reward needs their
-                log-probabilities under the trainer and the reference.
+                log-probabilities under the trainer and the reference, GAE needs their values.
             rewards: one per sample.
             groups: the group number of each sample.
         """
+        returns: list[Float32[Tensor, " _"]] | None = None
         match self._name:
             case "grpo":
                 of_samples = grpo_advantages(
                     rewards, groups, normalize_std=self._spec.normalize_std
                 )
-                return _spread(of_samples, trajectories)
+                advantages = _spread(of_samples, trajectories)
             case "rloo":
-                return _spread(rloo_advantages(rewards, groups), trajectories)
+                advantages = _spread(rloo_advantages(rewards, groups), trajectories)
             case "reinforce++":
-                values = [
-                    penalized_returns(reward, self._penalties(one), one.loss_mask)
-                    for reward, one in zip(rewards.tolist(), trajectories, strict=True)
-                ]
+                advantages = _whitened(self._gae(trajectories, rewards, None), trajectories)
+            case "gae":
+                values = [_values(one) for one in trajectories]
+                above = self._gae(trajectories, rewards, values)
+                returns = [a + v for a, v in zip(above, values, strict=True)]
+                advantages = _whitened(above, trajectories)
             case "reinforce++-baseline":
                 above_mean = grpo_advantages(rewards, groups, normalize_std=False)
-                values = [
+                paid = [
                     value - self._penalties(one)
                     for value, one in zip(
                         _spread(above_mean, trajectories), trajectories, strict=True
                     )
                 ]
-        return whiten(values, [one.loss_mask for one in trajectories])
+                advantages = _whitened(paid, trajectories)
+        return [
+            one.replace(advantages=advantages[n], returns=returns[n] if returns else None)
+            for n, one in enumerate(trajectories)
+        ]
+
+    def _gae(
+        self,
+        trajectories: Sequence[Trajectory],
+        rewards: Float32[Tensor, " samples"],
+        values: Sequence[Float32[Tensor, " _"]] | None,
+    ) -> list[Float32[Tensor, " _"]]:
+        """Generalized advantages of each sample's tokens.
+
+        Without values they are the discounted sums of what is earned from the token on, which are
+        the returns of REINFORCE++.
+        """
+        masks = pad_sequence([one.loss_mask for one in trajectories], batch_first=True)
+        penalties = pad_sequence([self._penalties(one) for one in trajectories], batch_first=True)
+        found = gae(
+            token_rewards(rewards, penalties, masks),
+            torch.zeros_like(masks) if values is None else pad_sequence(list(values), True),
+            masks,
+            discount=self._spec.discount,
+            decay=1.0 if values is None else self._spec.gae_lambda,
+        )
+        return [row[: one.response_length] for row, one in zip(found, trajectories, strict=True)]
 
     def _penalties(self, trajectory: Trajectory) -> Float32[Tensor, " response"]:
         """What each token pays for leaving the reference."""
@@ -74,6 +106,17 @@ class Advantages:
         # Tokens that are not learned may hold anything.
         log_ratio = (ours - reference).where(trajectory.loss_mask > 0, 0)
         return kl.reward_coefficient * kl_divergence(log_ratio, kl.estimator)
+
+
+def _values(trajectory: Trajectory) -> Float32[Tensor, " _"]:
+    assert trajectory.values is not None
+    return trajectory.values
+
+
+def _whitened(
+    values: Sequence[Float32[Tensor, " _"]], trajectories: Sequence[Trajectory]
+) -> list[Float32[Tensor, " _"]]:
+    return whiten(values, [one.loss_mask for one in trajectories])
 
 
 def _spread(

@@ -1,8 +1,10 @@
 """What a job learns by: the only place that puts the parts of an algorithm together."""
 
-from rljob.api.algorithm import AlgorithmSpec
+from rljob.api.algorithm import AlgorithmSpec, CriticSpec
 from rljob_trainer.algorithms.advantages import Advantages
 from rljob_trainer.algorithms.objective import Objective
+from rljob_trainer.algorithms.preset import preset
+from rljob_trainer.algorithms.value_objective import ValueObjective
 
 
 class Algorithm:
@@ -16,5 +18,8 @@ class Algorithm:
         """
         kl = spec.kl
         self.needs_reference = kl.loss_coefficient > 0 or kl.reward_coefficient > 0
+        self.needs_critic = preset(spec.estimator).advantage == "gae"
         self.advantages = Advantages(spec)
         self.objective = Objective(spec)
+        self.critic = spec.critic or CriticSpec()
+        self.value_objective = ValueObjective(self.critic)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from rljob.errors import UsageError
 
-AdvantageName = Literal["grpo", "rloo", "reinforce++", "reinforce++-baseline"]
+AdvantageName = Literal["grpo", "rloo", "reinforce++", "reinforce++-baseline", "gae"]
 LossName = Literal["clipped", "sequence", "cispo"]
 
 
@@ -27,6 +27,7 @@ _PRESETS = {
     "gspo": Preset("grpo", "sequence"),
     "cispo": Preset("grpo", "cispo"),
     "rloo": Preset("rloo"),
+    "ppo": Preset("gae"),
     "reinforce++": Preset("reinforce++"),
     "reinforce++-baseline": Preset("reinforce++-baseline"),
 }

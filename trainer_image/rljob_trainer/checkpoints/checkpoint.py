@@ -16,8 +16,9 @@ from rljob_trainer.files.durable import sync, sync_tree
 log = structlog.get_logger()
 
 _STATE = "state.msgpack"
-# The directory of the policy. A critic's is "critic".
+# Directories of the trained models.
 POLICY = "megatron"
+CRITIC = "critic"
 _PARTIAL = ".partial"
 _DAMAGED = ".damaged"
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from rljob.api import RLJob
 from rljob_trainer.algorithms.algorithm import Algorithm
-from rljob_trainer.checkpoints.checkpoint import POLICY
+from rljob_trainer.checkpoints.checkpoint import CRITIC, POLICY
 from rljob_trainer.checkpoints.saver import Capture
+from rljob_trainer.learning.critic import Critic, check_vocabulary, explained_variance
 from rljob_trainer.megatron.forward import Loss
 from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.parallel import Parallel
@@ -63,6 +64,11 @@ class Learner:
         self.policy = Model(job, parallel, checkpoint)
         self.log_probs = Scorer(job, self.policy)
         self._trainer = Trainer(job, self.policy)
+        self._critic: Critic | None = None
+        if self._algorithm.needs_critic:
+            algorithm = self._algorithm
+            self._critic = Critic(job, parallel, algorithm.critic, algorithm.value_objective)
+            check_vocabulary(self.policy.vocabulary, self._critic.vocabulary)
         self._in_step = is_scored_in_step(spec)
 
     def score(
@@ -72,9 +78,10 @@ class Learner:
         groups: Int64[Tensor, " samples"],
         rollout: int,
     ) -> list[Trajectory]:
-        """Adds log-probabilities under the present and the reference weights, and advantages.
+        """Adds log-probabilities, values, and the advantages that come of them.
 
-        Those under the present weights are left out if the step itself will compute them.
+        Log-probabilities under the present weights are left out if the step itself will compute
+        them.
 
         Args:
             trajectories: a whole batch.
@@ -84,18 +91,17 @@ class Learner:
         """
         ours = None if self._is_in_step(rollout) else self.log_probs(trajectories)
         reference = self._reference(trajectories) if self._reference else None
+        values = self._critic.values(trajectories) if self._critic else None
         scored = [
             trajectory.replace(
                 trainer_log_probs=ours[n] if ours else None,
                 reference_log_probs=reference[n] if reference else None,
+                values=values[n] if values else None,
             )
             for n, trajectory in enumerate(trajectories)
         ]
-        advantages = self._algorithm.advantages(scored, rewards, groups)
-        return [
-            with_start(trajectory.replace(advantages=advantages[n]), self._spec)
-            for n, trajectory in enumerate(scored)
-        ]
+        scored = self._algorithm.advantages(scored, rewards, groups)
+        return [with_start(trajectory, self._spec) for trajectory in scored]
 
     def learn(self, trajectories: Sequence[Trajectory], rollout: int) -> Lesson:
         """Makes the batch's optimizer steps, over its trajectories in a random order.
@@ -107,25 +113,38 @@ class Learner:
         shuffle = torch.Generator().manual_seed(self._spec.seed * 1_000_003 + rollout)
         order = torch.randperm(len(trajectories), generator=shuffle).tolist()
         shuffled = [trajectories[n] for n in order]
-        if not self._is_in_step(rollout):
-            size = self._spec.schedule.global_batch_size
-            parts = [shuffled[begin : begin + size] for begin in range(0, len(order), size)]
-            return Lesson([self._step(part) for part in parts], list(trajectories))
-        report, ours = self._trainer.step_and_score(shuffled, self._loss(shuffled))
-        found = dict(zip(order, ours, strict=True))
-        return Lesson(
-            [report],
-            [t.replace(trainer_log_probs=found[n]) for n, t in enumerate(trajectories)],
-        )
+        size = self._spec.schedule.global_batch_size
+        parts = [shuffled[begin : begin + size] for begin in range(0, len(order), size)]
+        of_critic = [self._critic.step(part) if self._critic else {} for part in parts]
+        if self._is_warming_up(rollout):
+            of_policy: list[dict[str, float]] = [{} for _ in parts]
+        elif self._is_in_step(rollout):
+            (part,) = parts
+            report, ours = self._trainer.step_and_score(part, self._loss(part))
+            of_policy = [report]
+            found = dict(zip(order, ours, strict=True))
+            trajectories = [
+                t.replace(trainer_log_probs=found[n]) for n, t in enumerate(trajectories)
+            ]
+        else:
+            of_policy = [self._trainer.step(part, self._loss(part)) for part in parts]
+        steps = [policy | critic for policy, critic in zip(of_policy, of_critic, strict=True)]
+        if self._critic:
+            explained = explained_variance(trajectories)
+            steps = [{**step, "critic/explained_variance": explained} for step in steps]
+        return Lesson(steps, list(trajectories))
 
     @property
     def captures(self) -> Mapping[str, Capture]:
         """How to copy the state of each trained model, by the name of its directory."""
-        return {POLICY: self._trainer.capture}
+        critic = {CRITIC: self._critic.capture} if self._critic else {}
+        return {POLICY: self._trainer.capture, **critic}
 
     def load(self, directory: Path) -> None:
         """Restores what `captures` have written into a checkpoint. Collective."""
         self._trainer.load(directory / POLICY)
+        if self._critic:
+            self._critic.load(directory / CRITIC)
 
     def _is_in_step(self, rollout: int) -> bool:
         """Whether the next step computes the log-probabilities of its own batch.
@@ -133,10 +152,13 @@ class Learner:
         Not the first step if there is a reference: there the two must agree up to rounding error,
         which another order of micro-batches would change.
         """
+        if self._is_warming_up(rollout):  # it makes no step
+            return False
         return self._in_step and not (rollout == 0 and self._reference)
 
-    def _step(self, part: Sequence[Trajectory]) -> dict[str, float]:
-        return self._trainer.step(part, self._loss(part))
+    def _is_warming_up(self, rollout: int) -> bool:
+        """Whether only the critic learns from the next batch."""
+        return self._critic is not None and rollout < self._critic.warmup_rollouts
 
     def _loss(self, part: Sequence[Trajectory]) -> Loss:
         return partial(self._algorithm.objective, global_batch_size=len(part))

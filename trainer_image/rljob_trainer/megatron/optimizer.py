@@ -19,9 +19,10 @@ from rljob_trainer.megatron.optimizer_state import allocate
 
 # As slime's scripts have them: small constant steps suit policy gradients, and a shorter memory of
 # squared gradients (beta2) follows their changing scale.
+DEFAULT_RATE = 1e-6
 _OPTIMIZER = {
     "optimizer": "adam",
-    "lr": 1e-6,
+    "lr": DEFAULT_RATE,
     "min_lr": 0.0,
     "weight_decay": 0.1,
     "adam_beta1": 0.9,

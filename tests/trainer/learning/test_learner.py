@@ -1,0 +1,118 @@
+"""A learner: what each estimator scores and steps, and that a checkpoint holds all of it."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+
+from rljob.api.algorithm import BuiltinEstimator
+from rljob_trainer.learning.learner import Learner
+from rljob_trainer.megatron.parallel import initialize
+from rljob_trainer.trajectories.trajectory import Trajectory
+from tests.trainer.megatron.cases import make_job, make_trajectories
+from tests.trainer.megatron.ranks import alone
+from tests.trainer.models.tiny import make_checkpoint
+
+SAMPLES = 16
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("model"))
+
+
+def job_of(checkpoint: Path, estimator: str, **algorithm: Any) -> Any:
+    return make_job(
+        checkpoint,
+        algorithm={"estimator": estimator, "samplesPerPrompt": 8, **algorithm},
+        schedule={
+            "rollouts": 10,
+            "rolloutBatchSize": 2,
+            "globalBatchSize": 8,
+            "stepsPerRollout": 2,
+        },
+    )
+
+
+def batch(rollout: int) -> list[Trajectory]:
+    """Samples as they come from the buffer."""
+    return [
+        one.replace(old_log_probs=None, reference_log_probs=None, advantages=None)
+        for one in make_trajectories(SAMPLES, seed=rollout)
+    ]
+
+
+def learned(learner: Learner, rollouts: range) -> list[Any]:
+    """Reports of batches, and the weights after each."""
+    found = []
+    for rollout in rollouts:
+        rewards = torch.randn(SAMPLES, generator=torch.Generator().manual_seed(rollout))
+        groups = torch.arange(SAMPLES) // 8
+        scored = learner.score(batch(rollout), rewards, groups, rollout)
+        lesson = learner.learn(scored, rollout)
+        weights = {name: tensor.clone() for name, tensor in learner.policy.export()}
+        found.append((lesson.steps, weights))
+    return found
+
+
+def stopped_and_whole(job: Any, directory: Path) -> Any:
+    """Four batches in one go, with a checkpoint after two."""
+    learner = Learner(job, initialize(job))
+    before = learned(learner, range(2))
+    for name, capture in learner.captures.items():
+        (directory / name).mkdir()
+        capture(directory / name)()
+    return [*before, *learned(learner, range(2, 4))]
+
+
+def resumed(job: Any, directory: Path) -> Any:
+    learner = Learner(job, initialize(job))
+    learner.load(directory)
+    return learned(learner, range(2, 4))
+
+
+@pytest.mark.parametrize("estimator", get_args(BuiltinEstimator))
+def test_a_resumed_run_goes_on_bit_for_bit(
+    estimator: str, checkpoint: Path, tmp_path: Path
+) -> None:
+    job = job_of(checkpoint, estimator)
+    whole = alone(stopped_and_whole, job, tmp_path)
+    again = alone(resumed, job, tmp_path)
+    for (steps, weights), (found_steps, found) in zip(whole[2:], again, strict=True):
+        assert found_steps == steps
+        assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
+
+
+def test_ppo_scores_with_its_critic_and_steps_both(checkpoint: Path) -> None:
+    def run() -> Any:
+        job = job_of(checkpoint, "ppo", gaeLambda=0.9)
+        learner = Learner(job, initialize(job))
+        scored = learner.score(batch(0), torch.ones(SAMPLES), torch.arange(SAMPLES) // 8, 0)
+        return scored, learner.learn(scored, 0).steps
+
+    scored, steps = alone(run)
+    assert all(one.values is not None and (one.values == 0).all() for one in scored)
+    # With values of 0 the error of the last learned token is the reward, decaying backwards.
+    for one in scored:
+        learned_returns = one.returns[one.loss_mask > 0]
+        powers = 0.9 ** torch.arange(len(learned_returns)).flip(0)
+        torch.testing.assert_close(learned_returns, powers)
+    assert len(steps) == 2
+    assert {"loss/policy", "critic/loss", "critic/explained_variance"} <= steps[0].keys()
+    assert steps[0]["critic/gradient_norm"] > 0 < steps[0]["train/gradient_norm"]
+
+
+def test_the_policy_waits_while_the_critic_warms_up(checkpoint: Path) -> None:
+    def run() -> Any:
+        job = job_of(checkpoint, "ppo", critic={"warmupRollouts": 1, "learningRate": 1e-3})
+        learner = Learner(job, initialize(job))
+        before = {name: tensor.clone() for name, tensor in learner.policy.export()}
+        return before, learned(learner, range(2))
+
+    before, [(first, still), (second, moved)] = alone(run)
+    assert all(torch.equal(before[name], tensor) for name, tensor in still.items())
+    assert not all(torch.equal(before[name], tensor) for name, tensor in moved.items())
+    assert "train/gradient_norm" not in first[0]
+    assert first[0]["critic/learning_rate"] == pytest.approx(1e-3)
+    assert second[0]["train/learning_rate"] == pytest.approx(1e-2)
