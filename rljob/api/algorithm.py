@@ -19,6 +19,8 @@ BuiltinEstimator = Literal[
     "grpo", "gspo", "cispo", "ppo", "reinforce++", "reinforce++-baseline", "rloo"
 ]
 
+ReductionName = Literal["sample-mean", "token-mean", "constant"]
+
 
 class ClipSpec(Part):
     """Bounds of the importance ratio: the loss is clipped to [1 - low, 1 + high]."""
@@ -131,6 +133,13 @@ class AlgorithmSpec(Part):
     )
     critic: CriticSpec | None = Field(
         None, description="Settings of ppo's critic. Default: those of an empty object."
+    )
+    reduction: ReductionName = Field(
+        "sample-mean",
+        description="How the terms of the loss become one number. sample-mean: the mean over each "
+        "sample's tokens, then over samples; token-mean: over all tokens of the global batch "
+        "(DAPO); constant: their sum, divided by samples x rollout.sampling.maxResponseTokens "
+        "(Dr. GRPO).",
     )
     clip: ClipSpec = Field(default_factory=ClipSpec, description="Clipping of the ratio.")
     kl: KLSpec = Field(default_factory=KLSpec, description="Divergence from the reference.")

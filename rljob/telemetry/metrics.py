@@ -44,7 +44,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("loss/total", "Loss that was minimized.", plain="loss"),
     Metric("loss/policy", "Policy-gradient term of the loss."),
     Metric("loss/kl", "KL divergence from the reference in the loss, unweighted.", "nats"),
-    Metric("loss/entropy", "Mean entropy of the policy over response tokens.", "nats"),
+    Metric("loss/entropy", "Entropy of the policy in the loss, unweighted.", "nats"),
     Metric("train/gradient_norm", "Norm of the gradient before clipping."),
     Metric(
         "train/skipped",

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from rljob.api.algorithm import CriticSpec
+from rljob.api.algorithm import AlgorithmSpec, CriticSpec
 from rljob.errors import UsageError
 from rljob_trainer.algorithms.value_objective import ValueObjective
 from rljob_trainer.learning.critic import _options, check_vocabulary, explained_variance
@@ -16,6 +16,7 @@ from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.megatron.scorer import Scorer
 from rljob_trainer.megatron.trainer import Trainer
+from rljob_trainer.trajectories.global_batch import GlobalBatch
 from rljob_trainer.trajectories.trajectory import Trajectory
 from tests.trainer.megatron.cases import make_job, make_trajectories
 from tests.trainer.megatron.ranks import Ranks, alone
@@ -69,7 +70,9 @@ def scored_and_stepped(job: Any, checkpoint: Path) -> Any:
             parameter.copy_(given)
     score, trainer = Scorer(job, model), Trainer(job, model, name="critic")
     values = score(returning())
-    loss = partial(ValueObjective(CriticSpec(value_clip=CLIP)), global_batch_size=16)
+    spec = AlgorithmSpec(estimator="ppo", critic=CriticSpec(value_clip=CLIP))
+    whole = GlobalBatch.of(returning())
+    loss = partial(ValueObjective(spec, longest=16), whole=whole)
     report = trainer.step(returning(), loss)
     return first, values, report, score(returning())
 

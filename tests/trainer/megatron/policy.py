@@ -14,6 +14,7 @@ from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.parallel import Parallel
 from rljob_trainer.megatron.scorer import Scorer
 from rljob_trainer.megatron.trainer import Trainer
+from rljob_trainer.trajectories.global_batch import GlobalBatch
 from rljob_trainer.trajectories.trajectory import Trajectory
 
 
@@ -22,7 +23,9 @@ class Policy:
         self.model = Model(job, parallel, checkpoint)
         self.log_probs = Scorer(job, self.model)
         self.trainer = Trainer(job, self.model)
-        self._objective = Objective(job.spec.algorithm)
+        self._objective = Objective(
+            job.spec.algorithm, longest=job.spec.rollout.sampling.max_response_tokens
+        )
 
     def step(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         return self.trainer.step(trajectories, self._loss(trajectories))
@@ -42,4 +45,4 @@ class Policy:
         self.trainer.load(directory)
 
     def _loss(self, trajectories: Sequence[Trajectory]) -> Loss:
-        return partial(self._objective, global_batch_size=len(trajectories))
+        return partial(self._objective, whole=GlobalBatch.of(trajectories))

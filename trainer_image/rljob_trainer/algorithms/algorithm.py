@@ -1,6 +1,7 @@
 """What a job learns by: the only place that puts the parts of an algorithm together."""
 
-from rljob.api.algorithm import AlgorithmSpec, CriticSpec
+from rljob.api.algorithm import CriticSpec
+from rljob.api.rljob import RLJobSpec
 from rljob_trainer.algorithms.advantages import Advantages
 from rljob_trainer.algorithms.objective import Objective
 from rljob_trainer.algorithms.preset import preset
@@ -10,16 +11,18 @@ from rljob_trainer.algorithms.value_objective import ValueObjective
 class Algorithm:
     """The algorithm that a manifest describes: advantages, losses, and the models they need."""
 
-    def __init__(self, spec: AlgorithmSpec) -> None:
+    def __init__(self, job: RLJobSpec) -> None:
         """Reads the settings.
 
         Raises:
             UsageError: they ask for something that is not supported.
         """
+        spec = job.algorithm
+        longest = job.rollout.sampling.max_response_tokens
         kl = spec.kl
         self.needs_reference = kl.loss_coefficient > 0 or kl.reward_coefficient > 0
         self.needs_critic = preset(spec.estimator).advantage == "gae"
         self.advantages = Advantages(spec)
-        self.objective = Objective(spec)
+        self.objective = Objective(spec, longest=longest)
         self.critic = spec.critic or CriticSpec()
-        self.value_objective = ValueObjective(self.critic)
+        self.value_objective = ValueObjective(spec, longest=longest)

@@ -11,9 +11,10 @@ from rljob_trainer.algorithms.cispo import cispo_loss
 from rljob_trainer.algorithms.kl import kl_divergence
 from rljob_trainer.algorithms.policy_loss import clipped_policy_loss
 from rljob_trainer.algorithms.preset import preset
-from rljob_trainer.algorithms.reduction import sample_mean
+from rljob_trainer.algorithms.reduction import reduction, sample_mean
 from rljob_trainer.algorithms.sequence_ratio import sequence_log_ratio
 from rljob_trainer.algorithms.tis import tis_weights
+from rljob_trainer.trajectories.global_batch import GlobalBatch
 from rljob_trainer.trajectories.padded_batch import PaddedBatch
 
 
@@ -24,8 +25,12 @@ class Objective:
     all micro-batches and data-parallel ranks add up.
     """
 
-    def __init__(self, spec: AlgorithmSpec) -> None:
+    def __init__(self, spec: AlgorithmSpec, *, longest: int) -> None:
         """Reads the settings of the loss.
+
+        Args:
+            spec: the algorithm.
+            longest: tokens that a response may have at most.
 
         Raises:
             UsageError: the algorithm asks for a correction or an estimator that is not supported.
@@ -36,6 +41,7 @@ class Objective:
                 "allowed: none, tis"
             )
         self._spec = spec
+        self._longest = longest
         self._loss = preset(spec.estimator).loss
 
     def __call__(
@@ -44,11 +50,16 @@ class Objective:
         log_probs: Float32[Tensor, "batch response"],
         entropy: Float32[Tensor, "batch response"],
         *,
-        global_batch_size: int,
+        whole: GlobalBatch,
     ) -> tuple[Float32[Tensor, ""], dict[str, Float32[Tensor, ""]]]:
-        """The loss, and this micro-batch's part of a step's metrics."""
+        """The loss, and this micro-batch's part of a step's metrics.
+
+        The terms of the loss are reduced as the job says. Metrics that are no term of it, shares of
+        tokens for example, are always means over samples, so that runs can be compared.
+        """
         spec = self._spec
-        mean = partial(sample_mean, mask=batch.loss_mask, count=global_batch_size)
+        reduced, mask = reduction(spec.reduction, whole, longest=self._longest), batch.loss_mask
+        mean = partial(sample_mean, mask=batch.loss_mask, count=whole.samples)
         # Positions that are not learned (padding, a tool's tokens) must not overflow before they
         # are masked: the gradient of a masked NaN is NaN.
         learned = batch.valid & (batch.loss_mask > 0)
@@ -62,8 +73,8 @@ class Objective:
             )
             policy = policy * weights
         report = {
-            "loss/policy": mean(policy),
-            "loss/entropy": mean(entropy.where(learned, 0)),
+            "loss/policy": reduced(policy, mask),
+            "loss/entropy": reduced(entropy.where(learned, 0), mask),
             "train/clip_share": mean(clipped.float()),
         }
         loss = report["loss/policy"]
@@ -71,7 +82,7 @@ class Objective:
             loss = loss - spec.entropy_coefficient * report["loss/entropy"]
         if batch.reference_log_probs is not None:
             log_ratio = log_probs - batch.reference_log_probs.where(learned, 0)
-            report["loss/kl"] = mean(kl_divergence(log_ratio, spec.kl.estimator))
+            report["loss/kl"] = reduced(kl_divergence(log_ratio, spec.kl.estimator), mask)
             report["kl/reference_mean"] = mean(kl_divergence(log_ratio.detach(), "k3"))
             if spec.kl.loss_coefficient:
                 loss = loss + spec.kl.loss_coefficient * report["loss/kl"]

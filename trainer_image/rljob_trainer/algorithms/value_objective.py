@@ -5,9 +5,10 @@ from functools import partial
 from jaxtyping import Float32
 from torch import Tensor
 
-from rljob.api.algorithm import CriticSpec
-from rljob_trainer.algorithms.reduction import sample_mean
+from rljob.api.algorithm import AlgorithmSpec, CriticSpec
+from rljob_trainer.algorithms.reduction import reduction, sample_mean
 from rljob_trainer.algorithms.value_loss import clipped_value_loss
+from rljob_trainer.trajectories.global_batch import GlobalBatch
 from rljob_trainer.trajectories.padded_batch import PaddedBatch
 
 
@@ -17,20 +18,23 @@ class ValueObjective:
     As for `Objective`, the parts of all micro-batches and data-parallel ranks add up.
     """
 
-    def __init__(self, spec: CriticSpec) -> None:
-        """Reads the settings of the critic."""
-        self._clip = spec.value_clip
+    def __init__(self, spec: AlgorithmSpec, *, longest: int) -> None:
+        """Reads the settings of the critic; `longest` is as for `Objective`."""
+        self._clip = (spec.critic or CriticSpec()).value_clip
+        self._reduction = spec.reduction
+        self._longest = longest
 
     def __call__(
         self,
         batch: PaddedBatch,
         values: Float32[Tensor, "batch response"],
         *,
-        global_batch_size: int,
+        whole: GlobalBatch,
     ) -> tuple[Float32[Tensor, ""], dict[str, Float32[Tensor, ""]]]:
         """The loss, and this micro-batch's part of a step's metrics."""
         assert batch.values is not None and batch.returns is not None
-        mean = partial(sample_mean, mask=batch.loss_mask, count=global_batch_size)
+        mean = partial(sample_mean, mask=batch.loss_mask, count=whole.samples)
+        reduced = reduction(self._reduction, whole, longest=self._longest)
         # As for the policy: what is not learned must not overflow before it is masked.
         learned = batch.valid & (batch.loss_mask > 0)
         loss, clipped = clipped_value_loss(
@@ -40,7 +44,7 @@ class ValueObjective:
             clip=self._clip,
         )
         report = {
-            "critic/loss": mean(loss),
+            "critic/loss": reduced(loss, batch.loss_mask),
             "critic/value_mean": mean(values.detach().where(learned, 0)),
             "critic/clip_share": mean(clipped.float()),
         }

@@ -18,6 +18,7 @@ from rljob_trainer.megatron.optimizer import DEFAULT_RATE, OptimizerOptions
 from rljob_trainer.megatron.parallel import Parallel
 from rljob_trainer.megatron.scorer import Scorer
 from rljob_trainer.megatron.trainer import Trainer
+from rljob_trainer.trajectories.global_batch import GlobalBatch
 from rljob_trainer.trajectories.trajectory import Trajectory
 
 
@@ -50,7 +51,7 @@ class Critic:
 
     def step(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """One optimizer step over exactly these trajectories, the global batch."""
-        loss = partial(self._objective, global_batch_size=len(trajectories))
+        loss = partial(self._objective, whole=GlobalBatch.of(trajectories))
         return self._trainer.step(trajectories, loss)
 
     def capture(self, directory: Path) -> Callable[[], None]:

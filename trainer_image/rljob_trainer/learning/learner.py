@@ -19,6 +19,7 @@ from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.parallel import Parallel
 from rljob_trainer.megatron.scorer import Scorer
 from rljob_trainer.megatron.trainer import Trainer
+from rljob_trainer.trajectories.global_batch import GlobalBatch
 from rljob_trainer.trajectories.ratio import is_scored_in_step, with_start
 from rljob_trainer.trajectories.trajectory import Trajectory
 
@@ -55,7 +56,7 @@ class Learner:
         """
         spec = job.spec
         self._spec = spec
-        self._algorithm = Algorithm(spec.algorithm)
+        self._algorithm = Algorithm(spec)
         checkpoint = Path(spec.model.checkpoint)
         self._reference: Scorer | None = None
         if self._algorithm.needs_reference:
@@ -161,4 +162,4 @@ class Learner:
         return self._critic is not None and rollout < self._critic.warmup_rollouts
 
     def _loss(self, part: Sequence[Trajectory]) -> Loss:
-        return partial(self._algorithm.objective, global_batch_size=len(part))
+        return partial(self._algorithm.objective, whole=GlobalBatch.of(part))

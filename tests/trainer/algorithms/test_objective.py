@@ -1,0 +1,141 @@
+"""The loss of a batch from the job's algorithm, on tensors without a model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from rljob.api.algorithm import AlgorithmSpec
+from rljob_trainer.algorithms.objective import Objective
+from rljob_trainer.trajectories.global_batch import GlobalBatch
+from rljob_trainer.trajectories.padded_batch import padded_batch
+from rljob_trainer.trajectories.trajectory import Trajectory
+
+LONGEST = 12
+
+
+def sample(
+    advantage: float,
+    old: Sequence[float],
+    *,
+    engine: Sequence[float] | None = None,
+    mask: Sequence[float] | None = None,
+    reference: Sequence[float] | None = None,
+) -> Trajectory:
+    """A response with one advantage; `engine` and `reference` default to the old ones."""
+    size = len(old)
+    return Trajectory(
+        tokens=torch.arange(size + 1),
+        prompt_length=1,
+        loss_mask=torch.tensor(mask or [1.0] * size),
+        rollout_log_probs=torch.tensor(engine or old),
+        old_log_probs=torch.tensor(old),
+        reference_log_probs=torch.tensor(reference or old),
+        advantages=torch.full((size,), advantage),
+    )
+
+
+def some(count: int = 8) -> list[tuple[Trajectory, Tensor]]:
+    """Samples of 1 to 6 tokens with their log-probabilities now."""
+    random = torch.Generator().manual_seed(5)
+
+    def numbers(size: int) -> Tensor:
+        return -torch.rand(size, generator=random) * 2 - 0.1
+
+    found = []
+    for number in range(count):
+        size = 1 + number % 6
+        old = numbers(size)
+        one = sample(
+            float(torch.randn(1, generator=random)),
+            old.tolist(),
+            engine=(old + torch.randn(size, generator=random) * 0.5).tolist(),
+            mask=[1.0] + [float(n % 3 != 0) for n in range(1, size)],
+            reference=numbers(size).tolist(),
+        )
+        found.append((one, numbers(size)))
+    return found
+
+
+def loss_of(
+    spec: dict[str, Any], samples: list[tuple[Trajectory, Tensor]], size: int | None = None
+) -> tuple[dict[str, float], list[Tensor]]:
+    """The report of a step in micro-batches of this size, and the gradient of each sample."""
+    objective = Objective(AlgorithmSpec.model_validate(spec), longest=LONGEST)
+    whole = GlobalBatch.of([one for one, _ in samples])
+    now = [log_probs.clone().requires_grad_() for _, log_probs in samples]
+    total: dict[str, float] = {}
+    for part in torch.arange(len(samples)).split(size or len(samples)):
+        batch = padded_batch([samples[n][0] for n in part], torch.device("cpu"))
+        padded = torch.nn.utils.rnn.pad_sequence(
+            [now[n] for n in part], batch_first=True, padding_value=float("nan")
+        )
+        loss, report = objective(batch, padded, padded.detach().square(), whole=whole)
+        loss.backward()
+        for name, value in report.items():
+            total[name] = total.get(name, 0.0) + value.item()
+    return total, [each.grad if each.grad is not None else torch.zeros(0) for each in now]
+
+
+@pytest.mark.parametrize("reduction", ["sample-mean", "token-mean", "constant"])
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_micro_batches_change_neither_loss_nor_gradient(size: int, reduction: str) -> None:
+    """To 1e-5, in float32, with every term."""
+    spec = {
+        "reduction": reduction,
+        "kl": {"lossCoefficient": 0.1},
+        "entropyCoefficient": 0.01,
+        "mismatch": {"correction": "tis"},
+    }
+    whole, gradients = loss_of(spec, some())
+    parts, part_gradients = loss_of(spec, some(), size)
+    assert parts == pytest.approx(whole, abs=1e-5)
+    for one, other in zip(part_gradients, gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+# Two samples at ratio 1 with advantages 1 and -2, of one and three tokens, KL (k2) and entropy.
+HAND = [
+    (sample(1.0, [-1.0], reference=[-3.0]), torch.tensor([-1.0])),
+    (sample(-2.0, [-1.0] * 3, reference=[-2.0] * 3), torch.tensor([-1.0] * 3)),
+]
+
+
+@pytest.mark.parametrize(
+    ("reduction", "policy", "kl", "entropy"),
+    [
+        # The means of each sample: -1 and 2; 2 and 0.5; 1 and 1.
+        ("sample-mean", 0.5, 1.25, 1.0),
+        # The sums -1 + 3 x 2; 2 + 3 x 0.5; 4, over 4 tokens.
+        ("token-mean", 1.25, 0.875, 1.0),
+        # The same over 2 samples x 12 tokens.
+        ("constant", 5 / 24, 3.5 / 24, 4 / 24),
+    ],
+)
+def test_a_reduction_is_of_all_terms(
+    reduction: str, policy: float, kl: float, entropy: float
+) -> None:
+    """By hand. The entropy of each token is 1, the square of its log-probability, see `loss_of`."""
+    spec = {
+        "reduction": reduction,
+        "kl": {"lossCoefficient": 0.1, "estimator": "k2"},
+        "entropyCoefficient": 0.01,
+    }
+    report, _ = loss_of(spec, HAND)
+    assert report["loss/policy"] == pytest.approx(policy)
+    assert report["loss/kl"] == pytest.approx(kl)
+    assert report["loss/entropy"] == pytest.approx(entropy)
+    assert report["loss/total"] == pytest.approx(policy + 0.1 * kl - 0.01 * entropy)
+
+
+@pytest.mark.parametrize("reduction", ["sample-mean", "token-mean", "constant"])
+def test_shares_are_comparable_whatever_the_reduction(reduction: str) -> None:
+    """One of two samples, of 3 tokens, is clipped in all its tokens: the mean over samples."""
+    samples = [
+        (sample(1.0, [-1.0]), torch.tensor([-1.0])),
+        (sample(1.0, [-1.0] * 3), torch.tensor([-0.1] * 3)),
+    ]
+    report, _ = loss_of({"reduction": reduction}, samples)
+    assert report["train/clip_share"] == 0.5
