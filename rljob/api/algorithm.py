@@ -60,8 +60,15 @@ class MismatchSpec(Part):
 
     correction: Literal["none", "tis", "icepop", "mis"] = Field(
         "none",
-        description="Importance correction: none, tis (truncated importance sampling), icepop, "
-        "mis (masked importance sampling).",
+        description="Weight of the policy loss: trainer's probability / engine's. none: 1; tis "
+        "(truncated importance sampling): kept within floor and cap; icepop: tokens outside of "
+        "floor and cap are left out; mis (masked importance sampling): the same, also of whole "
+        "responses.",
+    )
+    level: Literal["token", "sequence"] = Field(
+        "token",
+        description="What tis and mis weigh. token: each by its own ratio; sequence: all tokens of "
+        "a response by the product of their ratios.",
     )
     old: Literal["trainer", "rollout"] = Field(
         "trainer",
@@ -71,6 +78,20 @@ class MismatchSpec(Part):
     )
     cap: float = Field(
         2.0, ge=1, allow_inf_nan=False, description="Upper bound of the importance weight."
+    )
+    floor: float = Field(
+        0.0, ge=0, le=1, allow_inf_nan=False, description="Lower bound of the importance weight."
+    )
+    veto: Probability | None = Field(
+        None,
+        description="A sample with a token whose ratio is below this, e.g. 1e-4, is left out of "
+        "the loss. Default: off.",
+    )
+    sequence_mask: PositiveFloat | None = Field(
+        None,
+        description="Off-policy sequence mask: a sample with a negative advantage has no policy "
+        "loss if the mean of log(engine's probability then / probability now) over its tokens "
+        "exceeds this, in nats. Default: off.",
     )
     max_difference: PositiveFloat | None = Field(
         0.1,

@@ -6,7 +6,9 @@ from typing import Any
 from rljob.api.problem import Problem, show
 from rljob.api.rljob import RLJob
 
-_CORRECTED = "set algorithm.mismatch.correction: tis or algorithm.mismatch.old: rollout"
+_CORRECTED = (
+    "set algorithm.mismatch.correction (tis, icepop or mis) or algorithm.mismatch.old: rollout"
+)
 
 
 def cautions(job: RLJob) -> list[Problem]:

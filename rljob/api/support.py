@@ -63,12 +63,6 @@ LIMITS = (
         lambda given: given == 0,
         f"0 unless estimator is {' or '.join(_PENALIZING)}",
     ),
-    _only(
-        "spec.algorithm.mismatch.correction",
-        lambda job: job.spec.algorithm.mismatch.correction,
-        "none",
-        "tis",
-    ),
     _only("spec.trainer.replicas", lambda job: job.spec.trainer.replicas, 1, local=True),
     _only(
         "spec.trainer.parallelism.pipeline", lambda job: job.spec.trainer.parallelism.pipeline, 1

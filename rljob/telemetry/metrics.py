@@ -88,6 +88,13 @@ METRICS: tuple[Metric, ...] = (
         "nats",
     ),
     Metric("mismatch/probe_tokens", "Tokens compared for mismatch/probe_mean.", "tokens"),
+    Metric("mismatch/weight_mean", "Mean importance weight that mismatch.correction gave a token."),
+    Metric("mismatch/capped_share", "Share of tokens whose weight a bound replaced.", "share"),
+    Metric(
+        "mismatch/masked_share",
+        "Share of tokens that mismatch.correction, veto or sequenceMask left out.",
+        "share",
+    ),
     Metric("staleness/mean", "Mean age of the trained tokens.", "versions"),
     Metric("staleness/max", "Age of the oldest trained token.", "versions"),
     Metric("weights/version", "Last published weight version."),

@@ -50,9 +50,16 @@ def test_each_is_told_with_its_place(given: dict[str, str], place: str, tmp_path
     assert warning.startswith(place)
 
 
-@pytest.mark.parametrize("mismatch", ["correction: tis", "old: rollout"])
+@pytest.mark.parametrize(
+    "mismatch", ["correction: tis", "correction: icepop", "correction: mis", "old: rollout"]
+)
 def test_a_correction_answers_for_old_tokens(mismatch: str, tmp_path: Path) -> None:
     assert warned(tmp_path, schedule=", maxStaleness: 4", mismatch=mismatch) == []
+
+
+@pytest.mark.parametrize("mismatch", ["veto: 1.0e-4", "sequenceMask: 0.5"])
+def test_leaving_samples_out_does_not(mismatch: str, tmp_path: Path) -> None:
+    assert len(warned(tmp_path, schedule=", maxStaleness: 4", mismatch=mismatch)) == 1
 
 
 def test_no_correction_answers_for_truncated_sampling(tmp_path: Path) -> None:

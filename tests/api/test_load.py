@@ -238,7 +238,6 @@ UNSUPPORTED = {
     "spec.model.architecture": "model: {checkpoint: a, architecture: {}}",
     "spec.algorithm.estimator": "algorithm: {estimator: 'my.hooks:advantages'}",
     "spec.algorithm.kl.rewardCoefficient": "algorithm: {kl: {rewardCoefficient: 0.1}}",
-    "spec.algorithm.mismatch.correction": "algorithm: {mismatch: {correction: mis}}",
     "spec.trainer.replicas": "trainer: {replicas: 2}",
     "spec.trainer.parallelism.pipeline": "trainer: {parallelism: {pipeline: 2}}",
     "spec.trainer.parallelism.context": "trainer: {parallelism: {context: 2}}",

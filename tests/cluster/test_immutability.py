@@ -35,6 +35,7 @@ SPEC: dict[str, Any] = {
         "filter": "nonzero-std",
         "clip": {"dual": 3.0},
         "critic": {"checkpoint": "/models/critic", "learningRate": 1.0e-5},
+        "mismatch": {"veto": 1e-4, "sequenceMask": 0.5},
     },
     "schedule": {
         "rollouts": 300,
@@ -117,6 +118,10 @@ CHANGES: dict[str, dict[str, Any]] = {
     "model.architecture": {"model.preset": None, "model.architecture": {"num_layers": 36}},
     "algorithm.estimator": {"algorithm.estimator": "gspo"},
     "algorithm.filter": {"algorithm.filter": "my.filter:keep"},
+    "algorithm.mismatch.old": {
+        "algorithm.mismatch.old": "rollout",
+        "algorithm.mismatch.veto": None,
+    },
     "trainer.microBatchSize": {"trainer.maxTokensPerGpu": None, "trainer.microBatchSize": 2},
     "rollout.reward.type": {"rollout.reward.type": "f1"},
     "rollout.reward.memory": {"rollout.reward.memory": "4Gi"},

@@ -139,3 +139,100 @@ def test_shares_are_comparable_whatever_the_reduction(reduction: str) -> None:
     ]
     report, _ = loss_of({"reduction": reduction}, samples)
     assert report["train/clip_share"] == 0.5
+
+
+def corrected(mismatch: dict[str, Any], **spec: Any) -> tuple[dict[str, float], list[Tensor]]:
+    """Two samples at ratio 1: tokens twice and half as likely in the trainer; three times."""
+    two, half, three = 0.6931472, -0.6931472, 1.0986123
+    samples = [
+        (sample(1.0, [-1.0, -1.0], engine=[-1.0 - two, -1.0 - half]), torch.tensor([-1.0] * 2)),
+        (sample(-2.0, [-1.0], engine=[-1.0 - three]), torch.tensor([-1.0])),
+    ]
+    return loss_of({"mismatch": mismatch, **spec}, samples)
+
+
+@pytest.mark.parametrize(
+    ("mismatch", "policy", "weight", "capped", "masked"),
+    [
+        # -(1.5 + 0.5) / 2 and 2 x 1.5, halved.
+        ({"correction": "tis", "cap": 1.5}, 1.0, 1.25, 0.75, 0.0),
+        # The first response has the product 2 x 0.5 = 1: -1, and 2 x 1.5.
+        ({"correction": "tis", "cap": 1.5, "level": "sequence"}, 1.0, 1.25, 0.5, 0.0),
+        # -(0 + 0.5) / 2 and 0: what is left out still counts in the divisor.
+        ({"correction": "icepop", "cap": 1.5}, -0.125, 0.125, 0.0, 0.75),
+        ({"correction": "mis", "cap": 1.5}, -0.125, 0.125, 0.0, 0.75),
+        ({"correction": "mis", "cap": 1.5, "level": "sequence"}, -0.5, 0.5, 0.0, 0.5),
+        # The first sample has a token of ratio 0.5.
+        ({"veto": 0.6}, 1.0, 0.5, 0.0, 0.5),
+        ({"correction": "tis", "cap": 4, "veto": 0.6}, 3.0, 1.5, 0.0, 0.5),
+    ],
+)
+def test_a_correction_weighs_the_policy_loss(
+    mismatch: dict[str, Any], policy: float, weight: float, capped: float, masked: float
+) -> None:
+    """By hand. At ratio 1 the loss of a token is minus its advantage: -1, -1 and 2."""
+    report, _ = corrected(mismatch)
+    assert report["loss/policy"] == pytest.approx(policy, abs=1e-5)
+    assert report["mismatch/weight_mean"] == pytest.approx(weight, abs=1e-5)
+    assert report["mismatch/capped_share"] == pytest.approx(capped)
+    assert report["mismatch/masked_share"] == pytest.approx(masked)
+
+
+def test_what_is_left_out_has_no_gradient() -> None:
+    _, gradients = corrected({"correction": "icepop", "cap": 1.5})
+    # -A x weight / (tokens x samples) for the one token that stays: -1 x 0.5 / 4.
+    assert gradients[0].tolist() == pytest.approx([0, -0.125], abs=1e-6)
+    assert gradients[1].tolist() == [0]
+
+
+def test_a_vetoed_sample_is_left_out_of_every_term() -> None:
+    """The terms that remain are half of what the second sample has alone; by hand."""
+    report, gradients = corrected({"veto": 0.6}, entropyCoefficient=0.01, kl={"estimator": "k2"})
+    assert gradients[0].tolist() == [0, 0]
+    assert report["loss/entropy"] == pytest.approx(0.5)
+
+
+def test_the_sequence_mask_is_of_the_policy_loss_alone() -> None:
+    """TRL's formula: the mask multiplies the surrogate, not the divergence.
+
+    The second sample was likelier by 2 nats per token when the engine gave it, and is bad.
+    """
+    samples = [
+        (sample(1.0, [-3.0], engine=[-1.0]), torch.tensor([-3.0])),
+        (sample(-2.0, [-3.0], engine=[-1.0], reference=[-5.0]), torch.tensor([-3.0])),
+    ]
+    spec = {"mismatch": {"sequenceMask": 1.0}, "kl": {"estimator": "k2", "lossCoefficient": 1.0}}
+    report, gradients = loss_of(spec, samples)
+    assert report["loss/policy"] == pytest.approx(-0.5)
+    assert report["loss/kl"] == pytest.approx(1.0)  # (2^2 / 2) / 2
+    assert report["mismatch/masked_share"] == pytest.approx(0.5)
+    assert gradients[1].tolist() == pytest.approx([1.0])  # of the divergence: 2 / 2
+    kept, _ = loss_of({"mismatch": {"sequenceMask": 2.5}}, samples)
+    assert kept["loss/policy"] == pytest.approx(0.5)
+
+
+def test_without_a_correction_there_is_nothing_to_report() -> None:
+    report, _ = corrected({})
+    assert not [name for name in report if name.startswith("mismatch/")]
+
+
+@pytest.mark.parametrize(
+    "mismatch",
+    [
+        {"correction": "tis", "level": "sequence"},
+        {"correction": "icepop", "floor": 0.5},
+        {"correction": "mis", "level": "sequence", "veto": 0.3},
+        {"sequenceMask": 0.2},
+    ],
+)
+@pytest.mark.parametrize("reduction", ["sample-mean", "token-mean", "constant"])
+@pytest.mark.parametrize("size", [1, 3])
+def test_micro_batches_change_nothing_of_a_correction(
+    size: int, reduction: str, mismatch: dict[str, Any]
+) -> None:
+    spec = {"reduction": reduction, "mismatch": mismatch, "kl": {"lossCoefficient": 0.1}}
+    whole, gradients = loss_of(spec, some())
+    parts, part_gradients = loss_of(spec, some(), size)
+    assert parts == pytest.approx(whole, abs=1e-5)
+    for one, other in zip(part_gradients, gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)

@@ -216,7 +216,6 @@ def test_bfloat16_is_float32_to_rounding(checkpoint: Path) -> None:
         ({"trainer": {"optimizer": {"lr_warmup_steps": 90}}}, "schedule contradicts itself"),
         ({"trainer": {"parallelism": {"pipeline": 2}}}, "parallelism.pipeline: found 2"),
         ({"trainer": {"parallelism": {"tensor": 2}}}, "a divisor of the trainer's 1 processes"),
-        ({"algorithm": {"mismatch": {"correction": "icepop"}}}, "found 'icepop'"),
     ],
 )
 def test_options_that_cannot_be_followed_are_refused(

@@ -2,18 +2,19 @@
 
 from functools import partial
 
+import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from rljob.api.algorithm import AlgorithmSpec
-from rljob.errors import UsageError
 from rljob_trainer.algorithms.cispo import cispo_loss
+from rljob_trainer.algorithms.correction import correction, corrects
 from rljob_trainer.algorithms.kl import kl_divergence
+from rljob_trainer.algorithms.off_policy_mask import off_policy_mask
 from rljob_trainer.algorithms.policy_loss import clipped_policy_loss
 from rljob_trainer.algorithms.preset import preset
 from rljob_trainer.algorithms.reduction import reduction, sample_mean
 from rljob_trainer.algorithms.sequence_ratio import sequence_log_ratio
-from rljob_trainer.algorithms.tis import tis_weights
 from rljob_trainer.trajectories.global_batch import GlobalBatch
 from rljob_trainer.trajectories.padded_batch import PaddedBatch
 
@@ -33,13 +34,8 @@ class Objective:
             longest: tokens that a response may have at most.
 
         Raises:
-            UsageError: the algorithm asks for a correction or an estimator that is not supported.
+            UsageError: the algorithm asks for an estimator that is not supported.
         """
-        if spec.mismatch.correction not in ("none", "tis"):
-            raise UsageError(
-                f"spec.algorithm.mismatch.correction: found {spec.mismatch.correction!r}, "
-                "allowed: none, tis"
-            )
         self._spec = spec
         self._longest = longest
         self._loss = preset(spec.estimator).loss
@@ -66,23 +62,34 @@ class Objective:
         log_probs = log_probs.where(learned, 0)
         start = log_probs.detach() if batch.old_log_probs is None else batch.old_log_probs
         old = start.where(learned, 0)
+        rollout = batch.rollout_log_probs.where(learned, 0)
         policy, clipped = self._policy_loss(log_probs, log_probs - old, batch)
-        if spec.mismatch.correction == "tis":
-            weights, _ = tis_weights(
-                old, batch.rollout_log_probs.where(learned, 0), cap=spec.mismatch.cap
+        report = {"train/clip_share": mean(clipped.float())}
+        vetoed = torch.zeros_like(learned)
+        masked = vetoed
+        if corrects(spec.mismatch):
+            found = correction(old - rollout, mask, spec.mismatch)
+            policy, masked, vetoed = policy * found.weights, found.masked, found.vetoed
+            report["mismatch/weight_mean"] = mean(found.weights)
+            report["mismatch/capped_share"] = mean(found.capped.float())
+        if spec.mismatch.sequence_mask is not None:
+            assert batch.advantages is not None
+            masked = masked | off_policy_mask(
+                log_probs, rollout, batch.advantages, mask, threshold=spec.mismatch.sequence_mask
             )
-            policy = policy * weights
-        report = {
-            "loss/policy": reduced(policy, mask),
-            "loss/entropy": reduced(entropy.where(learned, 0), mask),
-            "train/clip_share": mean(clipped.float()),
-        }
+        if corrects(spec.mismatch) or spec.mismatch.sequence_mask is not None:
+            report["mismatch/masked_share"] = mean(masked.float())
+        # A token that is left out still counts in the divisor: that is known before any ratio is.
+        report["loss/policy"] = reduced(policy.where(~masked, 0), mask)
+        counted = learned & ~vetoed
+        report["loss/entropy"] = reduced(entropy.where(counted, 0), mask)
         loss = report["loss/policy"]
         if spec.entropy_coefficient:
             loss = loss - spec.entropy_coefficient * report["loss/entropy"]
         if batch.reference_log_probs is not None:
             log_ratio = log_probs - batch.reference_log_probs.where(learned, 0)
-            report["loss/kl"] = reduced(kl_divergence(log_ratio, spec.kl.estimator), mask)
+            divergence = kl_divergence(log_ratio, spec.kl.estimator).where(counted, 0)
+            report["loss/kl"] = reduced(divergence, mask)
             report["kl/reference_mean"] = mean(kl_divergence(log_ratio.detach(), "k3"))
             if spec.kl.loss_coefficient:
                 loss = loss + spec.kl.loss_coefficient * report["loss/kl"]

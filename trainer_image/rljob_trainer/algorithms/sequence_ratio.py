@@ -3,6 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor
 
+from rljob_trainer.algorithms.log_ratio import bounded
+
 
 def sequence_log_ratio(
     log_ratio: Float[Tensor, "samples tokens"], mask: Float[Tensor, "samples tokens"]
@@ -19,3 +21,20 @@ def sequence_log_ratio(
     learned = mask > 0
     mean = log_ratio.where(learned, 0).sum(-1) / learned.sum(-1).clamp(min=1)
     return mean[:, None].expand_as(log_ratio)
+
+
+def response_log_ratio(
+    log_ratio: Float[Tensor, "samples tokens"], mask: Float[Tensor, "samples tokens"]
+) -> Float[Tensor, "samples tokens"]:
+    """The log-ratio of the whole response, the sum of its learned tokens', at each of its tokens.
+
+    The importance weight of a response is the product of those of its tokens: slime's level
+    "sequence" (examples/train_infer_mismatch_helper/mis.py) and verl's `rollout_is: sequence`. Like
+    those, the sum is bounded to +-20, see `bounded`.
+
+    Args:
+        log_ratio: the trainer's log-probability minus the engine's, per token.
+        mask: above 0 for tokens that are learned.
+    """
+    total = log_ratio.where(mask > 0, 0).sum(-1, keepdim=True)
+    return bounded(total).expand_as(log_ratio)
