@@ -36,6 +36,13 @@ class NodeCluster:
         self.kubectl("apply", "-f", _DNS)
         self.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns")
 
+    def add_node(self) -> Machine:
+        """Another node, ready."""
+        machine = Machine(self.plane, len(self.machines) + 1)
+        self.machines.append(machine)
+        machine.start(images=add_images)
+        return machine
+
     def stop(self) -> None:
         """Ends all processes."""
         for machine in self.machines:
