@@ -46,6 +46,14 @@ def test_unfinished_one_does_not_count(tmp_path: Path) -> None:
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-000001", "step-000002"]
 
 
+def test_the_next_save_removes_an_unfinished_one_of_another_batch(tmp_path: Path) -> None:
+    """A trainer that is killed while it stops leaves one that no interval would ever reach."""
+    checkpoints = Checkpoints(tmp_path, keep_last=2)
+    checkpoints.begin(7, [POLICY])  # and the trainer is killed
+    save(checkpoints, 10)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000010"]
+
+
 def cut(directory: Path) -> None:
     weights = directory / "megatron" / "weights"
     weights.write_bytes(weights.read_bytes()[:-1])

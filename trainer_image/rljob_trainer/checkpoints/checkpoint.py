@@ -99,9 +99,12 @@ class Checkpoints:
     def begin(self, rollout: int, models: Iterable[str]) -> Path:
         """Makes a directory for the checkpoint of `rollout`, with an empty one for each model.
 
-        It counts once it is committed.
+        It counts once it is committed. What is left of saves that were cut short is removed: only
+        one is in progress at a time.
         """
-        partial = _emptied(self._directory / f"step-{rollout:06d}{_PARTIAL}")
+        for left in self._directory.glob(f"step-*{_PARTIAL}"):
+            self.discard(left)
+        partial = self._directory / f"step-{rollout:06d}{_PARTIAL}"
         for name in models:
             (partial / name).mkdir(parents=True)
         return partial
