@@ -133,6 +133,11 @@ class Partial:
     incarnation: int
     responses: tuple[Response, ...]
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of all its responses."""
+        return sum(len(response.tokens) for response in self.responses)
+
     def pack(self) -> bytes:
         """The record's bytes."""
         return _pack(self)

@@ -77,8 +77,7 @@ class Serving:
             partial = Partial(group.id, group.incarnation, tuple(responses))
             await self._buffer.release(lease, partial)
             self._hand.drop(lease)
-            tokens = sum(len(response.tokens) for response in responses)
-            log.info("group.given_back", group=group.id, tokens=tokens)
+            log.info("group.given_back", group=group.id, tokens=partial.tokens)
             return
         samples: tuple[Sample, ...] = ()
         failure, usage = None, False

@@ -192,6 +192,9 @@ class Worker:
             for lease in leases:
                 if lease.attempt > attempts:
                     await serving.give_up(lease, leased)
+                elif lease.partial is not None and lease.partial.tokens:
+                    begun = lease.partial.tokens
+                    log.info("group.continued", group=lease.group.id, tokens=begun)
             for portion in portions([each for each in leases if each.attempt <= attempts]):
                 task = tasks.create_task(self._serve(serving, portion, leased))
                 self._requests[task] = portion

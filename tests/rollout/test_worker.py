@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+import structlog.testing
 import torch
 from prometheus_client import CollectorRegistry
 from transformers import AutoModelForCausalLM
@@ -238,7 +239,10 @@ def test_a_stopped_worker_hands_on_what_it_has_generated(scene: Scene) -> None:
         (record,) = client.hvals("{default/small}:partials")
     handed = Partial.unpack(record)
     assert len(handed.responses) == 4
-    completion = scene.play(go_on, **partial)
+    with structlog.testing.capture_logs() as logs:
+        completion = scene.play(go_on, **partial)
+    told = [each["tokens"] for each in logs if each["event"] == "group.continued"]
+    assert told == [sum(len(begun.tokens) for begun in handed.responses)]
     for sample, begun in zip(completion.samples, handed.responses, strict=True):
         length = len(begun.tokens)
         assert 0 < length < 800
