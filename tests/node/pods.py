@@ -43,8 +43,11 @@ class JobPods:
 
     def kill(self, role: str, program: str, number: signal.Signals = signal.SIGKILL) -> None:
         """A signal for the process of a role's first pod whose command line has `program`."""
-        pid = min(_processes(self.of(role)[0]["metadata"]["uid"], program))
-        os.kill(pid, number)
+        os.kill(self.process(role, program), number)
+
+    def process(self, role: str, program: str) -> int:
+        """Id of that process."""
+        return min(_processes(self.of(role)[0]["metadata"]["uid"], program))
 
     def ready(self, role: str) -> int:
         """How many of a role are ready."""

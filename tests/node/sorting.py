@@ -126,6 +126,15 @@ class SortingJob:
         """The run directory, as it is on this machine's disk."""
         return self._cluster.directory_of(f"{self.name}-run")
 
+    def begun(self) -> list[int]:
+        """Batches that had been trained on at each start of the trainer, by the run's ledger."""
+        return [event["rollout"] for event in self._ledger("start")]
+
+    def _ledger(self, event: str) -> list[Manifest]:
+        lines = (self.volume / "ledger.jsonl").read_bytes().splitlines(keepends=True)
+        found: list[Manifest] = [json.loads(line) for line in lines if line.endswith(b"\n")]
+        return [each for each in found if each["event"] == event]
+
     def events(self) -> set[str]:
         """Reasons of its events."""
         found = self._client.list("events.k8s.io/v1/events")

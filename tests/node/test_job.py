@@ -6,13 +6,19 @@ The tests are steps of one run, in their order.
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
+import psutil
 import pytest
 
+from rljob_trainer.checkpoints.checkpoint import Checkpoint, Checkpoints
+from rljob_trainer.checkpoints.checksums import verify_checksums
 from tests.node import matrix, operator
 from tests.node.cluster import NodeCluster
 from tests.node.command import rljob
 from tests.node.sorting import SortingJob
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -104,11 +110,58 @@ MORE_FAULTS: dict[str, Fault] = {
 def test_it_trains_on_by_itself_after(fault: str, job: SortingJob, nodes: NodeCluster) -> None:
     began = time.time()
     (FAULTS | MORE_FAULTS)[fault](job, nodes)
+    recovers(job, fault, began)
+
+
+def recovers(job: SortingJob, fault: str, began: float) -> None:
+    """Returns once all is as before; notes for how long it was not."""
     # A batch may have been under way: the second one after the fault needed what was lost.
     job.until(lambda: len(job.trained_since(began)) >= 2, "two more batches", _RECOVERY_SECONDS)
     trained = job.trained_since(began)[1] - began
     job.until(job.is_whole, "both rollouts", _RECOVERY_SECONDS)
     matrix.note(matrix.Result(fault, trained, time.time() - began))
+
+
+@pytest.mark.faults
+def test_a_checkpoint_that_was_cut_short_does_not_count(job: SortingJob) -> None:
+    partial = kill_in_a_save(job)
+    began = time.time()
+    checkpoints = Checkpoints(partial.parent, keep_last=2)
+    before = checkpoints.all()[-1].rollout
+    cut_short = Checkpoint(partial.with_suffix("")).rollout
+    assert before < cut_short
+    recovers(job, "the trainer's process is killed in the middle of a save", began)
+    assert job.begun()[-1] == before
+    job.until(lambda: checkpoints.all()[-1].rollout >= cut_short, "a save", _RECOVERY_SECONDS)
+    assert not partial.exists()
+    verify_checksums(checkpoints.all()[-1].path)
+    assert "each once" in rljob("audit", job.volume)
+
+
+def kill_in_a_save(job: SortingJob) -> Path:
+    """Kills the trainer's process while it writes a checkpoint; what there is of it then.
+
+    The process is stopped first, to look whether the save was still under way.
+    """
+    directory = job.volume / "checkpoints"
+    rank = psutil.Process(job.pods.process("trainer", "rljob_trainer.rank"))
+    found: list[Path] = []
+
+    def begun() -> bool:
+        with suppress(FileNotFoundError):  # just renamed
+            found[:] = [path.parents[1] for path in directory.glob("step-*.partial/megatron/*")]
+        return bool(found)
+
+    job.until(lambda: bool(Checkpoints(directory, keep_last=2).all()), "one", _RECOVERY_SECONDS)
+    while True:
+        wait_for(lambda: not begun(), "nothing is left of earlier faults", _RECOVERY_SECONDS)
+        wait_for(begun, "a checkpoint is begun", _RECOVERY_SECONDS, every=0.001)
+        rank.suspend()
+        wait_for(lambda: rank.status() == psutil.STATUS_STOPPED, "the trainer is stopped")
+        if found[0].exists():
+            rank.kill()
+            return found[0]
+        rank.resume()
 
 
 @pytest.mark.faults
