@@ -41,11 +41,12 @@ class SortingJob:
         self.pods = JobPods(cluster, name)
 
     def apply(self, **sections: Any) -> None:
-        """By `kubectl apply`; `sections` are merged into those of the spec."""
+        """By `kubectl apply`; `sections` are merged into those of the spec, lists replace them."""
         manifest = YAML(typ="safe", pure=True).load((DEMO / "kubernetes.yaml").read_text())
         manifest["metadata"]["name"] = self.name
         for section, values in sections.items():
-            manifest["spec"][section] = {**manifest["spec"].get(section, {}), **values}
+            found = manifest["spec"].get(section, {})
+            manifest["spec"][section] = {**found, **values} if isinstance(values, dict) else values
         path = DIRECTORY / f"{self.name}.yaml"
         path.write_text(json.dumps(manifest))
         self._cluster.kubectl("apply", "-f", path)
@@ -129,6 +130,10 @@ class SortingJob:
     def begun(self) -> list[int]:
         """Batches that had been trained on at each start of the trainer, by the run's ledger."""
         return [event["rollout"] for event in self._ledger("start")]
+
+    def consumed(self) -> dict[int, int]:
+        """Tokens of each group that was trained on, by the run's ledger."""
+        return {event["group"]: event["tokens"] for event in self._ledger("consume")}
 
     def _ledger(self, event: str) -> list[Manifest]:
         lines = (self.volume / "ledger.jsonl").read_bytes().splitlines(keepends=True)
