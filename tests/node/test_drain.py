@@ -59,6 +59,9 @@ def test_a_drained_rollout_hands_over_what_another_continues(
     continued = tokens(log(job, stays), "group.continued")
     assert {group: continued.get(group) for group in handed} == handed
     assert {job.consumed()[group] for group in handed} == {_SAMPLES * _TOKENS}
+    trained = job.rollout
+    job.until(lambda: job.rollout >= trained + 2, "two more batches", _SECONDS)
+    assert len(job.begun()) == 1  # the trainer goes on
     assert "each once" in rljob("audit", job.volume)
 
 

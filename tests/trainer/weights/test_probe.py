@@ -1,7 +1,11 @@
 """The fixed sequence against a real engine: right weights agree, a wrong mapping does not."""
 
 import asyncio
+import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -82,6 +86,31 @@ def test_a_wrong_mapping_stops_the_job(
     load(engine, tmp_path / "wrong", changed)
     with pytest.raises(DivergedError, match="do not hold the same model"):
         check_probe(asked(engine, sequence), expected(engine, sequence), 0, BOUND)
+
+
+class Aborted(BaseHTTPRequestHandler):
+    """A stand-in for an engine that was told to abort all just when it began with the sequence.
+
+    It answers as SGLang did in real pods, where nobody can choose that moment.
+    """
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        meta = {"input_token_logprobs": [], "weight_version": "0"}
+        body = json.dumps({"meta_info": meta | {"finish_reason": {"type": "abort"}}}).encode()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_an_answer_that_was_aborted_is_left_out() -> None:
+    """As by a worker that stops with `rollout.partial`: it aborts all that its engine does."""
+    with HTTPServer(("127.0.0.1", 0), Aborted) as server, ThreadPoolExecutor() as executor:
+        served = executor.submit(server.handle_request)
+        engine = Engine("rollout-0/a", "rollout-0", f"http://127.0.0.1:{server.server_port}")
+        assert asyncio.run(Probe(torch.arange(64), API_KEY).ask([engine])) == []
+        served.result()
 
 
 def test_an_engine_that_does_not_answer_is_left_out(engine: RunningEngine) -> None:

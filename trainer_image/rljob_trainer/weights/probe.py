@@ -74,7 +74,11 @@ class Probe:
             reply.raise_for_status()
             meta = reply.json()["meta_info"]
             log_probs = tuple(float(entry[0]) for entry in meta["input_token_logprobs"][1:])
-            return ProbeAnswer(engine.id, int(meta["weight_version"]), log_probs)
+            version = int(meta["weight_version"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             log.warning("probe.failed", engine=engine.id, error=repr(error))
             return None
+        if len(log_probs) < len(self._tokens) - 1:  # its worker is stopping
+            log.warning("probe.failed", engine=engine.id, error="the engine has aborted it")
+            return None
+        return ProbeAnswer(engine.id, version, log_probs)
