@@ -98,7 +98,7 @@ class Blocks:
         torch.set_num_threads(1)
         checkpoint = write_model(directory / "model")
         job = RLJob.model_validate(manifest(checkpoint))
-        self._learner = Learner(job, initialize(job))
+        self._learner = Learner(job, initialize(job), Rank0(0))
         checkpoints = Checkpoints(directory / "checkpoints", 2)
         self._saver = Saver(checkpoints, self._learner.captures, Rank0(0))
         self._batch = trajectories()

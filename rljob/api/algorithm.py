@@ -19,6 +19,8 @@ BuiltinEstimator = Literal[
     "grpo", "gspo", "cispo", "ppo", "reinforce++", "reinforce++-baseline", "rloo"
 ]
 
+AdvantageName = Literal["grpo", "rloo", "gae", "reinforce++", "reinforce++-baseline"]
+LossName = Literal["clipped", "gspo", "cispo"]
 ReductionName = Literal["sample-mean", "token-mean", "constant"]
 
 
@@ -50,8 +52,8 @@ class KLSpec(Part):
     )
     reward_coefficient: NonNegativeFloat = Field(
         0.0,
-        description="Weight of the KL penalty in the reward of each token, with reinforce++ and "
-        "reinforce++-baseline; 0: off.",
+        description="Weight of the KL penalty in the reward of each token, with the advantages "
+        "reinforce++ and reinforce++-baseline; 0: off.",
     )
 
 
@@ -132,11 +134,21 @@ class AlgorithmSpec(Part):
     estimator: BuiltinEstimator | Hook = Field(
         "grpo",
         description="The algorithm, by the name of its advantage estimator or its loss "
-        '(docs/algorithms.md), or "module:function".',
+        '(docs/algorithms.md), or "module:function", the same as advantage.',
+    )
+    advantage: AdvantageName | Hook | None = Field(
+        None,
+        description="How rewards become advantages, by a name or "
+        '"module:function" (docs/algorithms.md). Default: of the estimator.',
+    )
+    loss: LossName | None = Field(
+        None,
+        description="How advantages become a loss. clipped; gspo: clipped, with the ratio of the "
+        "whole response; cispo. Default: of the estimator.",
     )
     normalize_std: bool = Field(
         True,
-        description="grpo, gspo and cispo divide by the group's standard deviation.",
+        description="The advantage grpo divides by the group's standard deviation.",
     )
     samples_per_prompt: PositiveInt = Field(
         8, description="Responses generated per prompt; together they are a group."

@@ -31,6 +31,8 @@ SAME_RUN = (
     "data.skipLongPrompts",
     "data.source",
     "algorithm.estimator",
+    "algorithm.advantage",
+    "algorithm.loss",
     "algorithm.critic.checkpoint",
     "algorithm.samplesPerPrompt",
     "schedule.rolloutBatchSize",

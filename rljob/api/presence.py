@@ -93,6 +93,7 @@ def _hooks(job: RLJob) -> Iterator[tuple[Path, str]]:
     others: tuple[tuple[Path, str | None], ...] = (
         (("spec", "data", "source"), spec.data.source),
         (("spec", "algorithm", "estimator"), spec.algorithm.estimator),
+        (("spec", "algorithm", "advantage"), spec.algorithm.advantage),
         (("spec", "algorithm", "filter"), spec.algorithm.filter),
         (("spec", "rollout", "generate"), spec.rollout.generate),
         (("spec", "rollout", "bufferFilter"), spec.rollout.buffer_filter),

@@ -36,33 +36,11 @@ def _only(field: str, read: Callable[[RLJob], Any], *values: Any, local: bool = 
     return Limit(field, read, lambda value: value in values, words, local)
 
 
-# Their advantages differ from token to token, so a penalty for each can be part of the reward.
-_PENALIZING = ("ppo", "reinforce++", "reinforce++-baseline")
-
 LIMITS = (
     _only("spec.suspend", lambda job: job.spec.suspend, False, local=True),
     _only("spec.colocate", lambda job: job.spec.colocate, False),
     _only("spec.model.preset", lambda job: job.spec.model.preset, None),
     _only("spec.model.architecture", lambda job: job.spec.model.architecture, None),
-    _only(
-        "spec.algorithm.estimator",
-        lambda job: job.spec.algorithm.estimator,
-        "grpo",
-        "gspo",
-        "cispo",
-        "rloo",
-        *_PENALIZING,
-    ),
-    Limit(
-        "spec.algorithm.kl.rewardCoefficient",
-        lambda job: (
-            0
-            if job.spec.algorithm.estimator in _PENALIZING
-            else job.spec.algorithm.kl.reward_coefficient
-        ),
-        lambda given: given == 0,
-        f"0 unless estimator is {' or '.join(_PENALIZING)}",
-    ),
     _only("spec.trainer.replicas", lambda job: job.spec.trainer.replicas, 1, local=True),
     _only(
         "spec.trainer.parallelism.pipeline", lambda job: job.spec.trainer.parallelism.pipeline, 1

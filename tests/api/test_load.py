@@ -236,8 +236,6 @@ UNSUPPORTED = {
     "spec.colocate": "colocate: true",
     "spec.model.preset": "model: {checkpoint: a, preset: qwen3-4b}",
     "spec.model.architecture": "model: {checkpoint: a, architecture: {}}",
-    "spec.algorithm.estimator": "algorithm: {estimator: 'my.hooks:advantages'}",
-    "spec.algorithm.kl.rewardCoefficient": "algorithm: {kl: {rewardCoefficient: 0.1}}",
     "spec.trainer.replicas": "trainer: {replicas: 2}",
     "spec.trainer.parallelism.pipeline": "trainer: {parallelism: {pipeline: 2}}",
     "spec.trainer.parallelism.context": "trainer: {parallelism: {context: 2}}",

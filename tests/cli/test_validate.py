@@ -68,7 +68,7 @@ def test_what_is_not_supported_is_told_with_its_place(tmp_path: Path) -> None:
     file = written(tmp_path, algorithm="{estimator: ppo}")
     said = (
         f'{file}:8:15: spec.algorithm.estimator: found "ppo", allowed grpo, gspo, cispo, rloo, '
-        "reinforce++ or reinforce++-baseline (not supported yet)"
+        "reinforce++, reinforce++-baseline or module:function (not supported yet)"
     )
     assert run(file) == (64, [said])
 

@@ -31,7 +31,8 @@ SPEC: dict[str, Any] = {
         "chatTemplateKwargs": {"enable_thinking": False},
     },
     "algorithm": {
-        "estimator": "ppo",
+        "advantage": "gae",
+        "loss": "clipped",
         "filter": "nonzero-std",
         "clip": {"dual": 3.0},
         "critic": {"checkpoint": "/models/critic", "learningRate": 1.0e-5},
@@ -117,6 +118,8 @@ EXTERNAL = {
 CHANGES: dict[str, dict[str, Any]] = {
     "model.architecture": {"model.preset": None, "model.architecture": {"num_layers": 36}},
     "algorithm.estimator": {"algorithm.estimator": "gspo"},
+    "algorithm.advantage": {"algorithm.advantage": "grpo"},
+    "algorithm.loss": {"algorithm.loss": "cispo"},
     "algorithm.filter": {"algorithm.filter": "my.filter:keep"},
     "algorithm.mismatch.old": {
         "algorithm.mismatch.old": "rollout",

@@ -83,7 +83,7 @@ def _conductor(
     rank0(open_desk)
     return Conductor(
         job,
-        learner=Learner(job, parallel),
+        learner=Learner(job, parallel, rank0),
         rank0=rank0,
         desk=desk,
         checkpoints=Checkpoints(

@@ -2,12 +2,22 @@
 
 from collections.abc import Iterator
 
+from rljob.api.estimator import PRESETS, advantage_of, loss_of
 from rljob.api.problem import Problem, problem
 from rljob.api.rljob import RLJob
 from rljob.api.rules.cel import Cel, twin
 
-# Their advantage compares a sample's reward with the others of its group.
-GROUP_RELATIVE = ("grpo", "gspo", "cispo", "rloo", "reinforce++-baseline")
+# These compare a sample's reward with the others of its group.
+GROUP_RELATIVE = ("grpo", "rloo", "reinforce++-baseline")
+# These differ from token to token, so a penalty of each token can be part of the reward.
+BY_TOKEN = ("gae", "reinforce++", "reinforce++-baseline")
+ADVANTAGE = "(has(self.advantage) ? self.advantage : self.estimator)"
+
+
+def _estimators(advantages: tuple[str, ...]) -> list[str]:
+    """The names with one of these advantages, as a list in CEL: of an advantage or estimator."""
+    named = [name for name, one in PRESETS.items() if one.advantage in advantages]
+    return [*advantages, *(name for name in named if name not in advantages)]
 
 
 @twin(
@@ -117,8 +127,96 @@ def icepop_is_of_tokens(job: RLJob) -> Iterator[Problem]:
 @twin(
     Cel(
         at="spec.algorithm",
-        rule=f"self.samplesPerPrompt > 1 || !(self.estimator in {list(GROUP_RELATIVE)})",
-        message="found 1, allowed at least 2 ({self.estimator} compares the samples of a prompt "
+        rule="self.kl.rewardCoefficient == 0.0 || self.kl.lossCoefficient != 0.0 "
+        f"|| {ADVANTAGE} in {_estimators(BY_TOKEN)}",
+        message="found {self.kl.rewardCoefficient}, allowed 0 (only the advantages gae, "
+        "reinforce++ and reinforce++-baseline contain a penalty of each token)",
+        field="kl.rewardCoefficient",
+        reason="FieldValueForbidden",
+    )
+)
+def penalty_is_of_tokens(job: RLJob) -> Iterator[Problem]:
+    """`kl.rewardCoefficient` needs an advantage that differs from token to token."""
+    algorithm = job.spec.algorithm
+    kl = algorithm.kl
+    if kl.reward_coefficient and not kl.loss_coefficient:
+        if advantage_of(algorithm) in BY_TOKEN:
+            return
+        yield problem(
+            "spec.algorithm.kl.rewardCoefficient",
+            kl.reward_coefficient,
+            "0",
+            "only the advantages gae, reinforce++ and reinforce++-baseline contain a penalty of "
+            "each token",
+        )
+
+
+@twin(
+    Cel(
+        at="spec.algorithm",
+        rule="!self.estimator.contains(':') || !has(self.advantage)",
+        message='found "{self.advantage}", allowed null (estimator is {self.estimator}, which is '
+        "the advantage)",
+        field="advantage",
+        reason="FieldValueForbidden",
+    )
+)
+def one_advantage(job: RLJob) -> Iterator[Problem]:
+    """`advantage` is null if `estimator` is a function: that is the advantage."""
+    algorithm = job.spec.algorithm
+    if ":" in algorithm.estimator and algorithm.advantage is not None:
+        yield problem(
+            "spec.algorithm.advantage",
+            algorithm.advantage,
+            "null",
+            f"estimator is {algorithm.estimator}, which is the advantage",
+        )
+
+
+@twin(
+    Cel(
+        at="spec.algorithm",
+        rule=f"!has(self.loss) || self.loss != 'gspo' || !({ADVANTAGE} in {_estimators(BY_TOKEN)})",
+        message=f'found "gspo", allowed clipped or cispo (the advantage is {{{ADVANTAGE}}}, which '
+        "differs from token to token; the ratio of a whole response needs one value for it)",
+        field="loss",
+    ),
+    Cel(
+        at="spec.algorithm",
+        rule="has(self.loss) || self.estimator != 'gspo' || !has(self.advantage) "
+        f"|| !(self.advantage in {list(BY_TOKEN)})",
+        message='found "{self.advantage}", allowed grpo or rloo (estimator is gspo: the ratio of a '
+        "whole response needs one value for it)",
+        field="advantage",
+    ),
+)
+def sequence_loss_is_of_samples(job: RLJob) -> Iterator[Problem]:
+    """The loss gspo needs an advantage that is the same for all tokens of a response."""
+    algorithm = job.spec.algorithm
+    if loss_of(algorithm) != "gspo" or advantage_of(algorithm) not in BY_TOKEN:
+        return
+    if algorithm.loss is not None:
+        yield problem(
+            "spec.algorithm.loss",
+            algorithm.loss,
+            "clipped or cispo",
+            f"the advantage is {algorithm.advantage or algorithm.estimator}, which differs from "
+            "token to token; the ratio of a whole response needs one value for it",
+        )
+    else:
+        yield problem(
+            "spec.algorithm.advantage",
+            algorithm.advantage,
+            "grpo or rloo",
+            "estimator is gspo: the ratio of a whole response needs one value for it",
+        )
+
+
+@twin(
+    Cel(
+        at="spec.algorithm",
+        rule=f"self.samplesPerPrompt > 1 || !({ADVANTAGE} in {_estimators(GROUP_RELATIVE)})",
+        message=f"found 1, allowed at least 2 ({{{ADVANTAGE}}} compares the samples of a prompt "
         "with each other)",
         field="samplesPerPrompt",
     ),
@@ -132,16 +230,17 @@ def icepop_is_of_tokens(job: RLJob) -> Iterator[Problem]:
     ),
 )
 def group_has_others(job: RLJob) -> Iterator[Problem]:
-    """Group-relative estimators and nonzero-std need `samplesPerPrompt` of at least 2."""
+    """Group-relative advantages and nonzero-std need `samplesPerPrompt` of at least 2."""
     algorithm = job.spec.algorithm
     if algorithm.samples_per_prompt > 1:
         return
-    if algorithm.estimator in GROUP_RELATIVE:
+    if advantage_of(algorithm) in GROUP_RELATIVE:
         yield problem(
             "spec.algorithm.samplesPerPrompt",
             1,
             "at least 2",
-            f"{algorithm.estimator} compares the samples of a prompt with each other",
+            f"{algorithm.advantage or algorithm.estimator} compares the samples of a prompt with "
+            "each other",
         )
     if algorithm.filter == "nonzero-std":
         yield problem(
@@ -155,30 +254,34 @@ def group_has_others(job: RLJob) -> Iterator[Problem]:
 @twin(
     Cel(
         at="spec.algorithm",
-        rule="!has(self.critic) || self.estimator == 'ppo'",
-        message="found an object, allowed null (estimator is {self.estimator}; only ppo has a "
-        "critic)",
+        rule=f"!has(self.critic) || {ADVANTAGE} in {_estimators(('gae',))}",
+        message=f"found an object, allowed null (the advantage is {{{ADVANTAGE}}}; only gae, that "
+        "of ppo, has a critic)",
         field="critic",
         reason="FieldValueForbidden",
     )
 )
-def critic_of_ppo(job: RLJob) -> Iterator[Problem]:
-    """`critic` is given only with `estimator: ppo`."""
+def critic_of_gae(job: RLJob) -> Iterator[Problem]:
+    """`critic` is given only with the advantage gae, which is that of `estimator: ppo`."""
     algorithm = job.spec.algorithm
-    if algorithm.critic is not None and algorithm.estimator != "ppo":
+    if algorithm.critic is not None and advantage_of(algorithm) != "gae":
         yield Problem(
             ("spec", "algorithm", "critic"),
             "an object",
             "null",
-            f"estimator is {algorithm.estimator}; only ppo has a critic",
+            f"the advantage is {algorithm.advantage or algorithm.estimator}; only gae, that of "
+            "ppo, has a critic",
         )
 
 
 RULES = (
-    critic_of_ppo,
+    critic_of_gae,
     one_kl_penalty,
     kl_loss_has_a_gradient,
     one_correction,
     icepop_is_of_tokens,
+    penalty_is_of_tokens,
+    one_advantage,
+    sequence_loss_is_of_samples,
     group_has_others,
 )

@@ -1,18 +1,14 @@
 """The advantages of a batch, by the name of the estimator."""
 
-from pathlib import Path
 from typing import get_args
 
 import pytest
 import torch
 
-from rljob.api.algorithm import AlgorithmSpec, BuiltinEstimator
-from rljob.api.support import unsupported
-from rljob.errors import UsageError
+from rljob.api.algorithm import AdvantageName, AlgorithmSpec, BuiltinEstimator, LossName
+from rljob.api.estimator import PRESETS
 from rljob_trainer.algorithms.advantages import Advantages
-from rljob_trainer.algorithms.preset import preset
 from rljob_trainer.trajectories.trajectory import Trajectory
-from tests.trainer.megatron.cases import make_job
 
 REWARDS = [1.0, 0.0, 3.0, 3.0]
 GROUPS = [0, 0, 1, 1]
@@ -117,20 +113,12 @@ def test_the_penalty_is_the_divergence_from_the_reference(
     assert second - first == pytest.approx(unit, rel=1e-4)
 
 
-@pytest.mark.parametrize("estimator", get_args(BuiltinEstimator))
-def test_the_manifest_allows_exactly_the_estimators_that_are_there(estimator: str) -> None:
-    job = make_job(Path("unused"), algorithm={"estimator": estimator})
-    problems = "\n".join(map(str, unsupported(job, local=True)))
-    refused = "spec.algorithm.estimator" in problems
-    try:
-        preset(estimator)
-    except UsageError:
-        assert refused
-    else:
-        assert not refused
+def test_every_estimator_stands_for_an_advantage_and_a_loss() -> None:
+    assert PRESETS.keys() == set(get_args(BuiltinEstimator))
+    assert {one.advantage for one in PRESETS.values()} == set(get_args(AdvantageName))
+    assert {one.loss for one in PRESETS.values()} == set(get_args(LossName))
 
 
-@pytest.mark.parametrize("estimator", ["my.module:advantages"])
-def test_an_estimator_that_is_not_there_yet_is_refused(estimator: str) -> None:
-    with pytest.raises(UsageError, match=r"spec.algorithm.estimator: found .*allowed: grpo, gspo"):
-        advantages(estimator)
+def test_a_job_names_the_advantage_apart_from_the_loss() -> None:
+    assert advantages("gspo", advantage="rloo") == [[1], [-1] * 2, [0] * 3, [0] * 2]
+    assert advantages("rloo", loss="gspo") == advantages("rloo")

@@ -9,6 +9,7 @@ import torch
 from rljob.api.algorithm import BuiltinEstimator
 from rljob_trainer.learning.learner import Learner
 from rljob_trainer.megatron.parallel import initialize
+from rljob_trainer.process.collective import Rank0
 from rljob_trainer.trajectories.trajectory import Trajectory
 from tests.trainer.megatron.cases import make_job, make_trajectories
 from tests.trainer.megatron.ranks import alone
@@ -58,7 +59,7 @@ def learned(learner: Learner, rollouts: range) -> list[Any]:
 
 def stopped_and_whole(job: Any, directory: Path) -> Any:
     """Four batches in one go, with a checkpoint after two."""
-    learner = Learner(job, initialize(job))
+    learner = Learner(job, initialize(job), Rank0(0))
     before = learned(learner, range(2))
     for name, capture in learner.captures.items():
         (directory / name).mkdir()
@@ -67,7 +68,7 @@ def stopped_and_whole(job: Any, directory: Path) -> Any:
 
 
 def resumed(job: Any, directory: Path) -> Any:
-    learner = Learner(job, initialize(job))
+    learner = Learner(job, initialize(job), Rank0(0))
     learner.load(directory)
     return learned(learner, range(2, 4))
 
@@ -87,7 +88,7 @@ def test_a_resumed_run_goes_on_bit_for_bit(
 def test_ppo_scores_with_its_critic_and_steps_both(checkpoint: Path) -> None:
     def run() -> Any:
         job = job_of(checkpoint, "ppo", gaeLambda=0.9)
-        learner = Learner(job, initialize(job))
+        learner = Learner(job, initialize(job), Rank0(0))
         scored = learner.score(batch(0), torch.ones(SAMPLES), torch.arange(SAMPLES) // 8, 0)
         return scored, learner.learn(scored, 0).steps
 
@@ -106,7 +107,7 @@ def test_ppo_scores_with_its_critic_and_steps_both(checkpoint: Path) -> None:
 def test_the_policy_waits_while_the_critic_warms_up(checkpoint: Path) -> None:
     def run() -> Any:
         job = job_of(checkpoint, "ppo", critic={"warmupRollouts": 1, "learningRate": 1e-3})
-        learner = Learner(job, initialize(job))
+        learner = Learner(job, initialize(job), Rank0(0))
         before = {name: tensor.clone() for name, tensor in learner.policy.export()}
         return before, learned(learner, range(2))
 

@@ -8,10 +8,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from rljob.api.algorithm import AlgorithmSpec
+from rljob.api.estimator import advantage_of
+from rljob_trainer.algorithms.custom_advantage import load_custom_advantage
 from rljob_trainer.algorithms.gae import gae
 from rljob_trainer.algorithms.grpo import grpo_advantages
 from rljob_trainer.algorithms.kl import kl_divergence
-from rljob_trainer.algorithms.preset import preset
 from rljob_trainer.algorithms.rloo import rloo_advantages
 from rljob_trainer.algorithms.token_rewards import token_rewards
 from rljob_trainer.algorithms.whitening import whiten
@@ -25,10 +26,11 @@ class Advantages:
         """Reads the settings.
 
         Raises:
-            UsageError: the estimator is not supported.
+            UsageError: the estimator is not supported, or a function cannot be loaded.
         """
         self._spec = spec
-        self._name = preset(spec.estimator).advantage
+        self._name = advantage_of(spec)
+        self.custom = load_custom_advantage(spec)
 
     def __call__(
         self,
@@ -69,6 +71,9 @@ class Advantages:
                     )
                 ]
                 advantages = _whitened(paid, trajectories)
+            case _:
+                assert self.custom is not None
+                advantages = self.custom(rewards, groups, [one.loss_mask for one in trajectories])
         return [
             one.replace(advantages=advantages[n], returns=returns[n] if returns else None)
             for n, one in enumerate(trajectories)

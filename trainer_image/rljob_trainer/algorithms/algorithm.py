@@ -1,10 +1,10 @@
 """What a job learns by: the only place that puts the parts of an algorithm together."""
 
 from rljob.api.algorithm import CriticSpec
+from rljob.api.estimator import advantage_of
 from rljob.api.rljob import RLJobSpec
 from rljob_trainer.algorithms.advantages import Advantages
 from rljob_trainer.algorithms.objective import Objective
-from rljob_trainer.algorithms.preset import preset
 from rljob_trainer.algorithms.value_objective import ValueObjective
 
 
@@ -21,7 +21,7 @@ class Algorithm:
         longest = job.rollout.sampling.max_response_tokens
         kl = spec.kl
         self.needs_reference = kl.loss_coefficient > 0 or kl.reward_coefficient > 0
-        self.needs_critic = preset(spec.estimator).advantage == "gae"
+        self.needs_critic = advantage_of(spec) == "gae"
         self.advantages = Advantages(spec)
         self.objective = Objective(spec, longest=longest)
         self.critic = spec.critic or CriticSpec()

@@ -7,12 +7,12 @@ from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from rljob.api.algorithm import AlgorithmSpec
+from rljob.api.estimator import loss_of
 from rljob_trainer.algorithms.cispo import cispo_loss
 from rljob_trainer.algorithms.correction import correction, corrects
 from rljob_trainer.algorithms.kl import kl_divergence
 from rljob_trainer.algorithms.off_policy_mask import off_policy_mask
 from rljob_trainer.algorithms.policy_loss import clipped_policy_loss
-from rljob_trainer.algorithms.preset import preset
 from rljob_trainer.algorithms.reduction import reduction, sample_mean
 from rljob_trainer.algorithms.sequence_ratio import sequence_log_ratio
 from rljob_trainer.trajectories.global_batch import GlobalBatch
@@ -38,7 +38,7 @@ class Objective:
         """
         self._spec = spec
         self._longest = longest
-        self._loss = preset(spec.estimator).loss
+        self._loss = loss_of(spec)
 
     def __call__(
         self,
@@ -106,7 +106,7 @@ class Objective:
         assert advantages is not None
         if self._loss == "cispo":
             return cispo_loss(log_probs, log_ratio, advantages, low=clip.low, high=clip.high)
-        if self._loss == "sequence":
+        if self._loss == "gspo":
             log_ratio = sequence_log_ratio(log_ratio, batch.loss_mask)
         return clipped_policy_loss(
             log_ratio, advantages, low=clip.low, high=clip.high, dual=clip.dual

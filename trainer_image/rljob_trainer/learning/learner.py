@@ -19,6 +19,7 @@ from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.parallel import Parallel
 from rljob_trainer.megatron.scorer import Scorer
 from rljob_trainer.megatron.trainer import Trainer
+from rljob_trainer.process.collective import Rank0
 from rljob_trainer.trajectories.global_batch import GlobalBatch
 from rljob_trainer.trajectories.ratio import is_scored_in_step, with_start
 from rljob_trainer.trajectories.trajectory import Trajectory
@@ -48,7 +49,7 @@ class Learner:
     Every rank makes the same calls with the same arguments.
     """
 
-    def __init__(self, job: RLJob, parallel: Parallel) -> None:
+    def __init__(self, job: RLJob, parallel: Parallel, rank0: Rank0) -> None:
         """Builds the models and reads their weights.
 
         Raises:
@@ -56,6 +57,7 @@ class Learner:
         """
         spec = job.spec
         self._spec = spec
+        self._rank0 = rank0
         self._algorithm = Algorithm(spec)
         checkpoint = Path(spec.model.checkpoint)
         self._reference: Scorer | None = None
@@ -101,7 +103,7 @@ class Learner:
             )
             for n, trajectory in enumerate(trajectories)
         ]
-        scored = self._algorithm.advantages(scored, rewards, groups)
+        scored = self._advantages(scored, rewards, groups)
         return [with_start(trajectory, self._spec) for trajectory in scored]
 
     def learn(self, trajectories: Sequence[Trajectory], rollout: int) -> Lesson:
@@ -146,6 +148,22 @@ class Learner:
         self._trainer.load(directory / POLICY)
         if self._critic:
             self._critic.load(directory / CRITIC)
+
+    def _advantages(
+        self,
+        scored: Sequence[Trajectory],
+        rewards: Float32[Tensor, " samples"],
+        groups: Int64[Tensor, " samples"],
+    ) -> list[Trajectory]:
+        """The trajectories with advantages, which every rank computes from the same numbers.
+
+        A user's function need not give the same on every rank: it runs on the first.
+        """
+        advantages = self._algorithm.advantages
+        if advantages.custom is None:
+            return advantages(scored, rewards, groups)
+        found = self._rank0(lambda: [one.advantages for one in advantages(scored, rewards, groups)])
+        return [one.replace(advantages=value) for one, value in zip(scored, found, strict=True)]
 
     def _is_in_step(self, rollout: int) -> bool:
         """Whether the next step computes the log-probabilities of its own batch.
