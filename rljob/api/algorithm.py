@@ -44,8 +44,16 @@ class KLSpec(Part):
 
     estimator: Literal["k1", "k2", "k3"] = Field(
         "k3",
-        description="Estimator of the KL divergence per token (Schulman 2020); k3 is at most 10. "
-        "As a loss, k1 has an expected gradient of 0.",
+        description="Estimator of the KL divergence per token (Schulman 2020). "
+        "As a loss, k1 has an expected gradient of 0, unless unbiased.",
+    )
+    clamp: PositiveFloat | None = Field(
+        10.0, description="Upper bound of k3 per token; beyond it has no gradient. null: none."
+    )
+    unbiased: bool = Field(
+        False,
+        description="Multiply the KL term of the loss by the importance ratio, which makes it and "
+        "its gradient unbiased when the policy has changed since it sampled (DeepSeek-V3.2).",
     )
     loss_coefficient: NonNegativeFloat = Field(
         0.0, description="Weight of the KL term in the loss; 0: off."

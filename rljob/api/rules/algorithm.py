@@ -45,21 +45,41 @@ def one_kl_penalty(job: RLJob) -> Iterator[Problem]:
 @twin(
     Cel(
         at="spec.algorithm.kl",
-        rule="self.lossCoefficient == 0.0 || self.estimator != 'k1'",
+        rule="self.lossCoefficient == 0.0 || self.estimator != 'k1' || self.unbiased",
         message='found "k1", allowed k2 or k3 (lossCoefficient is {self.lossCoefficient}; the '
         "gradient of k1 is 0 in expectation)",
         field="estimator",
     )
 )
 def kl_loss_has_a_gradient(job: RLJob) -> Iterator[Problem]:
-    """`kl.estimator` is not k1 if `kl.lossCoefficient` is not 0: its expected gradient is 0."""
+    """A loss by k1 is `kl.unbiased`: without the importance ratio, its expected gradient is 0."""
     kl = job.spec.algorithm.kl
-    if kl.loss_coefficient and kl.estimator == "k1":
+    if kl.loss_coefficient and kl.estimator == "k1" and not kl.unbiased:
         yield problem(
             "spec.algorithm.kl.estimator",
             kl.estimator,
             "k2 or k3",
             f"lossCoefficient is {kl.loss_coefficient}; the gradient of k1 is 0 in expectation",
+        )
+
+
+@twin(
+    Cel(
+        at="spec.algorithm.kl",
+        rule="!self.unbiased || self.estimator != 'k2'",
+        message='found "k2", allowed k1 or k3 (unbiased is true, and k2 is biased itself)',
+        field="estimator",
+    )
+)
+def unbiased_kl_has_an_unbiased_estimator(job: RLJob) -> Iterator[Problem]:
+    """`kl.estimator` is k1 or k3 if `kl.unbiased` is true."""
+    kl = job.spec.algorithm.kl
+    if kl.unbiased and kl.estimator == "k2":
+        yield problem(
+            "spec.algorithm.kl.estimator",
+            kl.estimator,
+            "k1 or k3",
+            "unbiased is true, and k2 is biased itself",
         )
 
 
@@ -278,6 +298,7 @@ RULES = (
     critic_of_gae,
     one_kl_penalty,
     kl_loss_has_a_gradient,
+    unbiased_kl_has_an_unbiased_estimator,
     one_correction,
     icepop_is_of_tokens,
     penalty_is_of_tokens,

@@ -236,3 +236,26 @@ def test_micro_batches_change_nothing_of_a_correction(
     assert parts == pytest.approx(whole, abs=1e-5)
     for one, other in zip(part_gradients, gradients, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kl", "expected"),
+    [
+        ({"estimator": "k1"}, 12.0),
+        ({"estimator": "k1", "unbiased": True}, 24.0),
+        ({"estimator": "k3"}, 10.0),
+        ({"estimator": "k3", "clamp": None}, 11.0),
+        ({"estimator": "k3", "clamp": 2.5}, 2.5),
+        ({"estimator": "k3", "clamp": None, "unbiased": True}, 22.0),
+    ],
+)
+def test_the_divergence_in_the_loss(kl: dict[str, Any], expected: float) -> None:
+    """A token that is twice as likely as before, and e^12 times as the reference has it; by hand.
+
+    k3 is e^-12 - 1 + 12.
+    """
+    one = (sample(0.0, [-1.6931472], reference=[-13.0]), torch.tensor([-1.0]))
+    report, _ = loss_of({"kl": {"lossCoefficient": 0.5, **kl}}, [one])
+    assert report["loss/kl"] == pytest.approx(expected, abs=1e-4)
+    assert report["loss/total"] == pytest.approx(expected / 2, abs=1e-4)
+    assert report["kl/reference_mean"] == pytest.approx(10.0)

@@ -110,7 +110,7 @@ class Advantages:
         assert ours is not None and reference is not None
         # Tokens that are not learned may hold anything.
         log_ratio = (ours - reference).where(trajectory.loss_mask > 0, 0)
-        return kl.reward_coefficient * kl_divergence(log_ratio, kl.estimator)
+        return kl.reward_coefficient * kl_divergence(log_ratio, kl.estimator, clamp=kl.clamp)
 
 
 def _values(trajectory: Trajectory) -> Float32[Tensor, " _"]:

@@ -88,8 +88,13 @@ class Objective:
             loss = loss - spec.entropy_coefficient * report["loss/entropy"]
         if batch.reference_log_probs is not None:
             log_ratio = log_probs - batch.reference_log_probs.where(learned, 0)
-            divergence = kl_divergence(log_ratio, spec.kl.estimator).where(counted, 0)
-            report["loss/kl"] = reduced(divergence, mask)
+            divergence = kl_divergence(
+                log_ratio,
+                spec.kl.estimator,
+                clamp=spec.kl.clamp,
+                since=log_probs - old if spec.kl.unbiased else None,
+            )
+            report["loss/kl"] = reduced(divergence.where(counted, 0), mask)
             report["kl/reference_mean"] = mean(kl_divergence(log_ratio.detach(), "k3"))
             if spec.kl.loss_coefficient:
                 loss = loss + spec.kl.loss_coefficient * report["loss/kl"]
