@@ -28,6 +28,14 @@ def test_the_loss_is_that_times_the_log_probability() -> None:
     assert loss.tolist() == pytest.approx([0.7, -0.684, 1.024, -1.68])
 
 
+def test_the_gradient_is_that_of_the_loss() -> None:
+    """The weight is a constant, as its ratio is given apart."""
+    log_probs, _, _ = loss_of()
+    assert torch.autograd.gradcheck(
+        lambda x: cispo_loss(x, RATIO.log(), ADVANTAGES, low=0.2, high=0.28)[0], log_probs
+    )
+
+
 def test_an_enormous_ratio_stays_finite() -> None:
     log_probs = torch.zeros(2, requires_grad=True)
     loss, _ = cispo_loss(

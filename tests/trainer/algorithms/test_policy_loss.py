@@ -38,6 +38,17 @@ def test_dual_clip_as_skyrl_computes_it() -> None:
     assert sum(loss) == pytest.approx(12.5)
 
 
+def test_as_verl_computes_it() -> None:
+    """Tests of verl's compute_policy_loss_vanilla: 1.5 is clipped at 1.3; 4 with c = 3 gives 3."""
+    assert loss_of([1.5], [1], high=0.3)[0] == pytest.approx([-1.3])
+    assert loss_of([4], [-1], dual=3)[0] == pytest.approx([3.0])
+
+
+def test_the_mean_of_dual_clip_as_skyrl_computes_it() -> None:
+    loss, _ = loss_of([0.5, 1, 10], [1, -1, -4], dual=3)
+    assert sum(loss) / 3 == pytest.approx(4.166667, abs=1e-6)
+
+
 def test_each_side_has_its_own_distance() -> None:
     """DAPO's clip-higher: 1.28 above, 0.8 below; by hand."""
     loss, clipped = loss_of([1.25, 1.5, 0.9, 0.5], [1, 1, -1, -1], low=0.2, high=0.28)

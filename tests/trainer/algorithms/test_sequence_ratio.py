@@ -38,3 +38,18 @@ def test_the_gradient_of_a_token_is_that_of_the_whole_divided_by_the_length() ->
     ratio = math.exp((0.1 - 0.3 + 0.05) / 3)
     assert log_ratio.grad is not None
     assert log_ratio.grad[0].tolist() == pytest.approx([-ratio * 2 / 3] * 3)
+
+
+def test_the_gradient_is_that_of_the_loss() -> None:
+    """Of three responses, one of them clipped, with tokens that are not learned."""
+    log_ratio = torch.tensor(
+        [[0.05, -0.3, 0.05], [0.5, 0.4, 9.0], [0.01, 0.02, -0.05]], dtype=torch.float64
+    )
+    mask = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0]]).double()
+    advantages = torch.tensor([[2.0] * 3, [1.0] * 3, [-1.5] * 3]).double()
+    assert torch.autograd.gradcheck(
+        lambda x: clipped_policy_loss(sequence_log_ratio(x, mask), advantages, low=0.2, high=0.2)[
+            0
+        ],
+        log_ratio.requires_grad_(),
+    )
