@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from rljob_trainer.megatron.parallel import initialize
-from rljob_trainer.megatron.policy import Policy
 from rljob_trainer.trajectories.trajectory import Trajectory
 from tests.trainer.megatron.cases import make_job, make_trajectories
+from tests.trainer.megatron.policy import Policy
 from tests.trainer.megatron.ranks import alone
 from tests.trainer.models.tiny import make_checkpoint
 
