@@ -18,7 +18,7 @@ and `make test-faults-node` with {cores} CPU cores and no GPU. The
 [sorting demo](../examples/sort_digits/README.md) trains with one trainer and two engines; then the
 row's first column happens. Nobody intervenes. In the end the run has reached its target, and
 `rljob audit` finds that each group was trained on once. The run that loses a node is another one,
-with an engine on each of two nodes; it is not trained that far, and not audited.
+with an engine on each of two nodes, audited before its end.
 
 *Training continues* is the time from the event until the second batch after it has been trained on,
 by the run's records; the first may have been under way, and a batch takes about 3 s. *All is back*

@@ -8,6 +8,7 @@ import pytest
 
 from tests.node import matrix
 from tests.node.cluster import NodeCluster
+from tests.node.command import rljob
 from tests.node.machine import Machine
 from tests.node.sorting import SortingJob
 
@@ -87,3 +88,4 @@ def test_a_node_that_comes_back_takes_no_part_in_what_was_replaced(
     job.until(lambda: len(job.pods.left()) == 5, "the lost pod is gone", _SECONDS)
     before = job.rollout
     job.until(lambda: job.rollout >= before + 3 and job.is_whole(), "three batches", _SECONDS)
+    assert "each once" in rljob("audit", job.volume)
