@@ -9,16 +9,13 @@ import torch
 from torch import Tensor
 
 from rljob.api import RLJob
-from rljob.buffer.records import Sample
-from rljob_trainer.algorithms.reward import as_float32
 from rljob_trainer.checkpoints.checkpoint import Checkpoint, Checkpoints, pack
 from rljob_trainer.checkpoints.saver import Saver
 from rljob_trainer.desk import Desk
 from rljob_trainer.learning.learner import Learner
 from rljob_trainer.process.collective import Rank0
 from rljob_trainer.process.stop import StoppedError
-from rljob_trainer.samples.batch import batch_metrics, samples_of, trajectories_of
-from rljob_trainer.samples.ledger import OpenGroup
+from rljob_trainer.samples.rollout_batch import RolloutBatch
 from rljob_trainer.telemetry.mismatch import (
     check_mismatch,
     check_probe,
@@ -77,7 +74,7 @@ class Conductor:
         self._evaluated_at = -1
         self._version = -1
         self._rollout = 0  # batches trained on
-        self._unrecorded: tuple[list[OpenGroup], dict[str, float]] | None = None
+        self._unrecorded: dict[str, float] | None = None  # metrics of the last batch
 
     def run(self) -> None:
         """Trains to the end or until asked to stop; either way leaves a complete checkpoint."""
@@ -100,9 +97,7 @@ class Conductor:
     def _train(self) -> None:
         schedule = self._spec.schedule
         while not self._is_done():
-            batch = self._collect()
-            trajectories = self._score(batch)
-            self._step(batch, trajectories)
+            self._step(self._score(self._collect()))
             if self._is_due(schedule.update_weights_interval):
                 self._publish(self._version + 1)
             self._record()
@@ -134,23 +129,24 @@ class Conductor:
         self._at_desk(lambda desk: desk.start(self._rollout, state, damaged))
         self._at_desk(lambda desk: desk.health.mismatch(self._bound))
 
-    def _collect(self) -> list[OpenGroup]:
-        with self._watch.stage("wait"):
-            return self._at_desk(lambda desk: desk.exchange.collect())
+    def _collect(self) -> RolloutBatch:
+        def collect() -> dict[str, Tensor]:
+            assert self._desk is not None
+            return self._desk.collect().arrays
 
-    def _score(self, batch: Sequence[OpenGroup]) -> list[Trajectory]:
+        with self._watch.stage("wait"):
+            return RolloutBatch(self._rank0.arrays(collect))
+
+    def _score(self, batch: RolloutBatch) -> list[Trajectory]:
         """Computes advantages, and what they and the losses need of the models."""
-        samples = samples_of(batch)
-        rewards = as_float32([sample.reward for sample in samples])
-        groups = torch.tensor(
-            [n for n, entry in enumerate(batch) for _ in range(entry.group.samples)]
-        )
         with self._watch.stage("logprob"):
-            scored = self._learner.score(trajectories_of(batch), rewards, groups, self._rollout)
-        self._compare(scored, samples)
+            scored = self._learner.score(
+                batch.trajectories(), batch.rewards, batch.groups, self._rollout
+            )
+        self._compare(scored)
         return scored
 
-    def _compare(self, scored: Sequence[Trajectory], samples: Sequence[Sample]) -> None:
+    def _compare(self, scored: Sequence[Trajectory]) -> None:
         """Stops the job if trainer and engine, or trainer and reference, do not agree.
 
         Log-probabilities that the step itself computes can be compared only after it.
@@ -158,26 +154,24 @@ class Conductor:
         if any(trajectory.trainer_log_probs is None for trajectory in scored):
             return
         if self._is_in_sync:
-            check_mismatch(scored, samples, self._version, self._bound)
+            check_mismatch(scored, self._version, self._bound)
         model = self._spec.model
         if self._rollout == 0 and model.reference in (None, model.checkpoint):
             check_reference(scored)
 
-    def _step(self, batch: list[OpenGroup], trajectories: Sequence[Trajectory]) -> None:
+    def _step(self, trajectories: Sequence[Trajectory]) -> None:
         """Makes the batch's optimizer steps."""
-        samples = samples_of(batch)
         with self._watch.stage("train"):
             lesson = self._learner.learn(trajectories, self._rollout)
         if trajectories[0].trainer_log_probs is None:
-            self._compare(lesson.trajectories, samples)
+            self._compare(lesson.trajectories)
         for report in lesson.steps:
             self._skipped.check(report, self._rollout + 1)
         version = self._version if self._is_in_sync else None
-        metrics = lesson.metrics | mismatch_metrics(lesson.trajectories, samples, version)
-        metrics |= batch_metrics(batch, self._version)
+        metrics = lesson.metrics | mismatch_metrics(lesson.trajectories, version)
         self._rollout += 1
-        self._at_desk(lambda desk: desk.exchange.consume(batch, self._rollout))
-        self._unrecorded = (batch, metrics)
+        self._at_desk(lambda desk: desk.consume(self._rollout))
+        self._unrecorded = metrics
 
     def _publish(self, version: int) -> None:
         """Sends the weights to the engines as `version`, each bucket as soon as it is gathered."""
@@ -241,11 +235,10 @@ class Conductor:
         """Records the last batch's metrics. Its times start at the previous record."""
         if self._unrecorded is None:
             return
-        batch, metrics = self._unrecorded
+        metrics = self._unrecorded | self._probe_report
         self._unrecorded = None
         seconds = self._watch.read()
-        metrics = metrics | self._probe_report
-        self._at_desk(lambda desk: desk.record(self._rollout, batch, metrics, seconds))
+        self._at_desk(lambda desk: desk.record(self._rollout, metrics, seconds))
 
     def _save(self, *, when: bool) -> None:
         """Begins a checkpoint, which is written while training continues.

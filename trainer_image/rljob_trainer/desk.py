@@ -25,11 +25,12 @@ from rljob_trainer.algorithms.filter import load_filter
 from rljob_trainer.data.opening import index_directory, open_source
 from rljob_trainer.data.tokenizer import PromptTokenizer
 from rljob_trainer.process.stop import StopFlag
-from rljob_trainer.samples.batch import samples_of, shown_samples, unjudged
+from rljob_trainer.samples.batch import batch_metrics, samples_of, shown_samples, unjudged
 from rljob_trainer.samples.evaluation import evaluations
 from rljob_trainer.samples.exchange import Exchange
 from rljob_trainer.samples.incarnation import IncarnationFile
 from rljob_trainer.samples.ledger import Ledger, OpenGroup
+from rljob_trainer.samples.rollout_batch import RolloutBatch
 from rljob_trainer.telemetry.health import Health
 from rljob_trainer.telemetry.pod_logs import PodLogs
 from rljob_trainer.telemetry.recorder import Recorder
@@ -106,6 +107,8 @@ class Desk:
             incidents=self._incidents,
             while_waiting=self._while_waiting,
         )
+        self._batch: Sequence[OpenGroup] = []
+        self._batch_metrics: dict[str, float] = {}
         self._engine_api_key = environment.engine_api_key
         self._answers: Future[list[ProbeAnswer]] | None = None
         self._server = StatusServer(
@@ -184,14 +187,23 @@ class Desk:
         self.recorder.phase("running")
         self._utilization.skip()
 
+    def collect(self) -> RolloutBatch:
+        """Waits for the next batch; `consume` and `record` are about the last one collected."""
+        self._batch = self.exchange.collect()
+        return RolloutBatch.of(self._batch)
+
+    def consume(self, rollout: int) -> None:
+        """Records that the batch was trained on, as batch `rollout`."""
+        # Before its next version is published, from which ages would count.
+        self._batch_metrics = batch_metrics(self._batch, self.exchange.ledger.version)
+        self.exchange.consume(self._batch, rollout)
+
     def record(
-        self,
-        rollout: int,
-        batch: Sequence[OpenGroup],
-        metrics: Mapping[str, float],
-        seconds: Mapping[str, float],
+        self, rollout: int, metrics: Mapping[str, float], seconds: Mapping[str, float]
     ) -> None:
         """Records a batch that was trained on."""
+        batch = self._batch
+        metrics = {**metrics, **self._batch_metrics}
         failures = self.exchange.take_failures()
         self._tell(f"batch {rollout}", "group", failures, unjudged(samples_of(batch)))
         ledger = self.exchange.ledger

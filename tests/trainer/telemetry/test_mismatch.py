@@ -3,12 +3,10 @@
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
 from rljob.api.algorithm import MismatchSpec
-from rljob.buffer.records import Sample, VersionSpan
 from rljob_trainer.telemetry.mismatch import (
     DivergedError,
     check_mismatch,
@@ -19,27 +17,25 @@ from rljob_trainer.telemetry.mismatch import (
 )
 from rljob_trainer.trajectories.trajectory import Trajectory
 from rljob_trainer.weights.probe import ProbeAnswer
-from tests.trainer.records import a_completion
 
 
-def a_trajectory(trainer: list[float], engine: list[float], mask: list[float]) -> Trajectory:
+def a_trajectory(
+    trainer: list[float], engine: list[float], mask: list[float], version: int | None = 3
+) -> Trajectory:
     return Trajectory(
         tokens=torch.arange(1 + len(trainer)),
         prompt_length=1,
         loss_mask=torch.tensor(mask),
         rollout_log_probs=torch.tensor(engine),
         trainer_log_probs=torch.tensor(trainer),
+        version=version,
     )
-
-
-def a_sample(version: int) -> Sample:
-    return replace(a_completion(1, 0).samples[0], versions=(VersionSpan(version, 0, 2),))
 
 
 def test_differences_are_of_trained_tokens() -> None:
     """|-1 + 1.5| = 0.5 and |-2 + 2.1| = 0.1; the masked token's 9 does not count."""
     trajectory = a_trajectory([-1.0, -2.0, -9.0], [-1.5, -2.1, 0.0], [1, 1, 0])
-    metrics = mismatch_metrics([trajectory], [a_sample(3)], 3)
+    metrics = mismatch_metrics([trajectory], 3)
     assert metrics["mismatch/logprob_mean"] == pytest.approx(0.3)
     assert metrics["mismatch/logprob_max"] == pytest.approx(0.5)
     assert metrics["mismatch/tokens"] == 2
@@ -48,18 +44,18 @@ def test_differences_are_of_trained_tokens() -> None:
 
 def test_older_samples_are_measured_apart() -> None:
     fresh = a_trajectory([-1.0, -2.0], [-1.5, -2.1], [1, 1])
-    stale = a_trajectory([-1.0, -2.0], [-3.0, -6.0], [1, 1])
-    both, samples = [fresh, stale], [a_sample(3), a_sample(2)]
-    metrics = mismatch_metrics(both, samples, 3)
+    stale = a_trajectory([-1.0, -2.0], [-3.0, -6.0], [1, 1], 2)
+    both = [fresh, stale]
+    metrics = mismatch_metrics(both, 3)
     assert metrics["mismatch/logprob_mean"] == pytest.approx(0.3)
     assert metrics["mismatch/stale_logprob_mean"] == pytest.approx(3.0)
-    ahead = mismatch_metrics(both, samples, None)  # the trainer has gone on since it published
+    ahead = mismatch_metrics(both, None)  # the trainer has gone on since it published
     assert ahead["mismatch/tokens"] == 0
     assert ahead["mismatch/stale_logprob_mean"] == pytest.approx(1.65)
 
 
 def test_no_trained_token_is_no_number() -> None:
-    metrics = mismatch_metrics([a_trajectory([-1.0], [-9.0], [0])], [a_sample(3)], 3)
+    metrics = mismatch_metrics([a_trajectory([-1.0], [-9.0], [0])], 3)
     assert math.isnan(metrics["mismatch/logprob_mean"])
     assert metrics["mismatch/tokens"] == 0
 
@@ -87,34 +83,28 @@ def test_the_bound_is_that_of_the_number_format() -> None:
 
 def test_two_models_stop_the_job() -> None:
     trajectory = a_trajectory([-1.0, -2.0], [-1.5, -2.5], [1, 1])
-    check_mismatch([trajectory], [a_sample(3)], version=3, bound=0.6)
+    check_mismatch([trajectory], version=3, bound=0.6)
     with pytest.raises(DivergedError, match=r"differ by 0\.5000 on average .*version 3.*0\.4"):
-        check_mismatch([trajectory], [a_sample(3)], version=3, bound=0.4)
+        check_mismatch([trajectory], version=3, bound=0.4)
 
 
 def test_not_a_number_stops_the_job() -> None:
     trajectory = a_trajectory([float("nan"), -2.0], [-1.5, -2.5], [1, 1])
     with pytest.raises(DivergedError):
-        check_mismatch([trajectory], [a_sample(3)], version=3, bound=1e9)
+        check_mismatch([trajectory], version=3, bound=1e9)
 
 
 def test_older_samples_and_a_missing_bound_are_not_checked() -> None:
     trajectory = a_trajectory([-1.0, -2.0], [-5.0, -5.0], [1, 1])
-    check_mismatch([trajectory], [a_sample(2)], version=3, bound=0.1)
-    check_mismatch([trajectory], [a_sample(3)], version=3, bound=None)
+    check_mismatch([replace(trajectory, version=2)], version=3, bound=0.1)
+    check_mismatch([replace(trajectory, version=None)], version=3, bound=0.1)
+    check_mismatch([trajectory], version=3, bound=None)
 
 
 def test_fresh_sample_without_tokens_beside_older_ones_is_not_checked() -> None:
     """The mean over nothing is no number, but no disagreement either."""
-    older, empty = a_trajectory([-1.0, -2.0], [-5.0, -5.0], [1, 1]), a_trajectory([], [], [])
-    fresh = replace(
-        a_sample(3),
-        response_tokens=np.zeros(0, np.int32),
-        logprobs=np.zeros(0, np.float32),
-        loss_mask=np.zeros(0, np.uint8),
-        versions=(),
-    )
-    check_mismatch([older, empty], [a_sample(2), fresh], version=3, bound=0.1)
+    older = a_trajectory([-1.0, -2.0], [-5.0, -5.0], [1, 1], 2)
+    check_mismatch([older, a_trajectory([], [], [])], version=3, bound=0.1)
 
 
 def test_policy_starts_at_the_reference() -> None:

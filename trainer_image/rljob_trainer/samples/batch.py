@@ -1,4 +1,4 @@
-"""Turns completed groups into trajectories, and computes a batch's metrics before training."""
+"""The samples of a batch of groups, for metrics and for people to read."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,7 +8,6 @@ import torch
 from rljob.buffer.records import REWARD_ERROR, Sample
 from rljob_trainer.algorithms.reward import as_float32
 from rljob_trainer.samples.ledger import OpenGroup
-from rljob_trainer.trajectories.trajectory import Trajectory
 
 
 def samples_of(batch: Sequence[OpenGroup]) -> list[Sample]:
@@ -24,26 +23,6 @@ def samples_of(batch: Sequence[OpenGroup]) -> list[Sample]:
 def unjudged(samples: Iterable[Sample]) -> list[str]:
     """Why some of these samples could not be judged and got `rollout.reward.failureReward`."""
     return [str(s.metadata[REWARD_ERROR]) for s in samples if REWARD_ERROR in s.metadata]
-
-
-def trajectories_of(batch: Sequence[OpenGroup]) -> list[Trajectory]:
-    """The samples as the policy computes on them, in the order of `samples_of`."""
-    return [
-        Trajectory(
-            tokens=torch.cat(
-                [
-                    torch.as_tensor(entry.group.prompt_tokens, dtype=torch.int64),
-                    torch.as_tensor(sample.response_tokens, dtype=torch.int64),
-                ]
-            ),
-            prompt_length=len(entry.group.prompt_tokens),
-            loss_mask=torch.as_tensor(sample.loss_mask, dtype=torch.float32),
-            rollout_log_probs=torch.as_tensor(sample.logprobs, dtype=torch.float32),
-        )
-        for entry in batch
-        if entry.completion is not None
-        for sample in entry.completion.samples
-    ]
 
 
 def batch_metrics(batch: Sequence[OpenGroup], version: int) -> dict[str, float]:

@@ -1,0 +1,77 @@
+"""A rollout batch: its arrays hold all that the samples had, on every rank."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+
+from rljob.buffer.records import VersionSpan
+from rljob_trainer.data.source import PromptRef
+from rljob_trainer.process.collective import Rank0
+from rljob_trainer.samples.ledger import OpenGroup
+from rljob_trainer.samples.rollout_batch import RolloutBatch
+from tests.trainer.megatron.ranks import Ranks
+from tests.trainer.records import a_completion, a_group
+
+REF = PromptRef(epoch=0, file=0, line=1)
+TWO_VERSIONS = (VersionSpan(2, 0, 1), VersionSpan(3, 1, 2))
+
+
+def groups() -> list[OpenGroup]:
+    """Two groups: two samples of one version and of two; one that is empty."""
+    both = a_completion(1, 3).samples[0]
+    samples = (
+        replace(both, logprobs=np.array([-0.5, -1.5], np.float32)),
+        replace(both, versions=TWO_VERSIONS, loss_mask=np.array([1, 0], np.uint8), reward=0.25),
+    )
+    empty = replace(
+        both,
+        response_tokens=np.zeros(0, np.int32),
+        logprobs=np.zeros(0, np.float32),
+        loss_mask=np.zeros(0, np.uint8),
+        versions=(),
+        reward=-1.0,
+    )
+    first = replace(a_group(1), samples=2, prompt_tokens=np.array([7, 8, 9], np.int32))
+    return [
+        OpenGroup(first, REF, 3, replace(a_completion(1, 3), samples=samples)),
+        OpenGroup(a_group(2), REF, 3, replace(a_completion(2, 3), samples=(empty,))),
+    ]
+
+
+def check(batch: RolloutBatch) -> None:
+    first, second, third = batch.trajectories()
+    assert first.tokens.tolist() == second.tokens.tolist() == [7, 8, 9, 1, 2]
+    assert (first.prompt_length, third.prompt_length) == (3, 1)
+    assert first.rollout_log_probs.tolist() == [-0.5, -1.5]
+    assert second.loss_mask.tolist() == [1, 0]
+    assert (first.version, second.version, third.version) == (3, None, None)
+    assert (third.tokens.tolist(), third.response_length) == ([1], 0)
+    assert batch.rewards.tolist() == [1, 0.25, -1]
+    assert batch.groups.tolist() == [0, 0, 1]
+
+
+def test_the_arrays_hold_what_the_samples_had() -> None:
+    check(RolloutBatch.of(groups()))
+
+
+def shared() -> Any:
+    """On every rank: what rank 0 made, and whether an error of it reaches all."""
+    dist.init_process_group("gloo")
+    rank0 = Rank0(dist.get_rank())
+    check(RolloutBatch(rank0.arrays(lambda: RolloutBatch.of(groups()).arrays)))
+
+    def fail() -> dict[str, torch.Tensor]:
+        raise ValueError("no batch")
+
+    with pytest.raises(ValueError, match="no batch"):
+        rank0.arrays(fail)
+
+
+def test_every_rank_gets_them() -> None:
+    ranks = Ranks(2)
+    ranks.run(shared)
+    ranks.close()
