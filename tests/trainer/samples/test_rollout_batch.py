@@ -16,7 +16,7 @@ from rljob_trainer.samples.rollout_batch import RolloutBatch
 from tests.trainer.megatron.ranks import Ranks
 from tests.trainer.records import a_completion, a_group
 
-REF = PromptRef(epoch=0, file=0, line=1)
+REF = PromptRef(epoch=0, index=1)
 TWO_VERSIONS = (VersionSpan(2, 0, 1), VersionSpan(3, 1, 2))
 
 
