@@ -136,6 +136,20 @@ class CriticSpec(Part):
     )
 
 
+class DistillationSpec(Part):
+    """On-policy distillation: the policy also learns from a teacher's log-probabilities."""
+
+    teacher: FilePath = Field(
+        description="Directory of the teacher, a language model in Hugging Face format with the "
+        "policy's vocabulary; it may be larger, and of another supported architecture.",
+    )
+    coefficient: PositiveFloat = Field(
+        1.0,
+        description="Weight of the divergence from the teacher at each token, in nats, which is "
+        "taken from the advantage.",
+    )
+
+
 class AlgorithmSpec(Part):
     """The policy-gradient method."""
 
@@ -181,6 +195,9 @@ class AlgorithmSpec(Part):
         "sample's tokens, then over samples; token-mean: over all tokens of the global batch "
         "(DAPO); constant: their sum, divided by samples x rollout.sampling.maxResponseTokens "
         "(Dr. GRPO).",
+    )
+    distillation: DistillationSpec | None = Field(
+        None, description="On-policy distillation, beside any advantage. Default: off."
     )
     clip: ClipSpec = Field(default_factory=ClipSpec, description="Clipping of the ratio.")
     kl: KLSpec = Field(default_factory=KLSpec, description="Divergence from the reference.")

@@ -34,6 +34,7 @@ SAME_RUN = (
     "algorithm.advantage",
     "algorithm.loss",
     "algorithm.critic.checkpoint",
+    "algorithm.distillation",
     "algorithm.samplesPerPrompt",
     "schedule.rolloutBatchSize",
     "schedule.globalBatchSize",

@@ -31,11 +31,13 @@ def missing(job: RLJob, directory: FilePath) -> list[Problem]:
 
 def model_paths(job: RLJob) -> list[tuple[Path, str]]:
     """The directories of models that a job names, by field."""
-    model, critic = job.spec.model, job.spec.algorithm.critic
+    model, algorithm = job.spec.model, job.spec.algorithm
+    critic, teacher = algorithm.critic, algorithm.distillation
     paths: list[tuple[Path, str | None]] = [
         (("spec", "model", "checkpoint"), model.checkpoint),
         (("spec", "model", "reference"), model.reference),
         (("spec", "algorithm", "critic", "checkpoint"), critic.checkpoint if critic else None),
+        (("spec", "algorithm", "distillation", "teacher"), teacher.teacher if teacher else None),
     ]
     return [(path, value) for path, value in paths if value is not None]
 

@@ -32,6 +32,9 @@ def resolve(job: RLJob, manifest_directory: Path, run_dir: Path) -> RLJob:
     critic = spec.algorithm.critic
     if critic is not None:
         critic = _with(critic, checkpoint=optional(critic.checkpoint))
+    distillation = spec.algorithm.distillation
+    if distillation is not None:
+        distillation = _with(distillation, teacher=absolute(distillation.teacher))
     code = spec.code
     if code.config_map_ref is None:
         code = _with(code, directory=absolute(code.directory or "."))
@@ -44,7 +47,7 @@ def resolve(job: RLJob, manifest_directory: Path, run_dir: Path) -> RLJob:
                 checkpoint=absolute(spec.model.checkpoint),
                 reference=optional(spec.model.reference),
             ),
-            algorithm=_with(spec.algorithm, critic=critic),
+            algorithm=_with(spec.algorithm, critic=critic, distillation=distillation),
             data=_with(spec.data, prompts=[absolute(path) for path in spec.data.prompts]),
             evaluation=[_with(each, prompts=absolute(each.prompts)) for each in spec.evaluation],
             storage=_with(spec.storage, run=_with(spec.storage.run, directory=str(run_dir))),

@@ -53,6 +53,11 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("train/learning_rate", "Learning rate of the last optimizer step."),
     Metric("train/clip_share", "Share of tokens whose importance ratio was clipped.", "share"),
+    Metric(
+        "kl/teacher_mean",
+        "Mean KL divergence from the teacher per token, estimated by the sampled one.",
+        "nats",
+    ),
     Metric("critic/loss", "Loss of the critic."),
     Metric("critic/value_mean", "Mean value that the critic gives to a response token."),
     Metric(

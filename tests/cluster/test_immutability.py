@@ -35,6 +35,7 @@ SPEC: dict[str, Any] = {
         "loss": "clipped",
         "filter": "nonzero-std",
         "clip": {"dual": 3.0},
+        "distillation": {"teacher": "/models/teacher"},
         "critic": {"checkpoint": "/models/critic", "learningRate": 1.0e-5},
         "mismatch": {"veto": 1e-4, "sequenceMask": 0.5},
     },

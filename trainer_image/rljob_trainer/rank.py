@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from rljob.api import RLJob
 from rljob.api.caution import cautions
 from rljob.api.presence import model_paths
+from rljob.api.problem import field_name
 from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.connection import BufferUnavailable
 from rljob.buffer.owner import owner_of
@@ -20,6 +21,7 @@ from rljob.telemetry.role import run_role
 from rljob.telemetry.server import StatusServer
 from rljob_trainer.checkpoints.checkpoint import Checkpoints
 from rljob_trainer.conductor import Conductor
+from rljob_trainer.data.same_tokens import check_same_tokens
 from rljob_trainer.desk import Desk
 from rljob_trainer.files.run_owner import take
 from rljob_trainer.learning.learner import Learner
@@ -72,8 +74,9 @@ def _conductor(
 
     def open_desk() -> None:
         nonlocal desk
-        for _, directory in model_paths(job):
+        for field, directory in model_paths(job):
             open_source(Path(directory), spec.model.architecture)
+            check_same_tokens(field_name(field), Path(directory), Path(spec.model.checkpoint))
         desk = Desk(job, environment, device=parallel.device, stop=stop)
         desk.recorder.update(reused_run=reused)
         for warning in cautions(job):

@@ -294,7 +294,31 @@ def critic_of_gae(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec.algorithm",
+        rule="!has(self.distillation) || (has(self.loss) ? self.loss : self.estimator) != 'gspo'",
+        message="found an object, allowed null (the loss is gspo: the ratio of a whole response "
+        "needs one advantage for it, and a teacher judges each token)",
+        field="distillation",
+        reason="FieldValueForbidden",
+    )
+)
+def teacher_judges_tokens(job: RLJob) -> Iterator[Problem]:
+    """`distillation` needs a loss that weighs each token by its own ratio, which gspo does not."""
+    algorithm = job.spec.algorithm
+    if algorithm.distillation is not None and loss_of(algorithm) == "gspo":
+        yield Problem(
+            ("spec", "algorithm", "distillation"),
+            "an object",
+            "null",
+            "the loss is gspo: the ratio of a whole response needs one advantage for it, and a "
+            "teacher judges each token",
+        )
+
+
 RULES = (
+    teacher_judges_tokens,
     critic_of_gae,
     one_kl_penalty,
     kl_loss_has_a_gradient,

@@ -31,6 +31,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "urlSecretRef": {"name": "redis", "key": "url"},
     "failure[]": {"exitCodes": [137], "action": "Restart"},
     "wandb": {"project": "math"},
+    "distillation": {"teacher": "/models/teacher"},
 }
 TEXTS = (
     "one",

@@ -9,9 +9,8 @@ import torch
 from transformers import AutoModel
 
 from rljob.api.algorithm import AlgorithmSpec, CriticSpec
-from rljob.errors import UsageError
 from rljob_trainer.algorithms.value_objective import ValueObjective
-from rljob_trainer.learning.critic import _options, check_vocabulary, explained_variance
+from rljob_trainer.learning.critic import _options, explained_variance
 from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.megatron.scorer import Scorer
@@ -129,12 +128,6 @@ def test_its_learning_rate_scales_the_schedule() -> None:
     scaled = _options(given, 1e-5).given
     assert scaled == pytest.approx({"lr": 1e-5, "min_lr": 1e-6, "weight_decay": 0.1})
     assert _options({}, 1e-5).given == {"lr": 1e-5}
-
-
-def test_another_vocabulary_is_refused() -> None:
-    check_vocabulary(32, 32)
-    with pytest.raises(UsageError, match=r"critic.checkpoint: found a model of 48 tokens.* 32"):
-        check_vocabulary(32, 48)
 
 
 def test_explained_variance() -> None:

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from rljob.api.algorithm import BuiltinEstimator
+from rljob.errors import UsageError
+from rljob_trainer.algorithms.distillation import teacher_kl
 from rljob_trainer.learning.learner import Learner
 from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.process.collective import Rank0
@@ -117,3 +119,45 @@ def test_the_policy_waits_while_the_critic_warms_up(checkpoint: Path) -> None:
     assert "train/gradient_norm" not in first[0]
     assert first[0]["critic/learning_rate"] == pytest.approx(1e-3)
     assert second[0]["train/learning_rate"] == pytest.approx(1e-2)
+
+
+def distilled(checkpoint: Path, teacher: Path) -> Any:
+    job = job_of(checkpoint, "grpo", distillation={"teacher": str(teacher)})
+    learner = Learner(job, initialize(job), Rank0(0))
+    found = []
+    for rollout in range(6):
+        # All rewards are equal: there is nothing to learn but what the teacher thinks.
+        groups = torch.arange(SAMPLES) // 8
+        scored = learner.score(batch(0), torch.ones(SAMPLES), groups, rollout)
+        apart = torch.cat([teacher_kl(one)[one.loss_mask > 0] for one in scored]).abs().mean()
+        found.append((learner.learn(scored, rollout).steps[0], apart.item()))
+    return found
+
+
+def test_a_teacher_that_is_the_policy_teaches_nothing(checkpoint: Path) -> None:
+    (first, apart), *_ = alone(distilled, checkpoint, checkpoint)
+    assert max(abs(first["kl/teacher_mean"]), apart) < 1e-6
+    assert first["train/gradient_norm"] < 1e-5
+
+
+def test_a_student_comes_nearer_to_its_teacher(checkpoint: Path, tmp_path: Path) -> None:
+    """On the tokens that it is judged by. The teacher is a larger model of another family."""
+    teacher = make_checkpoint(tmp_path, "llama", seed=9, num_hidden_layers=3)
+    (first, before), *_, (_, after) = alone(distilled, checkpoint, teacher)
+    assert first["train/gradient_norm"] > 0.01
+    assert after < 0.8 * before
+
+
+@pytest.mark.parametrize(("part", "name"), [("distillation", "teacher"), ("critic", "checkpoint")])
+def test_a_model_of_another_vocabulary_is_refused(
+    part: str, name: str, checkpoint: Path, tmp_path: Path
+) -> None:
+    other = make_checkpoint(tmp_path, vocab_size=48)
+    job = job_of(checkpoint, "ppo", **{part: {name: str(other)}})
+
+    def build() -> None:
+        Learner(job, initialize(job), Rank0(0))
+
+    message = rf"spec.algorithm.{part}.{name}: found a model of 48 tokens, allowed.* 32"
+    with pytest.raises(UsageError, match=message):
+        alone(build)

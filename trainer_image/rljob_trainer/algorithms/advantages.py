@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from rljob.api.algorithm import AlgorithmSpec
 from rljob.api.estimator import advantage_of
 from rljob_trainer.algorithms.custom_advantage import load_custom_advantage
+from rljob_trainer.algorithms.distillation import distilled
 from rljob_trainer.algorithms.gae import gae
 from rljob_trainer.algorithms.grpo import grpo_advantages
 from rljob_trainer.algorithms.kl import kl_divergence
@@ -42,7 +43,8 @@ class Advantages:
 
         Args:
             trajectories: all samples of the batch. A penalty in the reward needs their
-                log-probabilities under the trainer and the reference, GAE needs their values.
+                log-probabilities under the trainer and the reference, distillation those of the
+                teacher, GAE their values.
             rewards: one per sample.
             groups: the group number of each sample.
         """
@@ -74,10 +76,12 @@ class Advantages:
             case _:
                 assert self.custom is not None
                 advantages = self.custom(rewards, groups, [one.loss_mask for one in trajectories])
-        return [
+        found = [
             one.replace(advantages=advantages[n], returns=returns[n] if returns else None)
             for n, one in enumerate(trajectories)
         ]
+        distillation = self._spec.distillation
+        return distilled(found, distillation.coefficient) if distillation else found
 
     def _gae(
         self,

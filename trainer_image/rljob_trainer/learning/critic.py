@@ -11,7 +11,6 @@ from torch import Tensor
 
 from rljob.api import RLJob
 from rljob.api.algorithm import CriticSpec
-from rljob.errors import UsageError
 from rljob_trainer.algorithms.value_objective import ValueObjective
 from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.optimizer import DEFAULT_RATE, OptimizerOptions
@@ -38,7 +37,7 @@ class Critic:
         """
         checkpoint = Path(spec.checkpoint or job.spec.model.checkpoint)
         model = Model(job, parallel, checkpoint, values=True)
-        self.vocabulary = model.vocabulary
+        self.model = model
         self.warmup_rollouts = spec.warmup_rollouts
         self._objective = objective
         self._values = Scorer(job, model)
@@ -61,19 +60,6 @@ class Critic:
     def load(self, directory: Path) -> None:
         """Restores what `capture` has written. Collective."""
         self._trainer.load(directory)
-
-
-def check_vocabulary(policy: int, critic: int) -> None:
-    """Checks that both models know the same tokens.
-
-    Raises:
-        UsageError: their vocabularies differ in size.
-    """
-    if policy != critic:
-        raise UsageError(
-            f"spec.algorithm.critic.checkpoint: found a model of {critic} tokens, allowed: the "
-            f"policy's vocabulary of {policy}"
-        )
 
 
 def explained_variance(trajectories: Sequence[Trajectory]) -> float:

@@ -10,10 +10,12 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from rljob.api import RLJob
+from rljob.errors import UsageError
 from rljob_trainer.algorithms.algorithm import Algorithm
+from rljob_trainer.algorithms.distillation import mean_teacher_kl
 from rljob_trainer.checkpoints.checkpoint import CRITIC, POLICY
 from rljob_trainer.checkpoints.saver import Capture
-from rljob_trainer.learning.critic import Critic, check_vocabulary, explained_variance
+from rljob_trainer.learning.critic import Critic, explained_variance
 from rljob_trainer.megatron.forward import Loss
 from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.parallel import Parallel
@@ -60,18 +62,28 @@ class Learner:
         self._rank0 = rank0
         self._algorithm = Algorithm(spec)
         checkpoint = Path(spec.model.checkpoint)
+        self.policy = Model(job, parallel, checkpoint)
+
+        def frozen(field: str, path: str) -> Scorer:
+            model = Model(job, parallel, Path(path)).frozen()
+            self._check_vocabulary(field, model)
+            return Scorer(job, model)
+
         self._reference: Scorer | None = None
         if self._algorithm.needs_reference:
-            path = Path(spec.model.reference or checkpoint)
-            self._reference = Scorer(job, Model(job, parallel, path).frozen())
-        self.policy = Model(job, parallel, checkpoint)
+            path = spec.model.reference or spec.model.checkpoint
+            self._reference = frozen("spec.model.reference", path)
+        teacher = spec.algorithm.distillation
+        self._teacher: Scorer | None = None
+        if teacher is not None:
+            self._teacher = frozen("spec.algorithm.distillation.teacher", teacher.teacher)
         self.log_probs = Scorer(job, self.policy)
         self._trainer = Trainer(job, self.policy)
         self._critic: Critic | None = None
         if self._algorithm.needs_critic:
             algorithm = self._algorithm
             self._critic = Critic(job, parallel, algorithm.critic, algorithm.value_objective)
-            check_vocabulary(self.policy.vocabulary, self._critic.vocabulary)
+            self._check_vocabulary("spec.algorithm.critic.checkpoint", self._critic.model)
         self._in_step = is_scored_in_step(spec)
 
     def score(
@@ -94,11 +106,13 @@ class Learner:
         """
         ours = None if self._is_in_step(rollout) else self.log_probs(trajectories)
         reference = self._reference(trajectories) if self._reference else None
+        teacher = self._teacher(trajectories) if self._teacher else None
         values = self._critic.values(trajectories) if self._critic else None
         scored = [
             trajectory.replace(
                 trainer_log_probs=ours[n] if ours else None,
                 reference_log_probs=reference[n] if reference else None,
+                teacher_log_probs=teacher[n] if teacher else None,
                 values=values[n] if values else None,
             )
             for n, trajectory in enumerate(trajectories)
@@ -132,10 +146,12 @@ class Learner:
         else:
             of_policy = [self._trainer.step(part, self._loss(part)) for part in parts]
         steps = [policy | critic for policy, critic in zip(of_policy, of_critic, strict=True)]
+        of_batch: dict[str, float] = {}
         if self._critic:
-            explained = explained_variance(trajectories)
-            steps = [{**step, "critic/explained_variance": explained} for step in steps]
-        return Lesson(steps, list(trajectories))
+            of_batch["critic/explained_variance"] = explained_variance(trajectories)
+        if self._teacher:
+            of_batch["kl/teacher_mean"] = mean_teacher_kl(trajectories)
+        return Lesson([step | of_batch for step in steps], list(trajectories))
 
     @property
     def captures(self) -> Mapping[str, Capture]:
@@ -148,6 +164,13 @@ class Learner:
         self._trainer.load(directory / POLICY)
         if self._critic:
             self._critic.load(directory / CRITIC)
+
+    def _check_vocabulary(self, field: str, other: Model) -> None:
+        if other.vocabulary != self.policy.vocabulary:
+            raise UsageError(
+                f"{field}: found a model of {other.vocabulary} tokens, allowed: the policy's "
+                f"vocabulary of {self.policy.vocabulary}"
+            )
 
     def _advantages(
         self,

@@ -41,6 +41,10 @@ def finished_status(run_dir: Path, job: RLJob) -> dict[str, Any]:
     }
 
 
+# What the log of a batch tells of its optimizer steps.
+_OF_STEP = (("loss", "loss/total", 5), ("gradient_norm", "train/gradient_norm", 4))
+
+
 class Recorder:
     """Writes every number once, to all places. Lives on rank 0."""
 
@@ -173,8 +177,11 @@ class Recorder:
             "rollout.done",
             rollout=rollout,
             reward=round(metrics["reward/mean"], 4),
-            loss=round(metrics["loss/total"], 5),
-            gradient_norm=round(metrics["train/gradient_norm"], 4),
+            **{  # no step of the policy while only the critic learns
+                name: round(metrics[metric], digits)
+                for name, metric, digits in _OF_STEP
+                if metric in metrics
+            },
             length=round(metrics["response/length_mean"], 1),
             version=int(metrics["weights/version"]),
             staleness=int(metrics["staleness/max"]),

@@ -14,8 +14,9 @@ def is_scored_in_step(spec: RLJobSpec) -> bool:
     numbers. A ratio that starts from them is exactly 1, with the gradient of log p.
     """
     drops = any(spec.trainer.megatron.get(name) for name in _DROPOUT)
-    # Rewards that contain a penalty need the log-probabilities before the step.
-    penalized = spec.algorithm.kl.reward_coefficient > 0
+    # What costs something by the policy's own log-probabilities needs them before the step.
+    algorithm = spec.algorithm
+    penalized = algorithm.kl.reward_coefficient > 0 or algorithm.distillation is not None
     return spec.schedule.steps_per_rollout == 1 and not drops and not penalized
 
 

@@ -23,6 +23,7 @@ class Trajectory:
     trainer_log_probs: Float32[Tensor, " response"] | None = None  # before the steps
     old_log_probs: Float32[Tensor, " response"] | None = None  # of the ratio; None: of the step
     reference_log_probs: Float32[Tensor, " response"] | None = None
+    teacher_log_probs: Float32[Tensor, " response"] | None = None
     values: Float32[Tensor, " response"] | None = None  # the critic's, before the steps
     advantages: Float32[Tensor, " response"] | None = None
     returns: Float32[Tensor, " response"] | None = None  # what the critic learns
