@@ -161,3 +161,47 @@ def test_a_model_of_another_vocabulary_is_refused(
     message = rf"spec.algorithm.{part}.{name}: found a model of 48 tokens, allowed.* 32"
     with pytest.raises(UsageError, match=message):
         alone(build)
+
+
+def without_tokens(one: Trajectory) -> Trajectory:
+    nothing = torch.zeros(0)
+    return one.replace(
+        tokens=one.tokens[: one.prompt_length], loss_mask=nothing, rollout_log_probs=nothing
+    )
+
+
+def without_learned_tokens(one: Trajectory) -> Trajectory:
+    return one.replace(loss_mask=torch.zeros_like(one.loss_mask))
+
+
+ODD: dict[str, Any] = {
+    "one response without tokens": lambda n, one: without_tokens(one) if n == 3 else one,
+    "no response with tokens": lambda _, one: without_tokens(one),
+    "one empty mask": lambda n, one: without_learned_tokens(one) if n == 3 else one,
+    "only empty masks": lambda _, one: without_learned_tokens(one),
+    "equal rewards": lambda _, one: one,
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("estimator", get_args(BuiltinEstimator))
+def test_what_tells_nothing_is_no_accident(estimator: str, odd: str, checkpoint: Path) -> None:
+    """Every number of a step stays finite; where nothing can be learned its gradient is 0."""
+    samples = [ODD[odd](n, one) for n, one in enumerate(batch(0))]
+    rewards = torch.ones(SAMPLES)
+    if odd.startswith("one"):
+        rewards = torch.randn(SAMPLES, generator=torch.Generator().manual_seed(1))
+
+    def run() -> Any:
+        job = job_of(checkpoint, estimator)
+        learner = Learner(job, initialize(job), Rank0(0))
+        return learner.learn(learner.score(samples, rewards, torch.arange(SAMPLES) // 8, 0), 0)
+
+    for step in alone(run).steps:
+        known = {name: value for name, value in step.items() if "explained" not in name}
+        assert all(torch.isfinite(torch.tensor(value)) for value in known.values()), step
+        assert step["train/skipped"] == 0
+        if not odd.startswith("one") and (odd != "equal rewards" or estimator != "ppo"):
+            assert step["train/gradient_norm"] == 0
+        if odd.startswith("one"):
+            assert step["train/gradient_norm"] > 0

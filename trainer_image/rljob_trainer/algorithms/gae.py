@@ -34,7 +34,7 @@ def gae(
     learned = mask > 0
     rewards, values = rewards.where(learned, 0), values.where(learned, 0)
     advantages = torch.zeros_like(values)
-    next_value = next_advantage = torch.zeros_like(values[:, 0])
+    next_value = next_advantage = values.new_zeros(len(values))
     for token in reversed(range(values.shape[1])):
         here = learned[:, token]
         error = rewards[:, token] + discount * next_value - values[:, token]

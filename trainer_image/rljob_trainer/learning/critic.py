@@ -66,7 +66,7 @@ def explained_variance(trajectories: Sequence[Trajectory]) -> float:
     """1 - variance of (returns - values) / variance of returns, over the tokens that are learned.
 
     1: the critic knows everything; 0: no more than the mean; NaN, which charts show as a gap, if
-    all returns are equal.
+    all returns are equal or there are none.
     """
     returns, values = [], []
     for one in trajectories:
@@ -74,8 +74,9 @@ def explained_variance(trajectories: Sequence[Trajectory]) -> float:
         returns.append(one.returns[one.loss_mask > 0])
         values.append(one.values[one.loss_mask > 0])
     wanted, found = torch.cat(returns), torch.cat(values)
-    variance = wanted.var(correction=0)
-    return (1 - (wanted - found).var(correction=0) / variance).item() if variance > 0 else torch.nan
+    if bool((wanted == wanted[:1]).all()):  # also if there are none
+        return torch.nan
+    return (1 - (wanted - found).var(correction=0) / wanted.var(correction=0)).item()
 
 
 def _options(given: dict[str, Any], rate: float | None) -> OptimizerOptions:
