@@ -58,6 +58,11 @@ class KLSpec(Part):
     loss_coefficient: NonNegativeFloat = Field(
         0.0, description="Weight of the KL term in the loss; 0: off."
     )
+    reference_interval: PositiveInt | None = Field(
+        None,
+        description="Rollout batches after which the reference becomes the policy of then, again "
+        "and again. Default: it stays as it is.",
+    )
     reward_coefficient: NonNegativeFloat = Field(
         0.0,
         description="Weight of the KL penalty in the reward of each token, with the advantages "

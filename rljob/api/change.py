@@ -35,6 +35,8 @@ SAME_RUN = (
     "algorithm.loss",
     "algorithm.critic.checkpoint",
     "algorithm.distillation",
+    # A checkpoint holds the reference only with it.
+    "algorithm.kl.referenceInterval",
     "algorithm.samplesPerPrompt",
     "schedule.rolloutBatchSize",
     "schedule.globalBatchSize",

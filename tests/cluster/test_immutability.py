@@ -36,6 +36,7 @@ SPEC: dict[str, Any] = {
         "filter": "nonzero-std",
         "clip": {"dual": 3.0},
         "distillation": {"teacher": "/models/teacher"},
+        "kl": {"rewardCoefficient": 0.1, "referenceInterval": 50},
         "critic": {"checkpoint": "/models/critic", "learningRate": 1.0e-5},
         "mismatch": {"veto": 1e-4, "sequenceMask": 0.5},
     },
@@ -121,6 +122,10 @@ CHANGES: dict[str, dict[str, Any]] = {
     "algorithm.estimator": {"algorithm.estimator": "gspo"},
     "algorithm.advantage": {"algorithm.advantage": "grpo"},
     "algorithm.loss": {"algorithm.loss": "cispo"},
+    "algorithm.kl.lossCoefficient": {
+        "algorithm.kl.lossCoefficient": 0.5,
+        "algorithm.kl.rewardCoefficient": 0.0,
+    },
     "algorithm.filter": {"algorithm.filter": "my.filter:keep"},
     "algorithm.mismatch.old": {
         "algorithm.mismatch.old": "rollout",

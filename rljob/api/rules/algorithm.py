@@ -317,7 +317,31 @@ def teacher_judges_tokens(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec.algorithm.kl",
+        rule="!has(self.referenceInterval) || self.lossCoefficient != 0.0 "
+        "|| self.rewardCoefficient != 0.0",
+        message="found {self.referenceInterval}, allowed null (lossCoefficient and "
+        "rewardCoefficient are 0: there is no reference)",
+        field="referenceInterval",
+        reason="FieldValueForbidden",
+    )
+)
+def reference_is_used(job: RLJob) -> Iterator[Problem]:
+    """`kl.referenceInterval` is given only if a KL term uses the reference."""
+    kl = job.spec.algorithm.kl
+    if kl.reference_interval is not None and not (kl.loss_coefficient or kl.reward_coefficient):
+        yield problem(
+            "spec.algorithm.kl.referenceInterval",
+            kl.reference_interval,
+            "null",
+            "lossCoefficient and rewardCoefficient are 0: there is no reference",
+        )
+
+
 RULES = (
+    reference_is_used,
     teacher_judges_tokens,
     critic_of_gae,
     one_kl_penalty,

@@ -75,11 +75,17 @@ def resumed(job: Any, directory: Path) -> Any:
     return learned(learner, range(2, 4))
 
 
-@pytest.mark.parametrize("estimator", get_args(BuiltinEstimator))
+MOVING = {"lossCoefficient": 0.1, "referenceInterval": 2}
+
+
+@pytest.mark.parametrize(
+    ("estimator", "algorithm"),
+    [*((name, {}) for name in get_args(BuiltinEstimator)), ("grpo", {"kl": MOVING})],
+)
 def test_a_resumed_run_goes_on_bit_for_bit(
-    estimator: str, checkpoint: Path, tmp_path: Path
+    estimator: str, algorithm: dict[str, Any], checkpoint: Path, tmp_path: Path
 ) -> None:
-    job = job_of(checkpoint, estimator)
+    job = job_of(checkpoint, estimator, **algorithm)
     whole = alone(stopped_and_whole, job, tmp_path)
     again = alone(resumed, job, tmp_path)
     for (steps, weights), (found_steps, found) in zip(whole[2:], again, strict=True):
@@ -205,3 +211,29 @@ def test_what_tells_nothing_is_no_accident(estimator: str, odd: str, checkpoint:
             assert step["train/gradient_norm"] == 0
         if odd.startswith("one"):
             assert step["train/gradient_norm"] > 0
+
+
+def test_a_reference_that_moves_becomes_the_policy(checkpoint: Path) -> None:
+    def run() -> Any:
+        job = job_of(checkpoint, "grpo", kl=MOVING)
+        learner = Learner(job, initialize(job), Rank0(0))
+        found = []
+        for rollout in range(4):
+            scored = learner.score(
+                batch(rollout),
+                torch.randn(SAMPLES, generator=torch.Generator().manual_seed(rollout)),
+                torch.arange(SAMPLES) // 8,
+                rollout,
+            )
+            learner.learn(scored, rollout)
+            found.append(
+                max(
+                    (one.trainer_log_probs - one.reference_log_probs).abs().max().item()
+                    for one in scored
+                )
+            )
+        return found
+
+    first, second, third, fourth = alone(run)
+    assert max(first, third) < 1e-5  # at the start, and after two batches
+    assert min(second, fourth) > 1e-3

@@ -16,9 +16,10 @@ from rljob_trainer.files.durable import sync, sync_tree
 log = structlog.get_logger()
 
 _STATE = "state.msgpack"
-# Directories of the trained models.
+# Directories of the models that change.
 POLICY = "megatron"
 CRITIC = "critic"
+REFERENCE = "reference"
 _PARTIAL = ".partial"
 _DAMAGED = ".damaged"
 

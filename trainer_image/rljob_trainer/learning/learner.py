@@ -13,9 +13,10 @@ from rljob.api import RLJob
 from rljob.errors import UsageError
 from rljob_trainer.algorithms.algorithm import Algorithm
 from rljob_trainer.algorithms.distillation import mean_teacher_kl
-from rljob_trainer.checkpoints.checkpoint import CRITIC, POLICY
+from rljob_trainer.checkpoints.checkpoint import CRITIC, POLICY, REFERENCE
 from rljob_trainer.checkpoints.saver import Capture
 from rljob_trainer.learning.critic import Critic, explained_variance
+from rljob_trainer.learning.reference import Reference
 from rljob_trainer.megatron.forward import Loss
 from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.parallel import Parallel
@@ -64,19 +65,20 @@ class Learner:
         checkpoint = Path(spec.model.checkpoint)
         self.policy = Model(job, parallel, checkpoint)
 
-        def frozen(field: str, path: str) -> Scorer:
+        def frozen(field: str, path: str) -> Model:
             model = Model(job, parallel, Path(path)).frozen()
             self._check_vocabulary(field, model)
-            return Scorer(job, model)
+            return model
 
-        self._reference: Scorer | None = None
+        self._reference: Reference | None = None
         if self._algorithm.needs_reference:
             path = spec.model.reference or spec.model.checkpoint
-            self._reference = frozen("spec.model.reference", path)
+            self._reference = Reference(job, frozen("spec.model.reference", path))
         teacher = spec.algorithm.distillation
         self._teacher: Scorer | None = None
         if teacher is not None:
-            self._teacher = frozen("spec.algorithm.distillation.teacher", teacher.teacher)
+            model = frozen("spec.algorithm.distillation.teacher", teacher.teacher)
+            self._teacher = Scorer(job, model)
         self.log_probs = Scorer(job, self.policy)
         self._trainer = Trainer(job, self.policy)
         self._critic: Critic | None = None
@@ -105,7 +107,7 @@ class Learner:
             rollout: batches trained on.
         """
         ours = None if self._is_in_step(rollout) else self.log_probs(trajectories)
-        reference = self._reference(trajectories) if self._reference else None
+        reference = self._reference.log_probs(trajectories) if self._reference else None
         teacher = self._teacher(trajectories) if self._teacher else None
         values = self._critic.values(trajectories) if self._critic else None
         scored = [
@@ -146,6 +148,8 @@ class Learner:
         else:
             of_policy = [self._trainer.step(part, self._loss(part)) for part in parts]
         steps = [policy | critic for policy, critic in zip(of_policy, of_critic, strict=True)]
+        if self._reference:
+            self._reference.follow(self.policy, rollout + 1)
         of_batch: dict[str, float] = {}
         if self._critic:
             of_batch["critic/explained_variance"] = explained_variance(trajectories)
@@ -155,15 +159,23 @@ class Learner:
 
     @property
     def captures(self) -> Mapping[str, Capture]:
-        """How to copy the state of each trained model, by the name of its directory."""
-        critic = {CRITIC: self._critic.capture} if self._critic else {}
-        return {POLICY: self._trainer.capture, **critic}
+        """How to copy the state of each model that changes, by the name of its directory."""
+        return {name: model.capture for name, model in self._changing.items()}
 
     def load(self, directory: Path) -> None:
         """Restores what `captures` have written into a checkpoint. Collective."""
-        self._trainer.load(directory / POLICY)
+        for name, model in self._changing.items():
+            model.load(directory / name)
+
+    @property
+    def _changing(self) -> dict[str, Trainer | Critic | Reference]:
+        """The models that a checkpoint holds, by the name of their directory."""
+        models: dict[str, Trainer | Critic | Reference] = {POLICY: self._trainer}
         if self._critic:
-            self._critic.load(directory / CRITIC)
+            models[CRITIC] = self._critic
+        if self._reference and self._reference.interval is not None:
+            models[REFERENCE] = self._reference
+        return models
 
     def _check_vocabulary(self, field: str, other: Model) -> None:
         if other.vocabulary != self.policy.vocabulary:

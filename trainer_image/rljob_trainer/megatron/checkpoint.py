@@ -59,13 +59,12 @@ class _Capture(TorchDistSaveShardedStrategy):  # type: ignore[misc]  # megatron 
         )
 
 
-class TrainState:
-    """Everything a training process needs to continue as if it had not stopped."""
+class Weights:
+    """The weights of a model, as a checkpoint holds them."""
 
-    def __init__(self, model: Any, optimizer: Any, scheduler: Any, parallel: Parallel) -> None:
+    def __init__(self, model: Any, parallel: Parallel) -> None:
+        """Takes Megatron's module."""
         self._model = model
-        self._optimizer = optimizer
-        self._scheduler = scheduler
         self._parallel = parallel
         self._writers = patient_group()
 
@@ -88,6 +87,24 @@ class TrainState:
             ),
         )
         return lambda: _told(directory, capture.write)
+
+    def load(self, directory: Path) -> None:
+        """Restores a checkpoint's state. Collective."""
+        state = dist_checkpointing.load(self._sharded(is_loading=True), str(directory))
+        self._model.load_state_dict(state["model"])
+
+    def _sharded(self, *, is_loading: bool) -> dict[str, Any]:
+        del is_loading  # of the weights alone, both are the same
+        return {"model": self._model.sharded_state_dict()}
+
+
+class TrainState(Weights):
+    """Everything a training process needs to continue as if it had not stopped."""
+
+    def __init__(self, model: Any, optimizer: Any, scheduler: Any, parallel: Parallel) -> None:
+        super().__init__(model, parallel)
+        self._optimizer = optimizer
+        self._scheduler = scheduler
 
     def load(self, directory: Path) -> None:
         """Restores a checkpoint's state; settings stay the present job's. Collective."""

@@ -58,6 +58,13 @@ class Model:
         self.module.requires_grad_(False)
         return self
 
+    @torch.no_grad()
+    def copy(self, other: "Model") -> None:
+        """Takes the present weights of another model of the same kind and layout."""
+        pairs = zip(self.module.parameters(), other.module.parameters(), strict=True)
+        for mine, theirs in pairs:
+            mine.copy_(theirs)
+
     def export(self) -> Iterator[tuple[str, Tensor]]:
         """Full weights by their Hugging Face names, in a fixed order, on rank 0. Collective.
 
