@@ -27,13 +27,13 @@ def advantages(
     [(1.0, 1.0, [6, 5, 3]), (0.5, 1.0, [2.75, 3.5, 3]), (1.0, 0.5, [3.625, 4.25, 3])],
 )
 def test_returns_as_published(discount: float, decay: float, returns: list[float]) -> None:
-    """SkyRL, tests/cpu/algorithms/test_advantages; the last also by hand: 1.5 + 0.5 (...) each."""
+    """SkyRL: compute_gae_advantage_return in skyrl-train/tests/cpu/utils/test_ppo_utils.py."""
     found = advantages(REWARDS, VALUES, discount=discount, decay=decay) + torch.tensor(VALUES)
     assert found.tolist() == pytest.approx(returns)
 
 
 def test_without_values_they_are_discounted_returns() -> None:
-    """REINFORCE++ with a discount of 0.5, as in verl's tests: 1 + 0.5 (2 + 0.5 x 3)."""
+    """SkyRL's test of REINFORCE++ with gamma 0.5, in the same file."""
     assert advantages(REWARDS, [0.0] * 3, discount=0.5).tolist() == pytest.approx([2.75, 3.5, 3])
 
 
@@ -44,7 +44,7 @@ def test_a_decay_of_nothing_leaves_one_step_errors() -> None:
 
 @pytest.mark.parametrize("of_tool", [0.0, 100.0, float("nan")])
 def test_what_a_tool_writes_is_passed_over(of_tool: float) -> None:
-    """verl: the value at a masked token of a response with several turns changes nothing."""
+    """verl: test_multi_turn_compute_gae_advantage_return in test_core_algos_on_cpu.py."""
     rewards, values = [1.0, of_tool, of_tool, 2.0, 3.0, 9.0], [0.5, of_tool, 7.0, 1.0, 1.5, 9.0]
     mask = [1.0, 0.0, 0.0, 1.0, 1.0, 0.0]
     found = advantages(rewards, values, mask, discount=0.9, decay=0.8)

@@ -18,12 +18,13 @@ from rljob_trainer.megatron.trainer import Trainer
 from rljob_trainer.trajectories.global_batch import GlobalBatch
 from rljob_trainer.trajectories.trajectory import Trajectory
 from tests.trainer.megatron.cases import make_job, make_trajectories
-from tests.trainer.megatron.ranks import Ranks, alone
+from tests.trainer.megatron.ranks import alone
 from tests.trainer.models.tiny import make_checkpoint
 
 CLIP = 0.3
 LAYOUTS: dict[str, dict[str, Any]] = {
     "data": {},
+    "data, distributed optimizer": {"optimizer": {"use_distributed_optimizer": True}},
     "tensor": {"parallelism": {"tensor": 2}},
     "tensor and sequence": {"parallelism": {"tensor": 2, "sequence": True}},
 }
@@ -34,13 +35,6 @@ def checkpoint(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     family, *tied = request.param.split()
     directory = tmp_path_factory.mktemp("model")
     return make_checkpoint(directory, family, tie_word_embeddings=bool(tied))
-
-
-@pytest.fixture(scope="module")
-def two_ranks() -> Any:
-    ranks = Ranks(2)
-    yield ranks
-    ranks.close()
 
 
 def head() -> tuple[torch.Tensor, torch.Tensor]:
@@ -111,10 +105,9 @@ def test_values_and_steps_are_those_of_transformers(checkpoint: Path) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_two_ranks_make_the_steps_of_one(layout: str, checkpoint: Path, two_ranks: Any) -> None:
     one = make_job(checkpoint)
-    optimizer = one.spec.trainer.optimizer
-    two = make_job(
-        checkpoint, trainer={"gpusPerReplica": 2, "optimizer": optimizer, **LAYOUTS[layout]}
-    )
+    changes = dict(LAYOUTS[layout])
+    optimizer = {**one.spec.trainer.optimizer, **changes.pop("optimizer", {})}
+    two = make_job(checkpoint, trainer={"gpusPerReplica": 2, "optimizer": optimizer, **changes})
     _, values, report, after = alone(scored_and_stepped, one, checkpoint)
     for rank in two_ranks.run(scored_and_stepped, two, checkpoint):
         assert rank[2] == pytest.approx(report, abs=1e-5, rel=1e-4)

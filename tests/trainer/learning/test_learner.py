@@ -14,7 +14,7 @@ from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.process.collective import Rank0
 from rljob_trainer.trajectories.trajectory import Trajectory
 from tests.trainer.megatron.cases import make_job, make_trajectories
-from tests.trainer.megatron.ranks import alone
+from tests.trainer.megatron.ranks import Ranks, alone
 from tests.trainer.models.tiny import make_checkpoint
 
 SAMPLES = 16
@@ -64,7 +64,7 @@ def stopped_and_whole(job: Any, directory: Path) -> Any:
     learner = Learner(job, initialize(job), Rank0(0))
     before = learned(learner, range(2))
     for name, capture in learner.captures.items():
-        (directory / name).mkdir()
+        (directory / name).mkdir(exist_ok=True)
         capture(directory / name)()
     return [*before, *learned(learner, range(2, 4))]
 
@@ -88,6 +88,21 @@ def test_a_resumed_run_goes_on_bit_for_bit(
     job = job_of(checkpoint, estimator, **algorithm)
     whole = alone(stopped_and_whole, job, tmp_path)
     again = alone(resumed, job, tmp_path)
+    for (steps, weights), (found_steps, found) in zip(whole[2:], again, strict=True):
+        assert found_steps == steps
+        assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
+
+
+@pytest.mark.parametrize("distributed", [False, True])
+def test_both_models_of_ppo_go_on_on_two_ranks(
+    distributed: bool, checkpoint: Path, tmp_path: Path, two_ranks: Ranks
+) -> None:
+    job = job_of(checkpoint, "ppo", kl={"rewardCoefficient": 0.1})
+    optimizer = {**job.spec.trainer.optimizer, "use_distributed_optimizer": distributed}
+    trainer = job.spec.trainer.model_copy(update={"gpus_per_replica": 2, "optimizer": optimizer})
+    job = job.model_copy(update={"spec": job.spec.model_copy(update={"trainer": trainer})})
+    whole, _ = two_ranks.run(stopped_and_whole, job, tmp_path)
+    again, _ = two_ranks.run(resumed, job, tmp_path)
     for (steps, weights), (found_steps, found) in zip(whole[2:], again, strict=True):
         assert found_steps == steps
         assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
