@@ -106,8 +106,10 @@ def _learning(made: Dashboard) -> Dashboard:
                 [
                     _last("reward_mean", "mean"),
                     _last("reward_std", "standard deviation"),
+                    _last("advantage_mean", "mean advantage"),
+                    _last("advantage_std", "standard deviation of the advantages"),
                 ],
-                description="Of the samples trained on.",
+                description="Of the samples trained on, and the advantages of their tokens.",
             )
         )
         .with_panel(
@@ -127,15 +129,25 @@ def _learning(made: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Loss",
-                [_last("loss", "total"), _last("loss_policy", "policy")],
-                description="What was minimized, and its policy-gradient term.",
+                [
+                    _last("loss", "total"),
+                    _last("loss_policy", "policy"),
+                    _last("critic_loss", "critic"),
+                ],
+                description="What was minimized, its policy-gradient term, and the critic's loss; "
+                "zero without a critic.",
             )
         )
         .with_panel(
             lines(
                 "KL divergence from the reference",
-                [_last("kl_reference_mean", "per token"), _last("loss_kl", "in the loss")],
-                description="In nats; zero without a reference.",
+                [
+                    _last("kl_reference_mean", "per token"),
+                    _last("loss_kl", "in the loss"),
+                    _last("train_kl_old_mean", "from the policy before the batch's steps"),
+                ],
+                description="In nats; zero without a reference. The last line is the divergence "
+                "from the policy before the batch's steps.",
             )
         )
         .with_panel(
@@ -152,6 +164,8 @@ def _learning(made: Dashboard) -> Dashboard:
                 [
                     _last("response_length_mean_tokens", "mean"),
                     _last("response_length_max_tokens", "longest"),
+                    _last("response_length_p95_tokens", "95th percentile"),
+                    _last("response_length_min_tokens", "shortest"),
                 ],
                 low=0,
                 description="In tokens.",
@@ -163,6 +177,8 @@ def _learning(made: Dashboard) -> Dashboard:
                 [
                     _last("response_truncated_ratio", "responses cut"),
                     _last("train_clip_ratio", "tokens clipped"),
+                    _last("train_clip_low_ratio", "clipped below 1"),
+                    _last("train_clip_high_ratio", "clipped above 1"),
                     _last("train_skipped_ratio", "steps skipped"),
                 ],
                 unit="percentunit",
@@ -174,9 +190,12 @@ def _learning(made: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Gradient norm",
-                [_last("train_gradient_norm")],
+                [
+                    _last("train_gradient_norm", "policy"),
+                    _last("critic_gradient_norm", "critic"),
+                ],
                 low=0,
-                description="Before clipping.",
+                description="Before clipping; zero for a critic that the job does not have.",
             )
         )
     )

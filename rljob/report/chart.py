@@ -43,17 +43,44 @@ CHARTS = (
         "",
         (Curve("reward/mean", "mean"), Curve("reward/std", "standard deviation")),
     ),
+    Chart(
+        "Advantages",
+        "",
+        (
+            Curve("advantage/mean", "mean"),
+            Curve("advantage/std", "standard deviation"),
+            Curve("advantage/min", "smallest"),
+            Curve("advantage/max", "largest"),
+        ),
+    ),
     Chart("Loss", "", (Curve("loss/total", "total"), Curve("loss/policy", "policy"))),
     Chart(
         "KL divergence from the reference",
         "nats per token",
         (Curve("kl/reference_mean", "mean"), Curve("loss/kl", "in the loss")),
     ),
+    Chart(
+        "KL divergence from the policy before the batch's steps",
+        "nats per token",
+        (Curve("train/kl_old_mean", "mean"),),
+    ),
+    Chart(
+        "Importance ratio",
+        "",
+        (Curve("train/ratio_mean", "mean"), Curve("train/ratio_max", "largest")),
+        _LOGARITHMIC,
+    ),
     Chart("Entropy", "nats per token", (Curve("loss/entropy", "mean"),)),
     Chart(
         "Response length",
         "tokens",
-        (Curve("response/length_mean", "mean"), Curve("response/length_max", "longest")),
+        (
+            Curve("response/length_mean", "mean"),
+            Curve("response/length_max", "longest"),
+            Curve("response/length_p95", "95th percentile"),
+            Curve("response/length_p50", "median"),
+            Curve("response/length_min", "shortest"),
+        ),
         _FROM_ZERO,
     ),
     Chart(
@@ -83,7 +110,11 @@ CHARTS = (
     Chart(
         "Clipped tokens",
         "share",
-        (Curve("train/clip_share", "of the importance ratio"),),
+        (
+            Curve("train/clip_share", "of the importance ratio"),
+            Curve("train/clip_low_share", "ratio below 1"),
+            Curve("train/clip_high_share", "ratio above 1"),
+        ),
         _FROM_ZERO,
     ),
     Chart(
@@ -93,6 +124,12 @@ CHARTS = (
         _FROM_ZERO,
     ),
     Chart("Gradient norm", "", (Curve("train/gradient_norm", "before clipping"),), _LOGARITHMIC),
+    Chart("Critic's loss", "", (Curve("critic/loss", "loss"),), _FROM_ZERO),
+    Chart(
+        "Critic's explained variance",
+        "share",
+        (Curve("critic/explained_variance", "of the returns"),),
+    ),
     Chart(
         "Mismatch between trainer and engine",
         "|difference of log-probabilities|",

@@ -16,6 +16,7 @@ from rljob_trainer.learning.learner import Learner
 from rljob_trainer.process.collective import Rank0
 from rljob_trainer.process.stop import StoppedError
 from rljob_trainer.samples.rollout_batch import RolloutBatch
+from rljob_trainer.telemetry.advantage import advantage_metrics
 from rljob_trainer.telemetry.mismatch import (
     check_mismatch,
     check_probe,
@@ -169,6 +170,7 @@ class Conductor:
             self._skipped.check(report, self._rollout + 1)
         version = self._version if self._is_in_sync else None
         metrics = lesson.metrics | mismatch_metrics(lesson.trajectories, version)
+        metrics |= advantage_metrics(lesson.trajectories)
         self._rollout += 1
         self._at_desk(lambda desk: desk.consume(self._rollout))
         self._unrecorded = metrics

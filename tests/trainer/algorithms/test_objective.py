@@ -75,7 +75,9 @@ def loss_of(
         loss, report = objective(batch, padded, padded.detach().square(), whole=whole)
         loss.backward()
         for name, value in report.items():
-            total[name] = total.get(name, 0.0) + value.item()
+            before = total.get(name, 0.0)
+            of_largest = name.endswith("_max")
+            total[name] = max(before, value.item()) if of_largest else before + value.item()
     return total, [each.grad if each.grad is not None else torch.zeros(0) for each in now]
 
 
@@ -132,13 +134,54 @@ def test_a_reduction_is_of_all_terms(
 
 @pytest.mark.parametrize("reduction", ["sample-mean", "token-mean", "constant"])
 def test_shares_are_comparable_whatever_the_reduction(reduction: str) -> None:
-    """One of two samples, of 3 tokens, is clipped in all its tokens: the mean over samples."""
+    """One of two samples, of 3 tokens, is clipped in all its tokens: the mean over samples.
+
+    Of each ratio of e^0.9 the log is 0.9: KL -0.45, and (1 + 2.4596) / 2.
+    """
     samples = [
         (sample(1.0, [-1.0]), torch.tensor([-1.0])),
         (sample(1.0, [-1.0] * 3), torch.tensor([-0.1] * 3)),
     ]
     report, _ = loss_of({"reduction": reduction}, samples)
     assert report["train/clip_share"] == 0.5
+    assert report["train/clip_high_share"] == 0.5
+    assert report["train/clip_low_share"] == 0
+    assert report["train/kl_old_mean"] == pytest.approx(-0.45)
+    assert report["train/ratio_mean"] == pytest.approx(1.7298016, abs=1e-5)
+    assert report["train/ratio_max"] == pytest.approx(2.4596031, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spec", "now", "low", "high"),
+    [
+        # Ratios 0.5, 2, 0.5, 2 with advantages 1, 1, -1, -1: PPO's bound keeps 0.5 for the third
+        # and 2 for the fourth from going further, and the gradient of the others.
+        ({}, [-1.6931472, -0.3068528, -1.6931472, -0.3068528], 0.25, 0.25),
+        # The dual clip bounds the last at 1.5, too.
+        ({"clip": {"dual": 1.5}}, [-1.6931472, -0.3068528, -1.6931472, -0.3068528], 0.25, 0.5),
+        ({"estimator": "cispo"}, [-1.6931472, -0.3068528, -1.6931472, -0.3068528], 0.5, 0.5),
+    ],
+)
+def test_each_side_is_counted_apart(
+    spec: dict[str, Any], now: list[float], low: float, high: float
+) -> None:
+    """By hand. A good token is clipped above, a bad one below; either side by cispo."""
+    samples = [
+        (sample(advantage, [-1.0]), torch.tensor([value]))
+        for advantage, value in zip([1.0, 1.0, -1.0, -1.0], now, strict=True)
+    ]
+    report, _ = loss_of(spec, samples)
+    assert report["train/clip_low_share"] == low
+    assert report["train/clip_high_share"] == high
+    assert report["train/clip_share"] == low + high
+
+
+def test_the_ratio_of_a_response_decides_the_side() -> None:
+    """GSPO: ratios 1/4 and 2 have the geometric mean 0.7071, below 0.8; the token's own is 2."""
+    one = (sample(-1.0, [-2.0, -2.0]), torch.tensor([-3.3862944, -1.3068528]))
+    report, _ = loss_of({"estimator": "gspo"}, [one])
+    assert (report["train/clip_low_share"], report["train/clip_high_share"]) == (1, 0)
+    assert report["train/ratio_max"] == pytest.approx(2, abs=1e-5)
 
 
 def corrected(mismatch: dict[str, Any], **spec: Any) -> tuple[dict[str, float], list[Tensor]]:

@@ -9,7 +9,7 @@ import torch
 from rljob.api.algorithm import BuiltinEstimator
 from rljob.errors import UsageError
 from rljob_trainer.algorithms.distillation import teacher_kl
-from rljob_trainer.learning.learner import Learner
+from rljob_trainer.learning.learner import Learner, Lesson
 from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.process.collective import Rank0
 from rljob_trainer.trajectories.trajectory import Trajectory
@@ -73,6 +73,14 @@ def resumed(job: Any, directory: Path) -> Any:
     learner = Learner(job, initialize(job), Rank0(0))
     learner.load(directory)
     return learned(learner, range(2, 4))
+
+
+def test_a_batch_has_the_means_of_its_steps_and_the_largest() -> None:
+    steps = [
+        {"loss/total": 1.0, "train/ratio_max": 5.0},
+        {"loss/total": 2.0, "train/ratio_max": 3.0},
+    ]
+    assert Lesson(steps, []).metrics == {"loss/total": 1.5, "train/ratio_max": 5.0}
 
 
 MOVING = {"lossCoefficient": 0.1, "referenceInterval": 2}

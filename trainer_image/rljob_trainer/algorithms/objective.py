@@ -10,6 +10,7 @@ from rljob.api.algorithm import AlgorithmSpec
 from rljob.api.estimator import loss_of
 from rljob_trainer.algorithms.cispo import cispo_loss
 from rljob_trainer.algorithms.correction import correction, corrects
+from rljob_trainer.algorithms.drift import drift
 from rljob_trainer.algorithms.kl import kl_divergence
 from rljob_trainer.algorithms.off_policy_mask import off_policy_mask
 from rljob_trainer.algorithms.policy_loss import clipped_policy_loss
@@ -51,7 +52,8 @@ class Objective:
         """The loss, and this micro-batch's part of a step's metrics.
 
         The terms of the loss are reduced as the job says. Metrics that are no term of it, shares of
-        tokens for example, are always means over samples, so that runs can be compared.
+        tokens for example, are always means over samples, so that runs can be compared. One whose
+        name ends with "_max" is this micro-batch's largest value instead, at least 0.
         """
         spec = self._spec
         reduced, mask = reduction(spec.reduction, whole, longest=self._longest), batch.loss_mask
@@ -63,8 +65,15 @@ class Objective:
         start = log_probs.detach() if batch.old_log_probs is None else batch.old_log_probs
         old = start.where(learned, 0)
         rollout = batch.rollout_log_probs.where(learned, 0)
-        policy, clipped = self._policy_loss(log_probs, log_probs - old, batch)
-        report = {"train/clip_share": mean(clipped.float())}
+        log_ratio = self._log_ratio(log_probs - old, batch)
+        policy, clipped = self._policy_loss(log_probs, log_ratio, batch)
+        report = {
+            "train/clip_share": mean(clipped.float()),
+            # A ratio of 1 is never clipped, so these two add up to the share above.
+            "train/clip_low_share": mean((clipped & (log_ratio < 0)).float()),
+            "train/clip_high_share": mean((clipped & (log_ratio > 0)).float()),
+            **drift((log_probs - old).detach(), mask, count=whole.samples),
+        }
         vetoed = torch.zeros_like(learned)
         masked = vetoed
         if corrects(spec.mismatch):
@@ -87,18 +96,24 @@ class Objective:
         if spec.entropy_coefficient:
             loss = loss - spec.entropy_coefficient * report["loss/entropy"]
         if batch.reference_log_probs is not None:
-            log_ratio = log_probs - batch.reference_log_probs.where(learned, 0)
+            from_reference = log_probs - batch.reference_log_probs.where(learned, 0)
             divergence = kl_divergence(
-                log_ratio,
+                from_reference,
                 spec.kl.estimator,
                 clamp=spec.kl.clamp,
                 since=log_probs - old if spec.kl.unbiased else None,
             )
             report["loss/kl"] = reduced(divergence.where(counted, 0), mask)
-            report["kl/reference_mean"] = mean(kl_divergence(log_ratio.detach(), "k3"))
+            report["kl/reference_mean"] = mean(kl_divergence(from_reference.detach(), "k3"))
             if spec.kl.loss_coefficient:
                 loss = loss + spec.kl.loss_coefficient * report["loss/kl"]
         return loss, {"loss/total": loss, **report}
+
+    def _log_ratio(
+        self, log_ratio: Float32[Tensor, "batch response"], batch: PaddedBatch
+    ) -> Float32[Tensor, "batch response"]:
+        """The log-ratio that is clipped, from that of each token."""
+        return sequence_log_ratio(log_ratio, batch.loss_mask) if self._loss == "gspo" else log_ratio
 
     def _policy_loss(
         self,
@@ -111,8 +126,6 @@ class Objective:
         assert advantages is not None
         if self._loss == "cispo":
             return cispo_loss(log_probs, log_ratio, advantages, low=clip.low, high=clip.high)
-        if self._loss == "gspo":
-            log_ratio = sequence_log_ratio(log_ratio, batch.loss_mask)
         return clipped_policy_loss(
             log_ratio, advantages, low=clip.low, high=clip.high, dual=clip.dual
         )

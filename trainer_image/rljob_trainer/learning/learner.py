@@ -20,6 +20,7 @@ from rljob_trainer.learning.reference import Reference
 from rljob_trainer.megatron.forward import Loss
 from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.parallel import Parallel
+from rljob_trainer.megatron.report import LARGEST
 from rljob_trainer.megatron.scorer import Scorer
 from rljob_trainer.megatron.trainer import Trainer
 from rljob_trainer.process.collective import Rank0
@@ -42,8 +43,12 @@ class Lesson:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Their means over the steps."""
-        return {name: sum(s[name] for s in self.steps) / len(self.steps) for name in self.steps[0]}
+        """Their means over the steps; the largest of those that end with "_max"."""
+        by_name = {name: [step[name] for step in self.steps] for name in self.steps[0]}
+        return {
+            name: max(values) if name.endswith(LARGEST) else sum(values) / len(values)
+            for name, values in by_name.items()
+        }
 
 
 class Learner:

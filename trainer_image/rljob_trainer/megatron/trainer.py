@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.distributed as dist
 from jaxtyping import Float32
 from megatron.core.distributed import (
     DistributedDataParallel,
@@ -26,6 +24,7 @@ from rljob_trainer.megatron.optimizer import (
     build_scheduler,
     optimizer_config,
 )
+from rljob_trainer.megatron.report import merged
 from rljob_trainer.megatron.share import Share
 from rljob_trainer.trajectories.padded_batch import PaddedBatch
 from rljob_trainer.trajectories.trajectory import Trajectory
@@ -86,7 +85,7 @@ class Trainer:
         Args:
             trajectories: all of them, on every rank.
             loss: takes a micro-batch and what the model's head reads of it. Its losses and metrics
-                are added up over micro-batches and ranks.
+                come together over micro-batches and ranks as `merged` says.
 
         Returns:
             The metrics of the loss, train/gradient_norm, train/learning_rate and train/skipped.
@@ -129,10 +128,7 @@ class Trainer:
         self._ddp.zero_grad_buffer()
         self._optimizer.zero_grad()
         reports = self._forward.backward(share.batches_or_silence, loss)
-        report = torch.stack([torch.stack(list(each.values())) for each in reports]).sum(0)
-        if self._parallel.dp_size > 1:
-            dist.all_reduce(report, group=self._parallel.dp_group)
-        return dict(zip(reports[0], report.tolist(), strict=True)) | self._apply()
+        return merged(reports, self._parallel) | self._apply()
 
     def _apply(self) -> dict[str, float]:
         """Clips and applies the gradients, if their norm is finite."""

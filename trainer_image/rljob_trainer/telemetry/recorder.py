@@ -23,6 +23,12 @@ from rljob_trainer.telemetry.tensorboard import TensorBoard
 log = structlog.get_logger()
 
 _DROPPED = "groups/dropped"  # a counter in Prometheus
+# What a line of the log tells of the models' steps, with the digits after the point.
+_LOGGED = (
+    ("loss", "loss/total", 5),
+    ("gradient_norm", "train/gradient_norm", 4),
+    ("critic_loss", "critic/loss", 5),
+)
 _WINDOW = 5  # batches over which the reward is averaged for the summary and the target
 
 
@@ -39,10 +45,6 @@ def finished_status(run_dir: Path, job: RLJob) -> dict[str, Any]:
         "weight_version": summary["weight_versions"] - 1,
         "staleness_max": summary["staleness_max"],
     }
-
-
-# What the log of a batch tells of its optimizer steps.
-_OF_STEP = (("loss", "loss/total", 5), ("gradient_norm", "train/gradient_norm", 4))
 
 
 class Recorder:
@@ -177,10 +179,10 @@ class Recorder:
             "rollout.done",
             rollout=rollout,
             reward=round(metrics["reward/mean"], 4),
-            **{  # no step of the policy while only the critic learns
-                name: round(metrics[metric], digits)
-                for name, metric, digits in _OF_STEP
-                if metric in metrics
+            **{
+                short: round(metrics[name], digits)
+                for short, name, digits in _LOGGED
+                if name in metrics  # a batch from which only the critic learns has other numbers
             },
             length=round(metrics["response/length_mean"], 1),
             version=int(metrics["weights/version"]),
