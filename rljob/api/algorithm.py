@@ -155,6 +155,29 @@ class DistillationSpec(Part):
     )
 
 
+class LimitsSpec(Part):
+    """Bounds that stop a job that goes wrong, before the step's weights are saved."""
+
+    gradient_norm: PositiveFloat | None = Field(
+        None,
+        description="The job stops when the norm of the policy's gradient in a step, before it is "
+        "clipped, exceeds this. Default: off.",
+    )
+    ratio: float | None = Field(
+        None,
+        gt=1,
+        allow_inf_nan=False,
+        description="The job stops when the mean importance ratio of a step's tokens, before it is "
+        "clipped, exceeds this; TRL's ratio_threshold is 10. Default: off.",
+    )
+    kl_to_reference: PositiveFloat | None = Field(
+        None,
+        description="The job stops when the mean KL divergence from the reference in a step (k3, "
+        "per token, in nats) exceeds this. It needs the reference in memory, as kl does. "
+        "Default: off.",
+    )
+
+
 class AlgorithmSpec(Part):
     """The policy-gradient method."""
 
@@ -211,6 +234,9 @@ class AlgorithmSpec(Part):
     )
     mismatch: MismatchSpec = Field(
         default_factory=MismatchSpec, description="Mismatch between trainer and engine."
+    )
+    limits: LimitsSpec = Field(
+        default_factory=LimitsSpec, description="Bounds that stop a job that goes wrong."
     )
     filter: Literal["nonzero-std"] | Hook | None = Field(
         None,

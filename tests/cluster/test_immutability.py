@@ -39,6 +39,7 @@ SPEC: dict[str, Any] = {
         "kl": {"rewardCoefficient": 0.1, "referenceInterval": 50},
         "critic": {"checkpoint": "/models/critic", "learningRate": 1.0e-5},
         "mismatch": {"veto": 1e-4, "sequenceMask": 0.5},
+        "limits": {"gradientNorm": 50.0, "ratio": 4.0, "klToReference": 0.2},
     },
     "schedule": {
         "rollouts": 300,

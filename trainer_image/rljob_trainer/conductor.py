@@ -17,6 +17,7 @@ from rljob_trainer.process.collective import Rank0
 from rljob_trainer.process.stop import StoppedError
 from rljob_trainer.samples.rollout_batch import RolloutBatch
 from rljob_trainer.telemetry.advantage import advantage_metrics
+from rljob_trainer.telemetry.limits import check_limits
 from rljob_trainer.telemetry.mismatch import (
     check_mismatch,
     check_probe,
@@ -168,6 +169,7 @@ class Conductor:
             self._compare(lesson.trajectories)
         for report in lesson.steps:
             self._skipped.check(report, self._rollout + 1)
+            check_limits(self._spec.algorithm.limits, report, self._rollout + 1)
         version = self._version if self._is_in_sync else None
         metrics = lesson.metrics | mismatch_metrics(lesson.trajectories, version)
         metrics |= advantage_metrics(lesson.trajectories)

@@ -31,6 +31,7 @@ from rljob_trainer.samples.exchange import Exchange
 from rljob_trainer.samples.incarnation import IncarnationFile
 from rljob_trainer.samples.ledger import Ledger, OpenGroup
 from rljob_trainer.samples.rollout_batch import RolloutBatch
+from rljob_trainer.telemetry.collapse import Collapse
 from rljob_trainer.telemetry.health import Health
 from rljob_trainer.telemetry.pod_logs import PodLogs
 from rljob_trainer.telemetry.recorder import Recorder
@@ -70,6 +71,7 @@ class Desk:
         self._stop = stop
         self._incarnation = IncarnationFile(run_dir)
         self._incidents = Incidents(run_dir)
+        self._collapse = Collapse(self._incidents.add)
         self.recorder = Recorder(job, run_dir, registry)
         self.health = Health(spec, registry)
         self._utilization = Utilization(registry)
@@ -131,6 +133,7 @@ class Desk:
         if state is not None:
             self._incidents.add("run.resumed", f"resumed from checkpoint step-{rollout:06d}")
         self.recorder.load(state["recorder"] if state is not None else None)
+        self._collapse.load(state.get("collapse") if state is not None else None)
         saved = state["exchange"] if state is not None else None
         self.exchange.start(self._incarnation.read(), rollout, saved)
         self._incarnation.write(self.exchange.incarnation)
@@ -141,7 +144,11 @@ class Desk:
 
     def save(self) -> dict[str, Any]:
         """The desk's part of a checkpoint."""
-        return {"exchange": self.exchange.save(), "recorder": self.recorder.save()}
+        return {
+            "exchange": self.exchange.save(),
+            "recorder": self.recorder.save(),
+            "collapse": self._collapse.save(),
+        }
 
     def publish(self, snapshot: Snapshot) -> None:
         """Starts sending weights, which may still be being gathered, to the engines."""
@@ -226,6 +233,7 @@ class Desk:
             rewards=[sample.reward for sample in samples_of(batch)],
             tokens=sum(len(sample.response_tokens) for sample in samples_of(batch)),
         )
+        self._collapse.batch(rollout, metrics)
         self.health.trained()
         self._update_status()
         self._utilization.batch(

@@ -319,24 +319,26 @@ def teacher_judges_tokens(job: RLJob) -> Iterator[Problem]:
 
 @twin(
     Cel(
-        at="spec.algorithm.kl",
-        rule="!has(self.referenceInterval) || self.lossCoefficient != 0.0 "
-        "|| self.rewardCoefficient != 0.0",
-        message="found {self.referenceInterval}, allowed null (lossCoefficient and "
-        "rewardCoefficient are 0: there is no reference)",
-        field="referenceInterval",
+        at="spec.algorithm",
+        rule="!has(self.kl.referenceInterval) || self.kl.lossCoefficient != 0.0 "
+        "|| self.kl.rewardCoefficient != 0.0 || has(self.limits.klToReference)",
+        message="found {self.kl.referenceInterval}, allowed null (lossCoefficient and "
+        "rewardCoefficient are 0, and limits.klToReference is null: there is no reference)",
+        field="kl.referenceInterval",
         reason="FieldValueForbidden",
     )
 )
 def reference_is_used(job: RLJob) -> Iterator[Problem]:
-    """`kl.referenceInterval` is given only if a KL term uses the reference."""
-    kl = job.spec.algorithm.kl
-    if kl.reference_interval is not None and not (kl.loss_coefficient or kl.reward_coefficient):
+    """`kl.referenceInterval` is given only if a KL term or a limit uses the reference."""
+    kl, limits = job.spec.algorithm.kl, job.spec.algorithm.limits
+    used = kl.loss_coefficient or kl.reward_coefficient or limits.kl_to_reference is not None
+    if kl.reference_interval is not None and not used:
         yield problem(
             "spec.algorithm.kl.referenceInterval",
             kl.reference_interval,
             "null",
-            "lossCoefficient and rewardCoefficient are 0: there is no reference",
+            "lossCoefficient and rewardCoefficient are 0, and limits.klToReference is null: there "
+            "is no reference",
         )
 
 

@@ -6,12 +6,14 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from rljob.api.algorithm import BuiltinEstimator
+from rljob.api.algorithm import BuiltinEstimator, LimitsSpec
 from rljob.errors import UsageError
 from rljob_trainer.algorithms.distillation import teacher_kl
 from rljob_trainer.learning.learner import Learner, Lesson
 from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.process.collective import Rank0
+from rljob_trainer.telemetry.limits import check_limits
+from rljob_trainer.telemetry.mismatch import DivergedError
 from rljob_trainer.trajectories.trajectory import Trajectory
 from tests.trainer.megatron.cases import make_job, make_trajectories
 from tests.trainer.megatron.ranks import Ranks, alone
@@ -260,3 +262,21 @@ def test_a_reference_that_moves_becomes_the_policy(checkpoint: Path) -> None:
     first, second, third, fourth = alone(run)
     assert max(first, third) < 1e-5  # at the start, and after two batches
     assert min(second, fourth) > 1e-3
+
+
+def test_a_limit_of_the_divergence_needs_no_term_of_it(checkpoint: Path) -> None:
+    """The reference is there to be compared with; the losses are what they are without."""
+
+    def run(limits: dict[str, float]) -> list[dict[str, float]]:
+        job = job_of(checkpoint, "grpo", limits=limits)
+        return list(learned(Learner(job, initialize(job), Rank0(0)), range(1))[0][0])
+
+    plain, compared = alone(run, {}), alone(run, {"klToReference": 0.1})
+    assert "kl/reference_mean" not in plain[0]
+    assert compared[0]["kl/reference_mean"] == pytest.approx(0, abs=1e-6)  # before the first step
+    assert compared[1]["kl/reference_mean"] > 1e-4  # lr 1e-2 has moved it
+    for one, other in zip(plain, compared, strict=True):
+        assert other["loss/total"] == one["loss/total"]
+    check_limits(LimitsSpec(kl_to_reference=10), compared[1], 1)
+    with pytest.raises(DivergedError, match=r"limits.klToReference: found .* of batch 1"):
+        check_limits(LimitsSpec(kl_to_reference=1e-5), compared[1], 1)

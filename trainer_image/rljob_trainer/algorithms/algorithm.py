@@ -20,7 +20,8 @@ class Algorithm:
         spec = job.algorithm
         longest = job.rollout.sampling.max_response_tokens
         kl = spec.kl
-        self.needs_reference = kl.loss_coefficient > 0 or kl.reward_coefficient > 0
+        is_limited = spec.limits.kl_to_reference is not None
+        self.needs_reference = kl.loss_coefficient > 0 or kl.reward_coefficient > 0 or is_limited
         self.needs_critic = advantage_of(spec) == "gae"
         self.advantages = Advantages(spec)
         self.objective = Objective(spec, longest=longest)
