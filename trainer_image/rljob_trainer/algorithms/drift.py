@@ -1,5 +1,6 @@
 """How far the policy has moved from the log-probabilities that its importance ratio starts from."""
 
+import torch
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -36,5 +37,6 @@ def drift(
     return {
         "train/kl_old_mean": sample_mean(-log_ratio, mask, count),
         "train/ratio_mean": sample_mean(ratio, mask, count),
-        "train/ratio_max": ratio.where(mask > 0, 0).max(),
+        # A micro-batch of responses without tokens has none.
+        "train/ratio_max": torch.cat([ratio.new_zeros(1), ratio[mask > 0]]).max(),
     }
