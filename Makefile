@@ -130,7 +130,8 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 
 lock: $(UV) ## Regenerate the files of requirements/ from pyproject.toml
 	$(COMPILE) $(UPGRADE) pyproject.toml --override requirements/overrides-cpu.txt \
-		--extra operator --extra trainer --extra rollout --extra dev -o requirements/cpu.txt
+		--extra operator --extra trainer --extra wandb --extra rollout --extra dev \
+		-o requirements/cpu.txt
 	$(COMPILE) $(UPGRADE) pyproject.toml --override requirements/overrides-operator.txt \
 		--extra operator -c requirements/cpu.txt -o requirements/operator.txt
 	set -e; for extra in trainer rollout; do \

@@ -55,7 +55,6 @@ LIMITS = (
     ),
     _only("spec.rollout.generate", lambda job: job.spec.rollout.generate, None),
     _only("spec.rollout.reward.url", lambda job: job.spec.rollout.reward.url, None),
-    _only("spec.tracking.wandb", lambda job: job.spec.tracking.wandb, None),
     Limit(
         "spec.buffer.external.urlSecretRef",
         lambda job: job.spec.buffer.external and job.spec.buffer.external.url_secret_ref,

@@ -16,4 +16,8 @@ class TrackingSpec(Part):
     """Metric sinks."""
 
     tensorboard: bool = Field(True, description="Write TensorBoard files to the run directory.")
-    wandb: WandbSpec | None = Field(None, description="Weights & Biases. Default: off.")
+    wandb: WandbSpec | None = Field(
+        None,
+        description="Weights & Biases: the same numbers. The trainer needs the extra wandb, and "
+        "WANDB_API_KEY in its environment (docs/monitoring.md). Default: off.",
+    )

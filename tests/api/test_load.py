@@ -243,7 +243,6 @@ UNSUPPORTED = {
     "spec.rollout.autoscaling.mode": "rollout: {autoscaling: {mode: Rate}}",
     "spec.rollout.generate": "rollout: {generate: 'a:b'}",
     "spec.rollout.reward.url": "rollout: {reward: {url: 'http://a'}}",
-    "spec.tracking.wandb": "tracking: {wandb: {project: a}}",
     "spec.buffer.external.urlSecretRef": ("buffer: {external: {urlSecretRef: {name: a, key: b}}}"),
     "spec.schedule.overSamplingBatchSize": "schedule: {rollouts: 1, overSamplingBatchSize: 32}",
     "spec.evaluation[0].reward.url": (

@@ -18,9 +18,13 @@ FOLDERS = {
     "": ("rljob",),
     "operator": ("operator",),
     "trainer": ("trainer_image",),
+    "wandb": ("trainer_image",),
     "rollout": ("rollout_image",),
     "dev": ("tests", "benchmarks", "examples", "helm"),
 }
+
+# Extras that the code of another one uses where a job asks for it.
+BESIDE = {"trainer": ("trainer", "wandb"), "wandb": ("trainer", "wandb")}
 
 
 @dataclass(frozen=True)

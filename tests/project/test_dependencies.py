@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
-from tests.project.metadata import FOLDERS, ROOT, Dependency, dependencies
+from tests.project.metadata import BESIDE, FOLDERS, ROOT, Dependency, dependencies
 
 NO_IMPORT = "no import"
 
@@ -57,7 +57,7 @@ def test_it_is_imported_where_it_is_declared_unless_its_reason_says_so(
 @pytest.mark.parametrize("extra", FOLDERS)
 def test_what_is_imported_is_declared(extra: str) -> None:
     """Not only brought along by another package, which may drop it."""
-    everywhere = {"dev": tuple(FOLDERS)}.get(extra, ("", extra))
+    everywhere = {"dev": tuple(FOLDERS)}.get(extra, ("", *BESIDE.get(extra, (extra,))))
     declared = {
         module
         for dependency in dependencies()

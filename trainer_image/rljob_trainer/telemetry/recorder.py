@@ -1,4 +1,4 @@
-"""Everything the trainer reports: journals, TensorBoard, Prometheus and /status."""
+"""Everything the trainer reports: journals, TensorBoard, W&B, Prometheus and /status."""
 
 import json
 import math
@@ -19,6 +19,7 @@ from rljob_trainer.files.journal import Journal
 from rljob_trainer.samples.evaluation import EvaluationResult
 from rljob_trainer.telemetry.counters import Counters
 from rljob_trainer.telemetry.tensorboard import TensorBoard
+from rljob_trainer.telemetry.weights_and_biases import WeightsAndBiases
 
 log = structlog.get_logger()
 
@@ -51,6 +52,11 @@ class Recorder:
     """Writes every number once, to all places. Lives on rank 0."""
 
     def __init__(self, job: RLJob, run_dir: Path, registry: CollectorRegistry) -> None:
+        """Registers all series, and begins or continues the run at Weights & Biases.
+
+        Raises:
+            UsageError: Weights & Biases can't be used.
+        """
         self._job = job
         self._run_dir = run_dir
         self.journals = {
@@ -75,6 +81,8 @@ class Recorder:
             registry=registry,
         )
         self._tensorboard = TensorBoard(run_dir / "tensorboard", job)
+        spec = job.spec.tracking.wandb
+        self._wandb = WeightsAndBiases(run_dir, job, spec) if spec is not None else None
         self._rewards: list[float] = []
         self._evaluations: dict[str, list[float]] = {}
         self._seconds = 0.0  # of earlier processes of this run
@@ -166,6 +174,8 @@ class Recorder:
                 self._gauges[name].set(value)
         if self._job.spec.tracking.tensorboard:
             self._tensorboard.batch(rollout, metrics, samples)
+        if self._wandb is not None:
+            self._wandb.batch(rollout, metrics)
         remaining = self._job.spec.schedule.rollouts - rollout
         self._status.update(
             rollout=rollout,
@@ -206,6 +216,8 @@ class Recorder:
         self._evaluation.labels(result.name).set(result.reward)
         if self._job.spec.tracking.tensorboard:
             self._tensorboard.evaluation(rollout, result)
+        if self._wandb is not None:
+            self._wandb.evaluation(rollout, result)
         others = [e for e in self._status["evaluations"] if e["name"] != result.name]
         self._status["evaluations"] = [*others, record]
         log.info(
@@ -237,8 +249,10 @@ class Recorder:
         partial.rename(path)
 
     def close(self) -> None:
-        """Flushes TensorBoard."""
+        """Flushes TensorBoard and Weights & Biases."""
         self._tensorboard.close()
+        if self._wandb is not None:
+            self._wandb.close()
 
 
 def _mean(values: Sequence[float]) -> float:

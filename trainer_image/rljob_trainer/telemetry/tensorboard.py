@@ -10,6 +10,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from rljob.api import RLJob
 from rljob_trainer.samples.evaluation import EvaluationResult
+from rljob_trainer.telemetry.hyperparameters import hyperparameters
 
 _TEXT_INTERVAL = 10  # batches
 
@@ -55,34 +56,8 @@ class TensorBoard:
         metrics = ["reward/mean"] + [f"eval/{e.name}/reward" for e in self._job.spec.evaluation]
         made: Any = hparams  # torch has no types for it, nor for the writer below
         file: Any = writer
-        for summary in made(_settings(self._job), dict.fromkeys(metrics, 0.0)):
+        for summary in made(hyperparameters(self._job), dict.fromkeys(metrics, 0.0)):
             file._get_file_writer().add_summary(summary)
-
-
-def _settings(job: RLJob) -> dict[str, bool | float | str]:
-    spec = job.spec
-    settings = {
-        "seed": spec.seed,
-        **{f"trainer.optimizer.{name}": v for name, v in spec.trainer.optimizer.items()},
-        **{f"algorithm.{name}": v for name, v in _flat(spec.algorithm.model_dump()).items()},
-        **{f"schedule.{name}": v for name, v in _flat(spec.schedule.model_dump()).items()},
-        **{f"sampling.{name}": v for name, v in spec.rollout.sampling.model_dump().items()},
-    }
-    return {
-        name: value if isinstance(value, bool | int | float | str) else json.dumps(value)
-        for name, value in settings.items()
-        if value is not None
-    }
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= {f"{name}.{key}": part for key, part in _flat(value).items()}
-        else:
-            flat[name] = value
-    return flat
 
 
 def _table(samples: Sequence[Mapping[str, Any]]) -> str:
