@@ -16,6 +16,8 @@ from rljob_trainer.telemetry.hyperparameters import hyperparameters
 log = structlog.get_logger()
 
 _FIELD = "spec.tracking.wandb"
+# By default wandb waits at the end until all is sent, for days if need be, while GPUs are held.
+_FINISH_SECONDS = 120.0
 
 
 class WeightsAndBiases:
@@ -50,7 +52,11 @@ class WeightsAndBiases:
                 config=hyperparameters(job),
                 # Nothing but numbers: not the output of this process, nor its code.
                 settings=wandb.Settings(
-                    console="off", disable_git=True, save_code=False, silent=True
+                    console="off",
+                    disable_git=True,
+                    save_code=False,
+                    silent=True,
+                    finish_timeout=_FINISH_SECONDS,
                 ),
             )
         except wandb.errors.Error as error:
@@ -72,5 +78,8 @@ class WeightsAndBiases:
         self._run.log({f"eval/{result.name}/reward": result.reward}, step=rollout)
 
     def close(self) -> None:
-        """Waits until everything is sent, or written."""
+        """Waits until everything is sent, or written, for two minutes at most.
+
+        What was not sent by then stays in the run directory, for `wandb sync`.
+        """
         self._run.finish()
