@@ -1,0 +1,1 @@
+"""Optimizer steps without a job around them."""
