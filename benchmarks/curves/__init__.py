@@ -1,0 +1,1 @@
+"""Learning curves: what a run gave, kept in a file, and drawn."""

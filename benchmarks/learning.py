@@ -1,0 +1,159 @@
+"""Whether every estimator learns: runs of the sorting task until the mean reward reaches 0.9.
+
+Real jobs, one after the other, all from the same model. By default each estimator runs
+synchronously, which takes about 20 minutes on two cores; `--staleness` and `--correction` choose
+other runs. build/learning.json keeps what each gave; `--draw` makes a picture and a table of it.
+
+    python benchmarks/learning.py [--estimator grpo] [--staleness 2] [--correction tis]
+    python benchmarks/learning.py --draw
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from benchmarks.curves.picture import picture, table
+from benchmarks.curves.record import TARGET, Record, load, save
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "sort_digits"
+RESULTS = ROOT / "build" / "learning.json"
+PICTURE = ROOT / "docs" / "images" / "learning.svg"
+GOAL = 1.0
+
+# What each changes of the example's spec.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "grpo": {},
+    # The ratio of a whole response moves little: one step per batch needs no clip.
+    "gspo": {
+        "algorithm": {"clip": {"low": 0.03, "high": 0.04}},
+        "schedule": {"rolloutBatchSize": 64, "stepsPerRollout": 2},
+    },
+    "cispo": {},
+    # Its advantages are not divided by their deviation: less entropy bonus weighs the same.
+    "rloo": {"algorithm": {"entropyCoefficient": 0.01}},
+    "ppo": {
+        "algorithm": {
+            "samplesPerPrompt": 2,
+            "gaeLambda": 1.0,
+            "critic": {"learningRate": 1.0e-3},
+        },
+        "schedule": {"rolloutBatchSize": 512},
+    },
+    "reinforce++": {},
+    "reinforce++-baseline": {},
+}
+
+
+def spec_of(estimator: str, staleness: int, correction: str) -> dict[str, Any]:
+    """What a run changes of the example's spec, besides its end."""
+    changes: dict[str, Any] = merged({}, SETTINGS[estimator])
+    if staleness:
+        changes = merged(changes, {"schedule": {"maxStaleness": staleness}})
+    if correction != "none":
+        changes = merged(changes, {"algorithm": {"mismatch": {"correction": correction}}})
+    return changes
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the changes, field by field."""
+    result = dict(base)
+    for name, value in changes.items():
+        old = result.get(name, {})
+        result[name] = merged(old, value) if isinstance(value, dict) else value
+    return result
+
+
+def run(estimator: str, staleness: int, correction: str, *, limit: float) -> Record:
+    """Runs a job until the target or for `limit` seconds, its start included."""
+    directory = RESULTS.with_suffix("")
+    inputs = directory / "build"
+    if not inputs.exists():
+        prepare = [sys.executable, EXAMPLE / "prepare.py", "--out", inputs]
+        subprocess.run(prepare, check=True)
+        shutil.copy(EXAMPLE / "reward.py", directory)
+    changes = spec_of(estimator, staleness, correction)
+    job = YAML(typ="safe").load(EXAMPLE / "job.yaml")
+    spec = merged(job["spec"], changes)
+    spec = merged(spec, {"algorithm": {"estimator": estimator}})
+    ends = {"rollouts": 1000, "saveInterval": 1000, "evalInterval": None, "targetReward": TARGET}
+    job["spec"] = merged(spec, {"schedule": ends, "evaluation": []})
+    name = f"{estimator}-{staleness}-{correction}".replace("+", "p")
+    job["metadata"]["name"] = name
+    path = directory / f"{name}.yaml"
+    YAML().dump(job, path)
+    run_dir = directory / name
+    shutil.rmtree(run_dir, ignore_errors=True)
+    _run_job(path, run_dir, limit)
+    lines = (run_dir / "metrics.jsonl").read_text().splitlines()
+    batches = [json.loads(line) for line in lines]
+    return Record(
+        estimator,
+        staleness,
+        correction,
+        changes,
+        rewards=[round(each["reward/mean"], 4) for each in batches],
+        seconds=[round(at, 1) for at in accumulate(each["time/total"] for each in batches)],
+    )
+
+
+def _run_job(path: Path, run_dir: Path, limit: float) -> None:
+    """`rljob run`, stopped after `limit` seconds as by Ctrl-C."""
+    rljob = Path(sys.executable).with_name("rljob")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # one core each for engine and trainer
+    command = [rljob, "run", path, "--run-dir", run_dir]
+    with subprocess.Popen(command, env=environment, stdout=sys.stderr) as process:
+        try:
+            code = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+            return
+    if code:
+        raise SystemExit(f"{path.name}: rljob run ended with {code}; see {run_dir}/logs")
+
+
+def main() -> None:
+    """Prints a table, then one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--estimator", choices=SETTINGS, help="run only this one")
+    parser.add_argument("--staleness", type=int, default=0, help="maxStaleness")
+    parser.add_argument("--correction", default="none", help="of mismatch: tis, icepop or mis")
+    parser.add_argument("--limit", type=float, default=600, help="seconds of a run")
+    parser.add_argument("--draw", action="store_true", help="run nothing; draw what was run")
+    arguments = parser.parse_args()
+    if arguments.draw:
+        records = load(RESULTS)
+        PICTURE.write_text(picture(records))
+    else:
+        records = []
+        for estimator in [arguments.estimator] if arguments.estimator else SETTINGS:
+            record = run(
+                estimator, arguments.staleness, arguments.correction, limit=arguments.limit
+            )
+            save(RESULTS, record)
+            records.append(record)
+    print(table(records))
+    learned = sum(record.learned for record in records)
+    result = {
+        "name": "learning",
+        "value": learned,
+        "unit": f"runs above {TARGET}",
+        "peer": len(records),
+        "ratio": round(learned / len(records), 3),
+        "goal": GOAL,
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
