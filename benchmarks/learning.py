@@ -33,7 +33,8 @@ GOAL = 1.0
 # What each changes of the example's spec.
 SETTINGS: dict[str, dict[str, Any]] = {
     "grpo": {},
-    # The ratio of a whole response moves little: one step per batch needs no clip.
+    # The ratio of a whole response is a mean over its tokens and moves less than that of one: a
+    # narrower clip, and fewer steps from the weights that generated.
     "gspo": {
         "algorithm": {"clip": {"low": 0.03, "high": 0.04}},
         "schedule": {"rolloutBatchSize": 64, "stepsPerRollout": 2},
