@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--draw", action="store_true", help="run nothing; draw what was run")
     arguments = parser.parse_args()
     if arguments.draw:
-        records = load(RESULTS)
+        records = sorted(load(RESULTS), key=lambda one: (one.staleness, one.name))
         PICTURE.write_text(picture(records))
     else:
         records = []

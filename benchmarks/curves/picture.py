@@ -30,7 +30,7 @@ def table(records: Sequence[Record]) -> str:
     """The same in Markdown, with the settings of each run."""
     head = f"| run | batches to {TARGET} | seconds | last reward | settings |"
     rows = [head, "| --- | --- | --- | --- | --- |"]
-    for each in sorted(records, key=lambda one: one.staleness):
+    for each in records:
         batches = str(len(each.rewards)) if each.learned else f"not in {len(each.rewards)}"
         changes = ", ".join(f"`{change}`" for change in _changes(each.settings)) or "the example's"
         rows.append(

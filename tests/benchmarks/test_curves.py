@@ -40,7 +40,7 @@ def test_a_file_keeps_the_last_run_of_each_name(tmp_path: Path) -> None:
 
 
 def test_the_table_tells_how_long_each_took_and_with_what_settings() -> None:
-    assert table([STALE, SYNCHRONOUS]).splitlines()[2:] == [
+    assert table([SYNCHRONOUS, STALE]).splitlines()[2:] == [
         "| grpo, maxStaleness 0 | 7 | 14 | 0.940 | the example's |",
         "| grpo, maxStaleness 4, tis | not in 7 | 14 | 0.940 | `schedule.maxStaleness: 4`, "
         "`algorithm.mismatch.correction: tis` |",
