@@ -65,10 +65,10 @@ def test_every_problem_of_every_file(tmp_path: Path) -> None:
 
 
 def test_what_is_not_supported_is_told_with_its_place(tmp_path: Path) -> None:
-    file = written(tmp_path, algorithm="{estimator: ppo}")
+    file = written(tmp_path, rollout="{generate: 'my.agent:generate'}")
     said = (
-        f'{file}:8:15: spec.algorithm.estimator: found "ppo", allowed grpo, gspo, cispo, rloo, '
-        "reinforce++, reinforce++-baseline or module:function (not supported yet)"
+        f'{file}:8:13: spec.rollout.generate: found "my.agent:generate", allowed null '
+        "(not supported yet)"
     )
     assert run(file) == (64, [said])
 
