@@ -1,7 +1,7 @@
 """Whether every estimator learns: runs of the sorting task until the mean reward reaches 0.9.
 
 Real jobs, one after the other, all from the same model. By default each estimator runs
-synchronously, which takes about 20 minutes on two cores; `--staleness` and `--correction` choose
+synchronously, which took 29 minutes on two shared cores; `--staleness` and `--correction` choose
 other runs. build/learning.json keeps what each gave; `--draw` makes a picture and a table of it.
 
     python benchmarks/learning.py [--estimator grpo] [--staleness 2] [--correction tis]
