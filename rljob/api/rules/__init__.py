@@ -11,6 +11,8 @@ from rljob.api.rljob import RLJob
 from rljob.api.rules import (
     algorithm,
     data,
+    divergence,
+    mismatch,
     options,
     parallel,
     platform,
@@ -25,6 +27,8 @@ RULES: tuple[Rule, ...] = (
     *platform.RULES,
     *data.RULES,
     *algorithm.RULES,
+    *divergence.RULES,
+    *mismatch.RULES,
     *schedule.RULES,
     *parallel.RULES,
     *rollout.RULES,
