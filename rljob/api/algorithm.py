@@ -200,6 +200,11 @@ class AlgorithmSpec(Part):
         True,
         description="The advantage grpo divides by the group's standard deviation.",
     )
+    mask_truncated: bool = Field(
+        False,
+        description="Nothing of a response that was cut at its maximum length is learned, and its "
+        "reward does not count in its group's mean and deviation (DAPO's overlong filtering).",
+    )
     samples_per_prompt: PositiveInt = Field(
         8, description="Responses generated per prompt; together they are a group."
     )

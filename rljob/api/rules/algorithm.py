@@ -11,6 +11,7 @@ from rljob.api.rules.cel import Cel, twin
 GROUP_RELATIVE = ("grpo", "rloo", "reinforce++-baseline")
 # These differ from token to token, so a penalty of each token can be part of the reward.
 BY_TOKEN = ("gae", "reinforce++", "reinforce++-baseline")
+SAMPLING = "self.rollout.sampling"
 ADVANTAGE = "(has(self.advantage) ? self.advantage : self.estimator)"
 
 
@@ -166,7 +167,34 @@ def teacher_judges_tokens(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec",
+        rule=f"!self.algorithm.maskTruncated || !{SAMPLING}.ignoreEos "
+        f"|| size({SAMPLING}.stop) > 0 || size({SAMPLING}.stopTokenIds) > 0",
+        message="found true, allowed false (rollout.sampling.ignoreEos is true, without stop and "
+        "stopTokenIds: every response is cut at its maximum length)",
+        field="algorithm.maskTruncated",
+        reason="FieldValueForbidden",
+    )
+)
+def some_responses_end(job: RLJob) -> Iterator[Problem]:
+    """`maskTruncated` is false if no response can end before its maximum length."""
+    sampling = job.spec.rollout.sampling
+    if not job.spec.algorithm.mask_truncated or not sampling.ignore_eos:
+        return
+    if not sampling.stop and not sampling.stop_token_ids:
+        yield problem(
+            "spec.algorithm.maskTruncated",
+            True,
+            "false",
+            "rollout.sampling.ignoreEos is true, without stop and stopTokenIds: every response is "
+            "cut at its maximum length",
+        )
+
+
 RULES = (
+    some_responses_end,
     one_advantage,
     sequence_loss_is_of_samples,
     group_has_others,

@@ -1,5 +1,6 @@
 """The advantages of a batch, by the name of the estimator."""
 
+import dataclasses
 from typing import get_args
 
 import pytest
@@ -122,3 +123,20 @@ def test_every_estimator_stands_for_an_advantage_and_a_loss() -> None:
 def test_a_job_names_the_advantage_apart_from_the_loss() -> None:
     assert advantages("gspo", advantage="rloo") == [[1], [-1] * 2, [0] * 3, [0] * 2]
     assert advantages("rloo", loss="gspo") == advantages("rloo")
+
+
+@pytest.mark.parametrize(
+    ("estimator", "kept"),
+    [("grpo", [0.5 / (0.5**0.5 + 1e-6), -0.5 / (0.5**0.5 + 1e-6)]), ("rloo", [1.0, -1.0])],
+)
+def test_a_truncated_response_does_not_count_in_its_group(
+    estimator: str, kept: list[float]
+) -> None:
+    """ROLL's values for rewards 1 and 0 beside a masked member: as if that were not there."""
+    batch = [trajectory(2), trajectory(2), dataclasses.replace(trajectory(2), truncated=True)]
+    rewards, groups = torch.tensor([1.0, 0.0, 9.0]), torch.tensor([0, 0, 0])
+    spec = AlgorithmSpec.model_validate({"estimator": estimator, "maskTruncated": True})
+    found = [one.advantages for one in Advantages(spec)(batch, rewards, groups)]
+    assert [one.tolist() for one in found if one is not None] == [
+        pytest.approx([value] * 2) for value in (*kept, 0.0)
+    ]

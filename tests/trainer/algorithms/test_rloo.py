@@ -27,3 +27,10 @@ def test_one_reward_gives_exactly_zero(count: int) -> None:
 
 def test_groups_of_different_sizes_in_any_order() -> None:
     assert advantages([0, 10, 1, 11, 12], [4, 9, 4, 9, 9]) == [-1, -1.5, 1, 0, 1.5]
+
+
+def test_a_member_that_is_left_out_is_in_no_mean() -> None:
+    """6 - 3 and 3 - 6, as if the 100 were not there; one that is alone has nothing to compare."""
+    rewards, groups = torch.tensor([6.0, 100.0, 3.0, 5.0, 7.0]), torch.tensor([0, 0, 0, 1, 1])
+    valid = torch.tensor([True, False, True, True, False])
+    assert rloo_advantages(rewards, groups, valid).tolist() == [3, 0, -3, 0, 0]

@@ -280,3 +280,24 @@ def test_a_limit_of_the_divergence_needs_no_term_of_it(checkpoint: Path) -> None
     check_limits(LimitsSpec(kl_to_reference=10), compared[1], 1)
     with pytest.raises(DivergedError, match=r"limits.klToReference: found .* of batch 1"):
         check_limits(LimitsSpec(kl_to_reference=1e-5), compared[1], 1)
+
+
+def test_nothing_is_learned_from_a_truncated_response(checkpoint: Path) -> None:
+    """The step is the same whatever its tokens and its reward are."""
+
+    def run(changed: bool, **algorithm: Any) -> Any:
+        samples = [one.replace(truncated=n % 4 == 0) for n, one in enumerate(batch(0))]
+        rewards = torch.randn(SAMPLES, generator=torch.Generator().manual_seed(1))
+        if changed:
+            rewards[::4] += 10
+            samples[0] = samples[0].replace(rollout_log_probs=samples[0].rollout_log_probs - 5)
+        job = job_of(checkpoint, "grpo", **algorithm)
+        learner = Learner(job, initialize(job), Rank0(0))
+        scored = learner.score(samples, rewards, torch.arange(SAMPLES) // 8, 0)
+        learner.learn(scored, 0)
+        return {name: tensor.clone() for name, tensor in learner.policy.export()}
+
+    masked, other = (alone(lambda c=c: run(c, maskTruncated=True)) for c in (False, True))
+    assert all(torch.equal(other[name], tensor) for name, tensor in masked.items())
+    plain = alone(lambda: run(False))
+    assert not all(torch.equal(plain[name], tensor) for name, tensor in masked.items())

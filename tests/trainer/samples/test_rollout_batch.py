@@ -25,7 +25,13 @@ def groups() -> list[OpenGroup]:
     both = a_completion(1, 3).samples[0]
     samples = (
         replace(both, logprobs=np.array([-0.5, -1.5], np.float32)),
-        replace(both, versions=TWO_VERSIONS, loss_mask=np.array([1, 0], np.uint8), reward=0.25),
+        replace(
+            both,
+            versions=TWO_VERSIONS,
+            loss_mask=np.array([1, 0], np.uint8),
+            reward=0.25,
+            status="truncated",
+        ),
     )
     empty = replace(
         both,
@@ -49,6 +55,7 @@ def check(batch: RolloutBatch) -> None:
     assert first.rollout_log_probs.tolist() == [-0.5, -1.5]
     assert second.loss_mask.tolist() == [1, 0]
     assert (first.version, second.version, third.version) == (3, None, None)
+    assert (first.truncated, second.truncated, third.truncated) == (False, True, False)
     assert (third.tokens.tolist(), third.response_length) == ([1], 0)
     assert batch.rewards.tolist() == [1, 0.25, -1]
     assert batch.groups.tolist() == [0, 0, 1]

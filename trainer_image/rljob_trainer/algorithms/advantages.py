@@ -49,14 +49,16 @@ class Advantages:
             groups: the group number of each sample.
         """
         returns: list[Float32[Tensor, " _"]] | None = None
+        masks = self._spec.mask_truncated
+        valid = torch.tensor([not (masks and one.truncated) for one in trajectories])
         match self._name:
             case "grpo":
                 of_samples = grpo_advantages(
-                    rewards, groups, normalize_std=self._spec.normalize_std
+                    rewards, groups, normalize_std=self._spec.normalize_std, valid=valid
                 )
                 advantages = _spread(of_samples, trajectories)
             case "rloo":
-                advantages = _spread(rloo_advantages(rewards, groups), trajectories)
+                advantages = _spread(rloo_advantages(rewards, groups, valid), trajectories)
             case "reinforce++":
                 advantages = _whitened(self._gae(trajectories, rewards, None), trajectories)
             case "gae":
@@ -65,7 +67,7 @@ class Advantages:
                 returns = [a + v for a, v in zip(above, values, strict=True)]
                 advantages = _whitened(above, trajectories)
             case "reinforce++-baseline":
-                above_mean = grpo_advantages(rewards, groups, normalize_std=False)
+                above_mean = grpo_advantages(rewards, groups, normalize_std=False, valid=valid)
                 paid = [
                     value - self._penalties(one)
                     for value, one in zip(

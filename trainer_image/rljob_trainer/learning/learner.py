@@ -13,6 +13,7 @@ from rljob.api import RLJob
 from rljob.errors import UsageError
 from rljob_trainer.algorithms.algorithm import Algorithm
 from rljob_trainer.algorithms.distillation import mean_teacher_kl
+from rljob_trainer.algorithms.truncated import without_truncated
 from rljob_trainer.checkpoints.checkpoint import CRITIC, POLICY, REFERENCE
 from rljob_trainer.checkpoints.saver import Capture
 from rljob_trainer.learning.critic import Critic, explained_variance
@@ -111,6 +112,8 @@ class Learner:
             groups: the number of each trajectory's group.
             rollout: batches trained on.
         """
+        if self._spec.algorithm.mask_truncated:
+            trajectories = without_truncated(trajectories)
         ours = None if self._is_in_step(rollout) else self.log_probs(trajectories)
         reference = self._reference.log_probs(trajectories) if self._reference else None
         teacher = self._teacher(trajectories) if self._teacher else None

@@ -29,7 +29,7 @@ class RolloutBatch:
 
         Per token of prompts and responses: int32 `tokens`; per response token: uint8 `loss_mask`,
         float32 `log_probs`; per sample: `prompts` and `responses`, their lengths, `groups`, the
-        number of its group, `versions`, and float32 `rewards`.
+        number of its group, `versions`, `truncated`, and float32 `rewards`.
         """
         pairs = [
             (number, entry.group.prompt_tokens, sample)
@@ -49,6 +49,7 @@ class RolloutBatch:
                 "responses": torch.tensor([len(s.response_tokens) for _, _, s in pairs]),
                 "groups": torch.tensor([number for number, _, _ in pairs]),
                 "versions": torch.tensor([_version(s) for _, _, s in pairs]),
+                "truncated": torch.tensor([s.status == "truncated" for _, _, s in pairs]),
                 "rewards": torch.tensor([s.reward for _, _, s in pairs], dtype=torch.float32),
             }
         )
@@ -75,10 +76,16 @@ class RolloutBatch:
                 prompt_length=prompt,
                 loss_mask=masks[n],
                 rollout_log_probs=log_probs[n],
+                truncated=truncated,
                 version=None if version == _SEVERAL else version,
             )
-            for n, (prompt, version) in enumerate(
-                zip(prompts.tolist(), self.arrays["versions"].tolist(), strict=True)
+            for n, (prompt, version, truncated) in enumerate(
+                zip(
+                    prompts.tolist(),
+                    self.arrays["versions"].tolist(),
+                    self.arrays["truncated"].tolist(),
+                    strict=True,
+                )
             )
         ]
 

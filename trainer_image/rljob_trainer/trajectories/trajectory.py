@@ -19,6 +19,7 @@ class Trajectory:
     prompt_length: int
     loss_mask: Float32[Tensor, " response"]  # 0: no loss, e.g. a tool's tokens
     rollout_log_probs: Float32[Tensor, " response"]  # the engine's, while it generated
+    truncated: bool = False  # cut at the maximum length
     version: int | None = None  # of the weights that generated all of it; None: several, or none
     trainer_log_probs: Float32[Tensor, " response"] | None = None  # before the steps
     old_log_probs: Float32[Tensor, " response"] | None = None  # of the ratio; None: of the step
