@@ -25,7 +25,11 @@ MANIFESTS = {manifest.name: manifest for manifest in invalid()}
 SENT = ("create", "--dry-run=server", "--validate=strict", "-f")
 CREATING = r'^Error from server \(\w+\): error when creating "[^"]*/([^"/]+)": '
 TOLD = r"(\w[\w.\[\]]*): (?:Invalid value|Forbidden|Required value): (?:\"[^\"]*\": )?"
-CLUSTER = Cluster(key=b"key", images={"trainer": "trainer:1", "rollout": "rollout:1"})
+CLUSTER = Cluster(
+    kinds=frozenset({"scheduling.volcano.sh/PodGroup"}),
+    key=b"key",
+    images={"trainer": "trainer:1", "rollout": "rollout:1"},
+)
 RELATIVE = ("checkpoint-here.yaml", "numbers-in-quotes.yaml")  # to paths of this machine
 NAMESPACES = ("team", "research", "other")  # that manifests name
 
