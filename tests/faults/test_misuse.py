@@ -68,8 +68,12 @@ NETWORK = {
     }
 }
 EXTERNAL = {"external": {"urlSecretRef": {"name": "redis", "key": "url"}}}
+CRITIC = {"estimator": "ppo", "critic": {"checkpoint": "/models/critic"}}
+TEACHER = {"estimator": "rloo", "distillation": {"teacher": "/models/teacher"}}
 # Each field is changed on a job that has it, or could have it.
 SPECS = {
+    "algorithm.critic.": {**SPEC, "algorithm": CRITIC},
+    "algorithm.distillation.": {**SPEC, "algorithm": TEACHER},
     "network.": {**SPEC, "network": NETWORK},
     "buffer.external.": {**SPEC, "buffer": EXTERNAL},
     "": SPEC,
@@ -86,6 +90,7 @@ BY_HAND: dict[str, list[tuple[Kind, Any]]] = {
         ("invalid", "nonzero-stdx"),
         ("invalid", 7),
     ],
+    "algorithm.kl.estimator": [("other", "k2"), ("invalid", "k4"), ("invalid", 7)],
     "evaluation[].reward.type": [("other", "f1"), ("invalid", "mathx"), ("invalid", 7)],
     "trainer.megatron": [("other", {"attention_dropout": 0.1}), ("invalid", {"attention": 1})],
     "rollout.sglang": [

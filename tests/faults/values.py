@@ -88,7 +88,7 @@ def _other(field: Schema, now: Any) -> Any:
         case "integer":
             return (now or field.get("minimum", 0)) + 1
         case "number":
-            return now / 2 if now else 0.5
+            return now / 2 if now else field.get("minimum", 0) + 0.5
         case "array":
             return [*(now or []), _other(field["items"], now[-1] if now else None)]
     fits = [text for text in _TEXTS if re.search(field.get("pattern", ""), text)]
