@@ -66,7 +66,7 @@ class KLSpec(Part):
     reward_coefficient: NonNegativeFloat = Field(
         0.0,
         description="Weight of the KL penalty in the reward of each token, with the advantages "
-        "reinforce++ and reinforce++-baseline; 0: off.",
+        "gae, reinforce++ and reinforce++-baseline; 0: off.",
     )
 
 
@@ -210,14 +210,15 @@ class AlgorithmSpec(Part):
     )
     discount: Probability = Field(
         1.0,
-        description="Discount of what comes a token later, gamma, with ppo and reinforce++.",
+        description="Discount of what comes a token later, gamma, with the advantages "
+        "gae and reinforce++.",
     )
     gae_lambda: float = Field(
         1.0,
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="Decay of later errors in ppo's generalized advantage estimation, lambda.",
+        description="Decay of later errors in the advantage gae, lambda.",
     )
     critic: CriticSpec | None = Field(
         None, description="Settings of ppo's critic. Default: those of an empty object."
