@@ -56,15 +56,18 @@ def a_group(number: int, incarnation: int) -> Group:
 
 def a_completion(group: Group, tokens: int) -> Completion:
     """Eight responses."""
+    segment = Segment.generated(
+        np.arange(tokens, dtype=np.int32),
+        np.zeros(tokens, np.float32),
+        [VersionSpan(0, 0, tokens)],
+    )
     samples = tuple(
         Sample(
             index=index,
             response="r" * tokens * 4,
-            response_tokens=np.arange(tokens, dtype=np.int32),
-            logprobs=np.zeros(tokens, np.float32),
-            loss_mask=np.ones(tokens, np.uint8),
-            versions=(VersionSpan(0, 0, tokens),),
+            trajectories=(Trajectory(None, segment),),
             reward=0.5,
+            rewards={},
             status="completed",
             metadata={},
         )

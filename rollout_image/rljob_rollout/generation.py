@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from rljob.buffer.records import Group, Lease, Response, VersionSpan
+from rljob.buffer.records import EMPTY, Group, Lease, Response, Segment, VersionSpan
 
 # Idle connections are closed before the server closes them (after 5 s), so that no request is sent
 # on a connection that is being closed.
@@ -21,7 +21,7 @@ _BACK_OFF_SECONDS = 0.5
 # The least default deadline of a request: allows for queued requests and a very slow engine.
 _LEAST_TIMEOUT_SECONDS = 600.0
 _SECONDS_PER_TOKEN = 0.5
-_NOTHING = Response(np.zeros(0, np.int32), np.zeros(0, np.float32), (), "abort")
+_NOTHING = Response(EMPTY, "abort")
 
 
 class RefusedError(Exception):
@@ -204,13 +204,13 @@ class _Wanted:
     @property
     def length(self) -> int:
         """Tokens generated so far."""
-        return 0 if self.found is None else len(self.found.tokens)
+        return 0 if self.found is None else len(self.found)
 
     @property
     def input_ids(self) -> list[int]:
         """The tokens from which the engine continues."""
         prompt: list[int] = self.group.prompt_tokens.tolist()
-        return prompt if self.found is None else prompt + self.found.tokens.tolist()
+        return prompt if self.found is None else prompt + self.found.segment.tokens.tolist()
 
     def add(self, response: Response, end_tokens: Collection[int]) -> None:
         """Adds what was generated.
@@ -219,12 +219,12 @@ class _Wanted:
         interrupted at its last token has nevertheless ended and must not be continued.
         """
         whole = response if self.found is None else self.found.continued(response)
-        if whole.finish == "abort" and len(whole.tokens):
+        if whole.finish == "abort" and len(whole):
             sampling = self.group.sampling
             ends = {*sampling["stop_token_ids"], *end_tokens}
-            if int(whole.tokens[-1]) in ends and not sampling["ignore_eos"]:
+            if int(whole.segment.tokens[-1]) in ends and not sampling["ignore_eos"]:
                 whole = replace(whole, finish="stop")
-            elif len(whole.tokens) >= sampling["max_response_tokens"]:
+            elif len(whole) >= sampling["max_response_tokens"]:
                 whole = replace(whole, finish="length")
         self.found = whole
 
@@ -253,7 +253,7 @@ def parse_response(item: dict[str, Any]) -> Response:
             f"the engine returned {len(tokens)} tokens with {len(logprobs)} log-probabilities "
             f"and weight versions {spans}"
         )
-    return Response(tokens, logprobs, versions, finish["type"])
+    return Response(Segment.generated(tokens, logprobs, versions), finish["type"])
 
 
 def _message(reply: httpx.Response) -> str:

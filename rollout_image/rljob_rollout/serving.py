@@ -3,12 +3,20 @@
 import time
 from collections.abc import Sequence
 
-import numpy as np
 import structlog
 
 from rljob.api.rollout import RewardSpec
 from rljob.buffer.client import WorkerBuffer
-from rljob.buffer.records import Completion, Group, Lease, Partial, Response, Sample, Status
+from rljob.buffer.records import (
+    Completion,
+    Group,
+    Lease,
+    Partial,
+    Response,
+    Sample,
+    Status,
+    Trajectory,
+)
 from rljob.errors import UsageError
 from rljob_rollout.generation import EngineClient, RefusedError
 from rljob_rollout.hand import Hand
@@ -134,7 +142,7 @@ class Serving:
                 plain_response=text.plain,
                 label=group.label,
                 metadata=group.metadata,
-                response_tokens=response.tokens.tolist(),
+                response_tokens=response.segment.tokens.tolist(),
                 status=_status(group, response),
                 index=index,
                 seed=group.seed,
@@ -146,11 +154,9 @@ class Serving:
             Sample(
                 index=judged.index,
                 response=judged.response,
-                response_tokens=response.tokens,
-                logprobs=response.logprobs,
-                loss_mask=np.ones(len(response.tokens), np.uint8),
-                versions=response.versions,
+                trajectories=(Trajectory(None, response.segment),),
                 reward=score.reward,
+                rewards={},
                 status=judged.status,
                 metadata=score.metadata,
             )

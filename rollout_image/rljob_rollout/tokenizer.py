@@ -48,7 +48,7 @@ class ResponseTokenizer:
 
     def decode(self, response: Response) -> ResponseText:
         """The text of a response, exactly as its tokens say, apart from the ending token."""
-        tokens: list[int] = response.tokens.tolist()
+        tokens: list[int] = response.segment.tokens.tolist()
         if response.finish == "stop" and tokens and tokens[-1] in self._special:
             tokens.pop()
         whole = self._text(tokens, skip_special_tokens=False)

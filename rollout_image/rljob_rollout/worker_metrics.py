@@ -110,7 +110,7 @@ class WorkerMetrics:
 
     def completed(self, samples: Sequence[Sample], *, failed: bool) -> None:
         """Counts a completed group."""
-        tokens = sum(len(sample.response_tokens) for sample in samples)
+        tokens = sum(sample.tokens for sample in samples)
         self._groups.labels("failed" if failed else "completed").inc()
         self._samples.inc(len(samples))
         self._tokens.inc(tokens)
@@ -121,7 +121,7 @@ class WorkerMetrics:
         self._status["groups"] += 1
         self._status["failed"] += failed
         self._status["samples"] += len(samples)
-        versions = [span.version for sample in samples for span in sample.versions]
+        versions = [version for sample in samples for version in sample.versions]
         self._generated = max([self._generated, *versions])
 
     def generated(self, seconds: float) -> None:

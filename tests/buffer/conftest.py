@@ -18,11 +18,11 @@ from rljob.buffer.records import (
     Lease,
     Partial,
     Response,
-    Sample,
     VersionSpan,
 )
 from rljob.buffer.trainer import TrainerBuffer
 from rljob.buffer.worker import WorkerBuffer
+from tests.support.a_sample import a_sample
 from tests.support.valkey import ValkeyServer
 
 JOB = "team/job"
@@ -67,27 +67,14 @@ def group(number: int, incarnation: int, kind: Kind = "train") -> Group:
 
 
 def partial(number: int) -> Partial:
-    response = Response(
-        tokens=np.array([5, 6], np.int32),
-        logprobs=np.array([-1.0, -2.0], np.float32),
-        versions=(VersionSpan(3, 0, 2),),
-        finish="abort",
+    segment = Segment.generated(
+        np.array([5, 6], np.int32), np.array([-1.0, -2.0], np.float32), [VersionSpan(3, 0, 2)]
     )
-    return Partial(number, 1, (response,))
+    return Partial(number, 1, (Response(segment, "abort"),))
 
 
 def completion(lease: Lease, worker: str = "rollout-0") -> Completion:
-    sample = Sample(
-        index=0,
-        response=worker,
-        response_tokens=np.array([1, 2], np.int32),
-        logprobs=np.array([-1.0, -2.0], np.float32),
-        loss_mask=np.array([1, 1], np.uint8),
-        versions=(),
-        reward=1.0,
-        status="completed",
-        metadata={},
-    )
+    sample = a_sample([1, 2], logprobs=[-1.0, -2.0], response=worker, reward=1.0)
     return Completion(
         group=lease.group.id,
         incarnation=lease.group.incarnation,

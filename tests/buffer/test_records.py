@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rljob.buffer.records import Completion, Group, RecordError, Sample, VersionSpan
+from rljob.buffer.records import (
+    Completion,
+    Group,
+    Partial,
+    RecordError,
+    Response,
+    Sample,
+    Segment,
+    Trajectory,
+    VersionSpan,
+)
 
 INTEGERS = st.integers(-(2**70), 2**70)
 # All that a line of JSONL can hold, lone surrogates and huge integers included.
@@ -40,22 +50,45 @@ GROUPS = st.builds(
 
 
 @st.composite
-def samples(draw):
+def segments(draw):
     length = draw(st.integers(0, 20))
-    cut = draw(st.integers(0, length))
-    return Sample(
-        index=draw(st.integers(0, 64)),
-        response=draw(st.text()),
-        response_tokens=draw(hnp.arrays(np.int32, length)),
+    cuts = sorted(draw(st.lists(st.integers(0, length), min_size=4, max_size=4)))
+    return Segment(
+        tokens=draw(hnp.arrays(np.int32, length)),
         logprobs=draw(hnp.arrays(np.float32, length)),
         loss_mask=draw(hnp.arrays(np.uint8, length)),
-        versions=(VersionSpan(3, 0, cut), VersionSpan(4, cut, length)),
+        versions=(VersionSpan(3, cuts[0], cuts[1]), VersionSpan(4, cuts[2], cuts[3])),
+    )
+
+
+@st.composite
+def trajectories(draw):
+    segment = draw(segments())
+    rewards = hnp.arrays(np.float32, len(segment))
+    return Trajectory(draw(st.none() | TOKENS), segment, draw(st.none() | rewards))
+
+
+@st.composite
+def samples(draw):
+    return Sample(
+        index=draw(st.integers(0, 64)),
+        trajectories=tuple(draw(st.lists(trajectories(), max_size=3))),
+        response=draw(st.text()),
         reward=draw(st.floats(allow_nan=False)),
+        rewards=draw(st.dictionaries(st.text(), st.floats(allow_nan=False), max_size=3)),
         status=draw(st.sampled_from(["completed", "truncated", "aborted", "failed"])),
         metadata=draw(st.dictionaries(st.text(), JSON, max_size=3)),
     )
 
 
+PARTIALS = st.builds(
+    Partial,
+    group=st.integers(0, 2**53),
+    incarnation=st.integers(0, 2**53),
+    responses=st.lists(
+        st.builds(Response, segments(), st.sampled_from(["stop", "length", "abort"])), max_size=3
+    ).map(tuple),
+)
 COMPLETIONS = st.builds(
     Completion,
     group=st.integers(0, 2**53),
@@ -90,20 +123,33 @@ def test_a_group_comes_back_as_it_went(group):
     assert_same(group, Group.unpack(group.pack()))
 
 
+@given(PARTIALS)
+def test_a_partial_comes_back_as_it_went(partial):
+    assert_same(partial, Partial.unpack(partial.pack()))
+
+
 @given(COMPLETIONS)
 def test_a_completion_comes_back_as_it_went(completion):
     assert_same(completion, Completion.unpack(completion.pack()))
 
 
-def a_sample(**changes):
+def a_segment(**changes):
     values = {
-        "index": 0,
-        "response": "ab",
-        "response_tokens": np.array([258, -2], np.int32),
+        "tokens": np.array([258, -2], np.int32),
         "logprobs": np.array([-0.5, -1.0], np.float32),
         "loss_mask": np.array([1, 0], np.uint8),
         "versions": (VersionSpan(7, 0, 2),),
+    }
+    return Segment(**values | changes)
+
+
+def a_sample(**changes):
+    values = {
+        "index": 0,
+        "trajectories": (Trajectory(None, a_segment()),),
+        "response": "ab",
         "reward": 1.0,
+        "rewards": {},
         "status": "completed",
         "metadata": {},
     }
@@ -116,19 +162,21 @@ def a_completion(*samples):
 
 def test_the_layout_is_a_schema_byte_msgpack_and_little_endian_arrays():
     data = a_completion(a_sample()).pack()
-    assert data[0] == 1
+    assert data[0] == 2
     body = msgpack.unpackb(data[1:])
     assert body["group"] == 5
     sample = body["samples"][0]
-    assert sample["response_tokens"].data == bytes.fromhex("02010000feffffff")
-    assert sample["logprobs"].data == bytes.fromhex("000000bf000080bf")
-    assert sample["loss_mask"].data == b"\x01\x00"
-    assert sample["versions"] == [{"version": 7, "start": 0, "end": 2}]
+    assert sample["trajectories"][0]["prompt"] is None
+    segment = sample["trajectories"][0]["segment"]
+    assert segment["tokens"].data == bytes.fromhex("02010000feffffff")
+    assert segment["logprobs"].data == bytes.fromhex("000000bf000080bf")
+    assert segment["loss_mask"].data == b"\x01\x00"
+    assert segment["versions"] == [{"version": 7, "start": 0, "end": 2}]
 
 
 def test_arrays_read_back_may_be_written():
     read = Completion.unpack(a_completion(a_sample()).pack())
-    assert read.samples[0].response_tokens.flags.writeable
+    assert read.samples[0].segments[0].tokens.flags.writeable
 
 
 def test_numbers_of_user_code_become_plain_ones():
@@ -143,14 +191,51 @@ def test_numbers_of_user_code_become_plain_ones():
     [
         ({"logprobs": np.zeros(3, np.float32)}, r"logprobs: float32 of shape \(3,\), expected"),
         ({"logprobs": np.zeros(2)}, r"logprobs: float64 of shape \(2,\), expected float32"),
-        ({"response_tokens": [1, 2]}, "response_tokens: list, expected int32"),
-        ({"status": "done"}, "status: 'done', allowed: completed, truncated, aborted, failed"),
-        ({"versions": (VersionSpan(1, 0, 3),)}, "outside the 2 response tokens"),
+        ({"tokens": [1, 2]}, "tokens: list, expected int32"),
+        ({"versions": (VersionSpan(1, 0, 3),)}, "end=3.* of 2 tokens, after a span that ends at 0"),
+        ({"versions": (VersionSpan(1, 1, 2), VersionSpan(2, 0, 1))}, "that ends at 2"),
     ],
 )
-def test_a_sample_that_contradicts_itself_is_refused(changes, message):
+def test_a_segment_that_contradicts_itself_is_refused(changes, message):
     with pytest.raises(RecordError, match=message):
-        a_sample(**changes)
+        a_segment(**changes)
+
+
+def test_a_sample_and_a_trajectory_that_contradict_themselves_are_refused():
+    with pytest.raises(RecordError, match="'done', allowed: completed, truncated, aborted, failed"):
+        a_sample(status="done")
+    with pytest.raises(RecordError, match=r"rewards: float32 of shape \(3,\), expected"):
+        Trajectory(None, a_segment(), np.zeros(3, np.float32))
+
+
+@given(segments(), segments())
+def test_segments_in_a_row_keep_each_token_with_what_is_known_of_it(first, second):
+    def by_token(segment):
+        versions = [None] * len(segment)
+        for span in segment.versions:
+            versions[span.start : span.end] = [span.version] * (span.end - span.start)
+        return list(
+            zip(
+                segment.tokens.tolist(),
+                segment.logprobs.view(np.int32).tolist(),  # NaN equals NaN
+                segment.loss_mask.tolist(),
+                versions,
+                strict=True,
+            )
+        )
+
+    assert by_token(first.followed_by(second)) == by_token(first) + by_token(second)
+
+
+def test_given_tokens_have_no_version_and_are_not_learned():
+    turn = Segment.generated(
+        np.array([1, 2], np.int32), np.array([-1.0, -2.0], np.float32), [VersionSpan(3, 0, 2)]
+    )
+    tool = Segment.given(np.array([9], np.int32))
+    whole = turn.followed_by(tool).followed_by(turn)
+    assert whole.tokens.tolist() == [1, 2, 9, 1, 2]
+    assert whole.loss_mask.tolist() == [1, 1, 0, 1, 1]
+    assert whole.versions == (VersionSpan(3, 0, 2), VersionSpan(3, 3, 5))
 
 
 def test_a_value_that_no_record_can_hold_is_named():
@@ -162,8 +247,8 @@ def test_a_value_that_no_record_can_hold_is_named():
 
 def test_another_schema_is_refused():
     data = a_completion().pack()
-    with pytest.raises(RecordError, match=r"completion of record schema 2; .* reads schema 1"):
-        Completion.unpack(b"\x02" + data[1:])
+    with pytest.raises(RecordError, match=r"completion of record schema 1; .* reads schema 2"):
+        Completion.unpack(b"\x01" + data[1:])
 
 
 def test_a_record_of_another_kind_is_refused():

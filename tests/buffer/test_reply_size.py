@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from rljob.buffer.connection import REPLY_BYTES
-from rljob.buffer.records import Partial, VersionSpan
-from tests.buffer.conftest import completion, group, partial
+from rljob.buffer.records import Partial, Response, Segment, VersionSpan
+from tests.buffer.conftest import completion, group
 
 THIRD = REPLY_BYTES // 3
 
@@ -50,13 +50,11 @@ def test_a_group_larger_than_a_reply_comes_alone(trainer, a):
 
 def test_what_was_generated_counts(trainer, a):
     trainer.admit([group(number, 1) for number in (1, 2, 3)])
-    count = THIRD // 8  # a token and its log-probability take 8 bytes
-    response = dataclasses.replace(
-        partial(1).responses[0],
-        tokens=np.zeros(count, np.int32),
-        logprobs=np.zeros(count, np.float32),
-        versions=(VersionSpan(0, 0, count),),
+    count = THIRD // 9  # a token, its log-probability and its mask take 9 bytes
+    segment = Segment.generated(
+        np.zeros(count, np.int32), np.zeros(count, np.float32), [VersionSpan(0, 0, count)]
     )
+    response = Response(segment, "abort")
     for lease in a.take(9):
         a.release(lease, Partial(lease.group.id, 1, (response,)))
     assert ids(a.take(9)) == [1, 2]

@@ -33,11 +33,11 @@ def item(spans: list[tuple[str, int, int]], **meta: Any) -> dict[str, Any]:
 
 def test_tokens_logprobs_and_versions_are_those_of_the_engine() -> None:
     response = parse_response(item([("7", 0, 2), ("8", 2, 3)]))
-    assert response.tokens.tolist() == [5, 6, 1]
-    assert response.tokens.dtype == np.int32
-    assert response.logprobs.tolist() == [-0.5, -1.5, -0.25]
-    assert response.logprobs.dtype == np.float32
-    assert response.versions == (VersionSpan(7, 0, 2), VersionSpan(8, 2, 3))
+    assert response.segment.tokens.tolist() == [5, 6, 1]
+    assert response.segment.tokens.dtype == np.int32
+    assert response.segment.logprobs.tolist() == [-0.5, -1.5, -0.25]
+    assert response.segment.logprobs.dtype == np.float32
+    assert response.segment.versions == (VersionSpan(7, 0, 2), VersionSpan(8, 2, 3))
     assert response.finish == "stop"
 
 
@@ -61,19 +61,19 @@ ABORTED = {"type": "abort", "message": "Aborted", "status_code": None}
 
 def test_what_was_aborted_is_there_as_far_as_the_engine_has_it() -> None:
     response = parse_response(item([("7", 0, 3)], finish_reason=ABORTED))
-    assert (response.finish, response.tokens.tolist()) == ("abort", [5, 6, 1])
+    assert (response.finish, response.segment.tokens.tolist()) == ("abort", [5, 6, 1])
     waiting = {"output_ids": [], "meta_info": {"finish_reason": ABORTED}}
-    assert parse_response(waiting).tokens.tolist() == []
+    assert parse_response(waiting).segment.tokens.tolist() == []
     halved = parse_response(item([("7", 0, 2)], finish_reason=ABORTED))
-    assert (halved.finish, halved.tokens.tolist()) == ("abort", [])
+    assert (halved.finish, halved.segment.tokens.tolist()) == ("abort", [])
 
 
 def test_continued_response_has_the_versions_of_both_parts() -> None:
     first = parse_response(item([("7", 0, 3)], finish_reason=ABORTED))
     whole = first.continued(parse_response(item([("7", 0, 1), ("8", 1, 3)])))
-    assert whole.tokens.tolist() == [5, 6, 1, 5, 6, 1]
-    assert whole.logprobs.tolist() == [-0.5, -1.5, -0.25] * 2
-    assert whole.versions == (VersionSpan(7, 0, 4), VersionSpan(8, 4, 6))
+    assert whole.segment.tokens.tolist() == [5, 6, 1, 5, 6, 1]
+    assert whole.segment.logprobs.tolist() == [-0.5, -1.5, -0.25] * 2
+    assert whole.segment.versions == (VersionSpan(7, 0, 4), VersionSpan(8, 4, 6))
     assert whole.finish == "stop"
 
 

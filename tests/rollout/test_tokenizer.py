@@ -7,7 +7,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from rljob.buffer.records import Response, VersionSpan
+from rljob.buffer.records import Response, Segment, VersionSpan
 from rljob_rollout.tokenizer import ResponseText, ResponseTokenizer
 
 TOKENS = ["1", "0", "Ġ", "<|end|>", "<|user|>", "<think>"]
@@ -32,12 +32,9 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> ResponseTokenizer:
 
 def response(tokens: list[str], finish: Literal["stop", "length"]) -> Response:
     count = len(tokens)
-    return Response(
-        tokens=np.array([TOKENS.index(token) for token in tokens], np.int32),
-        logprobs=np.zeros(count, np.float32),
-        versions=(VersionSpan(0, 0, count),),
-        finish=finish,
-    )
+    ids = np.array([TOKENS.index(token) for token in tokens], np.int32)
+    segment = Segment.generated(ids, np.zeros(count, np.float32), [VersionSpan(0, 0, count)])
+    return Response(segment, finish)
 
 
 @pytest.mark.parametrize(

@@ -68,17 +68,18 @@ def test_groups_are_completed_with_tokens_and_logprobs_of_the_engine(scene: Scen
         assert before < completion.leased <= completion.finished < time.time()
         assert [sample.index for sample in completion.samples] == [0, 1, 2, 3]
         for sample in completion.samples:
-            tokens = sample.response_tokens.tolist()
+            (segment,) = sample.segments
+            tokens = segment.tokens.tolist()
             expected = reference_logprobs(scene.engine, prompt, tokens)
-            np.testing.assert_allclose(sample.logprobs, expected, atol=1e-4, rtol=0)
-            assert sample.versions == (VersionSpan(0, 0, len(tokens)),)
-            assert sample.loss_mask.tolist() == [1] * len(tokens)
+            np.testing.assert_allclose(segment.logprobs, expected, atol=1e-4, rtol=0)
+            assert segment.versions == (VersionSpan(0, 0, len(tokens)),)
+            assert segment.loss_mask.tolist() == [1] * len(tokens)
             assert 0 <= sample.reward <= 1
     texts = [sample.response for c in found.values() for sample in c.samples]
     assert len(set(texts)) > len(texts) / 2  # drawn one by one
     # Both are special tokens; that which has ended a response is no part of its text.
     assert all("^" not in text for text in texts)
-    padding = [s.response_tokens.tolist().count(0) for c in found.values() for s in c.samples]
+    padding = [s.segments[0].tokens.tolist().count(0) for c in found.values() for s in c.samples]
     assert [text.count("~") for text in texts] == padding
     assert sum(padding) > 0
 
@@ -93,7 +94,7 @@ def test_a_response_that_ends_by_itself_is_completed_and_another_truncated(scene
     end = 1  # "^" of the tokenizer and the model
     statuses = set()
     for sample in scene.play(script).samples:
-        tokens = sample.response_tokens.tolist()
+        tokens = sample.segments[0].tokens.tolist()
         assert len(tokens) <= 24
         assert (tokens[-1] == end) == (sample.status == "completed")
         assert end not in tokens[:-1]
@@ -117,7 +118,7 @@ def test_sampling_at_another_temperature_and_greedy_in_one_request(scene: Scene)
 
     found = scene.play(script)
     assert all(completion.failure is None for completion in found.values())
-    greedy = {tuple(sample.response_tokens.tolist()) for sample in found[2].samples}
+    greedy = {tuple(sample.segments[0].tokens.tolist()) for sample in found[2].samples}
     assert len(greedy) == 1
 
 
@@ -242,15 +243,15 @@ def test_a_stopped_worker_hands_on_what_it_has_generated(scene: Scene) -> None:
     with structlog.testing.capture_logs() as logs:
         completion = scene.play(go_on, **partial)
     told = [each["tokens"] for each in logs if each["event"] == "group.continued"]
-    assert told == [sum(len(begun.tokens) for begun in handed.responses)]
+    assert told == [sum(len(begun) for begun in handed.responses)]
     for sample, begun in zip(completion.samples, handed.responses, strict=True):
-        length = len(begun.tokens)
+        (whole,), length = sample.segments, len(begun)
         assert 0 < length < 800
-        assert sample.response_tokens[:length].tolist() == begun.tokens.tolist()
-        assert sample.logprobs[:length].tolist() == begun.logprobs.tolist()
-        assert sample.versions == (VersionSpan(0, 0, length), VersionSpan(1, length, 800))
-        expected = reference_logprobs(scene.engine, PROMPTS[0], sample.response_tokens.tolist())
-        np.testing.assert_allclose(sample.logprobs, expected, atol=1e-4, rtol=0)
+        assert whole.tokens[:length].tolist() == begun.segment.tokens.tolist()
+        assert whole.logprobs[:length].tolist() == begun.segment.logprobs.tolist()
+        assert whole.versions == (VersionSpan(0, 0, length), VersionSpan(1, length, 800))
+        expected = reference_logprobs(scene.engine, PROMPTS[0], whole.tokens.tolist())
+        np.testing.assert_allclose(whole.logprobs, expected, atol=1e-4, rtol=0)
 
 
 def test_the_worker_ends_when_the_run_is_finished(scene: Scene) -> None:

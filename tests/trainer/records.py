@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from rljob.buffer.records import Completion, Group, Sample, VersionSpan
+from rljob.buffer.records import Completion, Group, VersionSpan
+from tests.support.a_sample import a_sample
 
 
 def a_group(group_id: int) -> Group:
@@ -22,17 +23,7 @@ def a_group(group_id: int) -> Group:
 
 
 def a_completion(group_id: int, version: int) -> Completion:
-    sample = Sample(
-        index=0,
-        response="r",
-        response_tokens=np.array([1, 2], np.int32),
-        logprobs=np.zeros(2, np.float32),
-        loss_mask=np.ones(2, np.uint8),
-        versions=(VersionSpan(version, 0, 2),),
-        reward=1.0,
-        status="completed",
-        metadata={},
-    )
+    sample = a_sample([1, 2], versions=[VersionSpan(version, 0, 2)], response="r", reward=1.0)
     return Completion(
         group=group_id,
         incarnation=1,

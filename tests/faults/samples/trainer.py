@@ -141,11 +141,12 @@ def _check(entry: OpenGroup) -> None:
         length = int(group.sampling["max_response_tokens"])
         seed = sample_seed(group.seed, index)
         tokens = answer(group.prompt_tokens.tolist(), seed, length)
-        if sample.index != index or sample.response_tokens.tolist() != tokens:
+        (segment,) = sample.segments
+        if sample.index != index or segment.tokens.tolist() != tokens:
             raise WrongAnswerError(f"group {group.id}, sample {index}: {sample}")
         wanted = [logprob(token) for token in tokens]
-        if any(abs(a - b) > 1e-6 for a, b in zip(sample.logprobs.tolist(), wanted, strict=True)):
-            raise WrongAnswerError(f"group {group.id}, sample {index}: {sample.logprobs}")
+        if any(abs(a - b) > 1e-6 for a, b in zip(segment.logprobs.tolist(), wanted, strict=True)):
+            raise WrongAnswerError(f"group {group.id}, sample {index}: {segment.logprobs}")
 
 
 def train(

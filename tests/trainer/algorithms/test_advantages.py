@@ -45,6 +45,39 @@ def test_group_relative(estimator: str) -> None:
     assert advantages(estimator, normalizeStd=False)[0] == [0.5]
 
 
+def test_all_trajectories_of_a_sample_have_its_advantage() -> None:
+    parts = [
+        trajectory(1).replace(sample=0),
+        trajectory(2).replace(sample=1),
+        trajectory(1).replace(sample=1),
+        trajectory(3),
+        trajectory(2),
+    ]
+    assert advantages("rloo", parts) == [[1], [-1] * 2, [-1], [0] * 3, [0] * 2]
+
+
+def test_what_a_later_trajectory_earns_an_earlier_one_has_led_to() -> None:
+    """Values 0, so that the returns are sums of rewards, halved per token: by hand."""
+    sample = [
+        trajectory(2, values=torch.zeros(2)).replace(sample=0),
+        trajectory(1, values=torch.zeros(1)).replace(sample=0),
+    ]
+    made = Advantages(
+        AlgorithmSpec.model_validate({"estimator": "ppo", "discount": 0.5, "gaeLambda": 1.0})
+    )
+    found = made(sample, torch.tensor([4.0]), torch.tensor([0]))
+    assert [one.returns.tolist() for one in found if one.returns is not None] == [[1, 2], [4]]
+
+
+def test_a_turn_earns_its_part_where_it_ends() -> None:
+    """3 in all, 2 of them at the first of three tokens: the last one earns 1."""
+    turns = trajectory(3, values=torch.zeros(3), token_rewards=torch.tensor([2.0, 0, 0]))
+    made = Advantages(AlgorithmSpec.model_validate({"estimator": "ppo", "gaeLambda": 1.0}))
+    (found,) = made([turns], torch.tensor([3.0]), torch.tensor([0]))
+    assert found.returns is not None
+    assert found.returns.tolist() == [3, 1, 1]
+
+
 def test_leave_one_out() -> None:
     assert advantages("rloo") == [[1], [-1] * 2, [0] * 3, [0] * 2]
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from rljob.buffer.records import Sample
 from rljob.errors import UsageError
 from rljob_trainer.algorithms.filter import load_filter
+from tests.support.a_sample import a_sample
 
 HOOKS = """
 def keeps_all(samples):
@@ -29,20 +29,7 @@ not_a_function = 3
 
 
 def group(rewards: Sequence[float]) -> list[Sample]:
-    return [
-        Sample(
-            index=index,
-            response="",
-            response_tokens=np.zeros(0, np.int32),
-            logprobs=np.zeros(0, np.float32),
-            loss_mask=np.zeros(0, np.uint8),
-            versions=(),
-            reward=reward,
-            status="completed",
-            metadata={},
-        )
-        for index, reward in enumerate(rewards)
-    ]
+    return [a_sample(index=index, reward=reward) for index, reward in enumerate(rewards)]
 
 
 @pytest.fixture

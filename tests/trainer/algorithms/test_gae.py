@@ -73,10 +73,10 @@ def test_samples_of_a_batch_do_not_touch_each_other() -> None:
 def test_the_reward_is_earned_by_the_last_token_that_is_learned() -> None:
     penalties = torch.tensor([[0.1, 0.2, float("nan"), 0.4, 0.0]])
     mask = torch.tensor([[1.0, 1.0, 0.0, 1.0, 0.0]])
-    found = token_rewards(torch.tensor([2.0]), penalties, mask)
+    found = token_rewards(torch.tensor([2.0]), torch.zeros_like(mask), penalties, mask)
     assert found[0].tolist() == pytest.approx([-0.1, -0.2, 0, 1.6, 0])
 
 
 def test_a_sample_without_a_learned_token_earns_nothing() -> None:
-    found = token_rewards(torch.tensor([2.0]), torch.zeros(1, 3), torch.zeros(1, 3))
+    found = token_rewards(torch.tensor([2.0]), *[torch.zeros(1, 3)] * 3)
     assert found.tolist() == [[0, 0, 0]]

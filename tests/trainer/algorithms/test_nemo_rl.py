@@ -50,7 +50,7 @@ def test_ppo_token(now: Tensor) -> None:
     loss, _ = clipped_policy_loss(now - OLD, ADVANTAGES, low=0.2, high=0.2)
     check(
         now,
-        token_mean(loss, MASK, TOKENS),
+        token_mean(loss, MASK, count=TOKENS),
         0.18627018364195694,
         [
             [-0.13171479239913675, 0.18898023268267997, -0.05926545753600652, 0],
@@ -65,7 +65,7 @@ def test_dual_clip(now: Tensor) -> None:
     loss, _ = clipped_policy_loss(now - old, ADVANTAGES, low=0.2, high=0.2, dual=3)
     check(
         now,
-        token_mean(loss, MASK, TOKENS),
+        token_mean(loss, MASK, count=TOKENS),
         0.417289950119277,
         [
             [-0.13171479239913675, 0, -0.05926545753600652, 0],
@@ -79,7 +79,7 @@ def test_cispo_with_token_is(now: Tensor) -> None:
     weights, _ = tis_weights(OLD - ENGINE, cap=1e9)
     check(
         now,
-        token_mean(loss * weights, MASK, TOKENS),
+        token_mean(loss * weights, MASK, count=TOKENS),
         0.03329652014119518,
         [
             [-0.23450932909773395, 0.2506265487024803, -0.057909594638482234, 0],
@@ -93,15 +93,15 @@ def test_tis_token(now: Tensor) -> None:
     weights, capped = tis_weights(OLD - ENGINE, cap=1.3, floor=0.7)
     check(
         now,
-        token_mean(loss * weights, MASK, TOKENS),
+        token_mean(loss * weights, MASK, count=TOKENS),
         0.3209028399844618,
         [
             [-0.1608768107267998, 0.24567430248748398, -0.05362560357559994, 0],
             [0.3493211881351662, -0.059590236335788666, 0, 0],
         ],
     )
-    assert token_mean(weights, MASK, TOKENS).item() == pytest.approx(1.093411677188746)
-    assert token_mean(capped.double(), MASK, TOKENS).item() == pytest.approx(0.3999999992)
+    assert token_mean(weights, MASK, count=TOKENS).item() == pytest.approx(1.093411677188746)
+    assert token_mean(capped.double(), MASK, count=TOKENS).item() == pytest.approx(0.3999999992)
 
 
 def test_icepop_token(now: Tensor) -> None:
@@ -109,12 +109,12 @@ def test_icepop_token(now: Tensor) -> None:
     weights, masked = icepop_weights(OLD - ENGINE, cap=1.25, floor=0.75)
     check(
         now,
-        token_mean(loss * weights, MASK, TOKENS),
+        token_mean(loss * weights, MASK, count=TOKENS),
         -0.21450241430239975,
         [[-0.1608768107267998, 0, -0.05362560357559994, 0], [0, 0, 0, 0]],
     )
-    assert token_mean(weights, MASK, TOKENS).item() == pytest.approx(0.4252480343887298)
-    assert token_mean(masked.double(), MASK, TOKENS).item() == pytest.approx(0.5999999988)
+    assert token_mean(weights, MASK, count=TOKENS).item() == pytest.approx(0.4252480343887298)
+    assert token_mean(masked.double(), MASK, count=TOKENS).item() == pytest.approx(0.5999999988)
 
 
 def test_gspo_sequence_is(now: Tensor) -> None:
@@ -123,18 +123,20 @@ def test_gspo_sequence_is(now: Tensor) -> None:
     weights, _ = tis_weights(response_log_ratio(OLD - ENGINE, MASK), cap=1e9)
     check(
         now,
-        sample_mean(loss * weights, MASK, 2),
+        sample_mean(loss * weights, MASK, count=2),
         -0.06433245613699731,
         [
             [-0.06749293963637779, -0.06749293963637779, -0.06749293963637779, 0],
             [0.06907318137816686, 0.06907318137816686, 0, 0],
         ],
     )
-    assert sample_mean(weights, MASK, 2).item() == pytest.approx(1.4350620072548388)
+    assert sample_mean(weights, MASK, count=2).item() == pytest.approx(1.4350620072548388)
 
 
 def test_kl_on_policy_unfiltered() -> None:
     """The metric kl_penalty: k3 times the ratio to the engine's policy."""
     unfiltered = tensor([-1.3, -0.9, -1.0, -1.2], [-0.8, -1.2, -1.1, -1.0])
     found = kl_divergence(unfiltered - REFERENCE, "k3", since=unfiltered - ENGINE)
-    assert token_mean(found, MASK, TOKENS).item() == pytest.approx(0.07205295348737359, rel=2e-8)
+    assert token_mean(found, MASK, count=TOKENS).item() == pytest.approx(
+        0.07205295348737359, rel=2e-8
+    )

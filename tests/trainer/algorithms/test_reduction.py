@@ -37,21 +37,28 @@ def test_each_sample_counts_the_same_whatever_its_length() -> None:
     values = torch.tensor([[1.0, 3.0, 5.0], [10.0, 99.0, 99.0]])
     mask = torch.tensor([[1.0, 1, 1], [1, 0, 0]])
     # ((1 + 3 + 5) / 3 + 10) / 2
-    assert sample_mean(values, mask, 2).item() == 6.5
+    assert sample_mean(values, mask, count=2).item() == 6.5
+
+
+def test_trajectories_of_one_sample_share_its_weight() -> None:
+    """Two rows of one sample: 1 + 3 + 5 + 10 over its four tokens."""
+    values = torch.tensor([[1.0, 3.0, 5.0], [10.0, 99.0, 99.0]])
+    mask = torch.tensor([[1.0, 1, 1], [1, 0, 0]])
+    assert sample_mean(values, mask, torch.tensor([4.0, 4.0]), count=1).item() == 4.75
 
 
 def test_each_token_counts_the_same_whatever_its_sample() -> None:
     """DAPO, arXiv 2503.14476, equation 8, by hand: (1 + 3 + 5 + 10) / 4."""
     values = torch.tensor([[1.0, 3.0, 5.0], [10.0, 99.0, 99.0]])
     mask = torch.tensor([[1.0, 1, 1], [1, 0, 0]])
-    assert token_mean(values, mask, 4).item() == 4.75
+    assert token_mean(values, mask, count=4).item() == 4.75
 
 
 def test_no_divisor_depends_on_the_responses() -> None:
     """Dr. GRPO, arXiv 2503.20783, listing 1, by hand: (1 + 3 + 5 + 10) / (2 x 4)."""
     values = torch.tensor([[1.0, 3.0, 5.0], [10.0, 99.0, 99.0]])
     mask = torch.tensor([[1.0, 1, 1], [1, 0, 0]])
-    assert constant_mean(values, mask, 2, longest=4).item() == 2.375
+    assert constant_mean(values, mask, count=2, longest=4).item() == 2.375
 
 
 def test_a_batch_without_a_token_that_counts_is_0() -> None:
@@ -119,7 +126,7 @@ def test_padding_does_not_matter(batch: tuple[Tensor, Tensor], name: ReductionNa
 def test_a_sample_without_a_token_that_counts_adds_nothing_and_still_counts() -> None:
     values = torch.tensor([[4.0, 6.0], [7.0, 7.0]])
     mask = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
-    assert sample_mean(values, mask, 2).item() == 2.5
+    assert sample_mean(values, mask, count=2).item() == 2.5
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from rljob.api.algorithm import BuiltinEstimator, LimitsSpec
+from rljob.api.algorithm import BuiltinEstimator, LimitsSpec, ReductionName
 from rljob.errors import UsageError
 from rljob_trainer.algorithms.distillation import teacher_kl
 from rljob_trainer.learning.learner import Learner, Lesson
@@ -135,6 +135,43 @@ def test_ppo_scores_with_its_critic_and_steps_both(checkpoint: Path) -> None:
     assert len(steps) == 2
     assert {"loss/policy", "critic/loss", "critic/explained_variance"} <= steps[0].keys()
     assert steps[0]["critic/gradient_norm"] > 0 < steps[0]["train/gradient_norm"]
+
+
+def cut(whole: Trajectory, number: int) -> list[Trajectory]:
+    """A sample as two trajectories: its last tokens come after a prompt of all the others."""
+    first = whole.response_length // 2
+    end = whole.prompt_length + first
+    learned = int((whole.loss_mask > 0).sum())
+    log_probs = whole.rollout_log_probs
+    both = [
+        Trajectory(
+            whole.tokens[:end], whole.prompt_length, whole.loss_mask[:first], log_probs[:first]
+        ),
+        Trajectory(whole.tokens, end, whole.loss_mask[first:], log_probs[first:]),
+    ]
+    return [one.replace(sample=number, sample_tokens=learned) for one in both]
+
+
+@pytest.mark.parametrize("reduction", get_args(ReductionName))
+@pytest.mark.parametrize("estimator", get_args(BuiltinEstimator))
+def test_a_sample_in_two_trajectories_is_learned_as_in_one(
+    estimator: str, reduction: str, checkpoint: Path
+) -> None:
+    """The tokens see the same contexts, so loss and gradient of the first step are the same."""
+
+    def first_step(pieces: list[Trajectory]) -> dict[str, float]:
+        job = job_of(checkpoint, estimator, reduction=reduction)
+        learner = Learner(job, initialize(job), Rank0(0))
+        rewards = torch.randn(SAMPLES, generator=torch.Generator().manual_seed(1))
+        scored = learner.score(pieces, rewards, torch.arange(SAMPLES) // 8, 0)
+        return learner.learn(scored, 0).steps[0]
+
+    whole = batch(0)
+    expected = alone(first_step, whole)
+    found = alone(first_step, [part for n, one in enumerate(whole) for part in cut(one, n)])
+    for name in ("loss/total", "loss/policy", "train/gradient_norm", "train/kl_old_mean"):
+        assert found[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
+    assert expected["train/gradient_norm"] > 1e-3
 
 
 def test_the_policy_waits_while_the_critic_warms_up(checkpoint: Path) -> None:

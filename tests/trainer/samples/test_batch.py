@@ -2,25 +2,19 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from rljob.buffer.records import VersionSpan
 from rljob_trainer.data.source import PromptRef
 from rljob_trainer.samples.batch import batch_metrics
 from rljob_trainer.samples.ledger import OpenGroup
+from tests.support.a_sample import a_sample
 from tests.trainer.records import a_completion, a_group
 
 
 def of_length(length: int) -> OpenGroup:
     completion = a_completion(1, 0)
-    sample = replace(
-        completion.samples[0],
-        response_tokens=np.zeros(length, np.int32),
-        logprobs=np.zeros(length, np.float32),
-        loss_mask=np.ones(length, np.uint8),
-        versions=(VersionSpan(0, 0, length),),
-    )
+    sample = a_sample([0] * length, versions=[VersionSpan(0, 0, length)])
     whole = replace(completion, samples=(sample,))
     return OpenGroup(a_group(1), PromptRef(0, 0), 0, completion=whole)
 

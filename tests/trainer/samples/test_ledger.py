@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from rljob.errors import UsageError
 from rljob.ledger.event import Admit, Consume, Drop, Event, Finish, Publish, Retire
 from rljob.ledger.line import decode
 from rljob_trainer.data.source import PromptRef
@@ -129,7 +132,18 @@ def test_saved_ledger_goes_on_with_open_groups_and_ready_samples(tmp_path: Path)
     assert (restored.consumed, restored.uses, restored.uses_since_publish) == (1, 1, 0)
     again = restored.open[1].completion
     assert again is not None
-    assert again.samples[0].response_tokens.tolist() == [1, 2]
+    assert again.samples[0].segments[0].tokens.tolist() == [1, 2]
+
+
+def test_a_checkpoint_with_records_of_another_version_is_refused_in_words(tmp_path: Path) -> None:
+    ledger = a_ledger(tmp_path)
+    ledger.complete(a_completion(2, 0))
+    saved = ledger.save()
+    old = next(record for record in saved["open"] if record["completion"])
+    old["completion"] = b"\x01" + old["completion"][1:]
+    restored = Ledger(Journal(tmp_path / "other.jsonl"), max_uses=1)
+    with pytest.raises(UsageError, match=r"checkpoint: found a completion of record schema 1; .*"):
+        restored.load(saved, incarnation=7)
 
 
 def test_rewound_journal_forgets_what_came_after(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from rljob.buffer.records import VersionSpan
+from rljob.buffer import records
+from rljob.buffer.records import Segment, VersionSpan
 from rljob_trainer.data.source import PromptRef
 from rljob_trainer.process.collective import Rank0
 from rljob_trainer.samples.ledger import OpenGroup
 from rljob_trainer.samples.rollout_batch import RolloutBatch
+from tests.support.a_sample import a_sample
 from tests.trainer.megatron.ranks import Ranks
 from tests.trainer.records import a_completion, a_group
 
@@ -22,25 +24,11 @@ TWO_VERSIONS = (VersionSpan(2, 0, 1), VersionSpan(3, 1, 2))
 
 def groups() -> list[OpenGroup]:
     """Two groups: two samples of one version and of two; one that is empty."""
-    both = a_completion(1, 3).samples[0]
     samples = (
-        replace(both, logprobs=np.array([-0.5, -1.5], np.float32)),
-        replace(
-            both,
-            versions=TWO_VERSIONS,
-            loss_mask=np.array([1, 0], np.uint8),
-            reward=0.25,
-            status="truncated",
-        ),
+        a_sample([1, 2], logprobs=[-0.5, -1.5], versions=[VersionSpan(3, 0, 2)], reward=1.0),
+        a_sample([1, 2], versions=TWO_VERSIONS, mask=[1, 0], reward=0.25, status="truncated"),
     )
-    empty = replace(
-        both,
-        response_tokens=np.zeros(0, np.int32),
-        logprobs=np.zeros(0, np.float32),
-        loss_mask=np.zeros(0, np.uint8),
-        versions=(),
-        reward=-1.0,
-    )
+    empty = a_sample(reward=-1.0)
     first = replace(a_group(1), samples=2, prompt_tokens=np.array([7, 8, 9], np.int32))
     return [
         OpenGroup(first, REF, 3, replace(a_completion(1, 3), samples=samples)),
@@ -63,6 +51,27 @@ def check(batch: RolloutBatch) -> None:
 
 def test_the_arrays_hold_what_the_samples_had() -> None:
     check(RolloutBatch.of(groups()))
+
+
+def test_several_trajectories_of_a_sample_share_what_it_learns() -> None:
+    """A sub-agent with a prompt of its own, and a turn that earned a part of the reward."""
+    main = a_sample([1, 2, 3], mask=[1, 0, 1], reward=2.0)
+    segment = Segment.generated(np.array([4], np.int32), np.array([-0.5], np.float32), ())
+    agent = records.Trajectory(np.array([5, 6], np.int32), segment, np.array([0.75], np.float32))
+    both = replace(main, trajectories=(*main.trajectories, agent))
+    samples = (a_sample([9], reward=1.0), both)
+    first = replace(a_group(1), samples=2, prompt_tokens=np.array([7], np.int32))
+    batch = RolloutBatch.of(
+        [OpenGroup(first, REF, 3, replace(a_completion(1, 3), samples=samples))]
+    )
+    one, two, three = batch.trajectories()
+    assert [each.tokens.tolist() for each in (one, two, three)] == [[7, 9], [7, 1, 2, 3], [5, 6, 4]]
+    assert [each.prompt_length for each in (one, two, three)] == [1, 1, 2]
+    assert (one.sample, two.sample, three.sample) == (0, 1, 1)
+    assert (one.sample_tokens, two.sample_tokens, three.sample_tokens) == (1, 3, 3)
+    assert three.token_rewards is not None
+    assert three.token_rewards.tolist() == [0.75]
+    assert batch.rewards.tolist() == [1, 2]
 
 
 def shared() -> Any:

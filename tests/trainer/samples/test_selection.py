@@ -29,6 +29,7 @@ from rljob_trainer.samples.admission import Admission
 from rljob_trainer.samples.exchange import Exchange
 from rljob_trainer.samples.ledger import Ledger
 from rljob_trainer.samples.selection import Selection
+from tests.support.a_sample import a_sample
 from tests.support.job import manifest
 from tests.trainer.records import a_completion, a_group
 
@@ -84,7 +85,7 @@ class Workers:
         """Two samples, of the weights of the lease and of those of now."""
         completion = a_completion(group.id, begun)
         one = completion.samples[0]
-        two = replace(one, index=1, versions=(VersionSpan(self.version, 0, 2),))
+        two = a_sample([1, 2], versions=[VersionSpan(self.version, 0, 2)], index=1)
         rewards = [self.chance.choice((0.0, 0.5, 1.0)) for _ in range(2)]
         samples = tuple(replace(s, reward=r) for s, r in zip((one, two), rewards, strict=True))
         return replace(completion, incarnation=group.incarnation, samples=samples)

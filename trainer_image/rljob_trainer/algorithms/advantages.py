@@ -17,6 +17,7 @@ from rljob_trainer.algorithms.kl import kl_divergence
 from rljob_trainer.algorithms.rloo import rloo_advantages
 from rljob_trainer.algorithms.token_rewards import token_rewards
 from rljob_trainer.algorithms.whitening import whiten
+from rljob_trainer.trajectories.episode import Episode, episodes
 from rljob_trainer.trajectories.trajectory import Trajectory
 
 
@@ -39,55 +40,61 @@ class Advantages:
         rewards: Float32[Tensor, " samples"],
         groups: Int64[Tensor, " samples"],
     ) -> list[Trajectory]:
-        """The samples with the advantage of each token; with a critic, also with what it learns.
+        """The trajectories with each token's advantage; with a critic, also with what it learns.
 
         Args:
-            trajectories: all samples of the batch. A penalty in the reward needs their
+            trajectories: of all samples of the batch, those of one sample next to each other. The
+                sample are one episode, in this order. A penalty in the reward needs their
                 log-probabilities under the trainer and the reference, distillation those of the
                 teacher, GAE their values.
             rewards: one per sample.
             groups: the group number of each sample.
         """
+        samples = episodes(trajectories)
         returns: list[Float32[Tensor, " _"]] | None = None
         masks = self._spec.mask_truncated
-        valid = torch.tensor([not (masks and one.truncated) for one in trajectories])
+        valid = torch.tensor([not (masks and one.is_truncated) for one in samples])
         match self._name:
             case "grpo":
                 of_samples = grpo_advantages(
                     rewards, groups, normalize_std=self._spec.normalize_std, valid=valid
                 )
-                advantages = _spread(of_samples, trajectories)
+                advantages = _spread(of_samples, samples)
             case "rloo":
-                advantages = _spread(rloo_advantages(rewards, groups, valid), trajectories)
+                advantages = _spread(rloo_advantages(rewards, groups, valid), samples)
             case "reinforce++":
-                advantages = _whitened(self._gae(trajectories, rewards, None), trajectories)
+                advantages = _whitened(self._gae(samples, rewards, None), samples)
             case "gae":
-                values = [_values(one) for one in trajectories]
-                above = self._gae(trajectories, rewards, values)
+                values = [one.values for one in samples]
+                above = self._gae(samples, rewards, values)
                 returns = [a + v for a, v in zip(above, values, strict=True)]
-                advantages = _whitened(above, trajectories)
+                advantages = _whitened(above, samples)
             case "reinforce++-baseline":
                 above_mean = grpo_advantages(rewards, groups, normalize_std=False, valid=valid)
                 paid = [
                     value - self._penalties(one)
-                    for value, one in zip(
-                        _spread(above_mean, trajectories), trajectories, strict=True
-                    )
+                    for value, one in zip(_spread(above_mean, samples), samples, strict=True)
                 ]
-                advantages = _whitened(paid, trajectories)
+                advantages = _whitened(paid, samples)
             case _:
                 assert self.custom is not None
-                advantages = self.custom(rewards, groups, [one.loss_mask for one in trajectories])
+                advantages = self.custom(rewards, groups, [one.loss_mask for one in samples])
         found = [
-            one.replace(advantages=advantages[n], returns=returns[n] if returns else None)
-            for n, one in enumerate(trajectories)
+            part.replace(advantages=advantage, returns=value)
+            for n, one in enumerate(samples)
+            for part, advantage, value in zip(
+                one.parts,
+                one.split(advantages[n]),
+                one.split(returns[n]) if returns else [None] * len(one.parts),
+                strict=True,
+            )
         ]
         distillation = self._spec.distillation
         return distilled(found, distillation.coefficient) if distillation else found
 
     def _gae(
         self,
-        trajectories: Sequence[Trajectory],
+        samples: Sequence[Episode],
         rewards: Float32[Tensor, " samples"],
         values: Sequence[Float32[Tensor, " _"]] | None,
     ) -> list[Float32[Tensor, " _"]]:
@@ -96,19 +103,23 @@ class Advantages:
         Without values they are the discounted sums of what is earned from the token on, which are
         the returns of REINFORCE++.
         """
-        masks = pad_sequence([one.loss_mask for one in trajectories], batch_first=True)
-        penalties = pad_sequence([self._penalties(one) for one in trajectories], batch_first=True)
+        masks = pad_sequence([one.loss_mask for one in samples], batch_first=True)
+        given = pad_sequence([one.token_rewards for one in samples], batch_first=True)
+        penalties = pad_sequence([self._penalties(one) for one in samples], batch_first=True)
         found = gae(
-            token_rewards(rewards, penalties, masks),
+            token_rewards(rewards, given, penalties, masks),
             torch.zeros_like(masks) if values is None else pad_sequence(list(values), True),
             masks,
             discount=self._spec.discount,
             decay=1.0 if values is None else self._spec.gae_lambda,
         )
-        return [row[: one.response_length] for row, one in zip(found, trajectories, strict=True)]
+        return [row[: len(one.loss_mask)] for row, one in zip(found, samples, strict=True)]
 
-    def _penalties(self, trajectory: Trajectory) -> Float32[Tensor, " response"]:
+    def _penalties(self, sample: Episode) -> Float32[Tensor, " response"]:
         """What each token pays for leaving the reference."""
+        return torch.cat([self._penalties_of(one) for one in sample.parts])
+
+    def _penalties_of(self, trajectory: Trajectory) -> Float32[Tensor, " response"]:
         kl = self._spec.kl
         ours, reference = trajectory.trainer_log_probs, trajectory.reference_log_probs
         if not kl.reward_coefficient:
@@ -119,21 +130,14 @@ class Advantages:
         return kl.reward_coefficient * kl_divergence(log_ratio, kl.estimator, clamp=kl.clamp)
 
 
-def _values(trajectory: Trajectory) -> Float32[Tensor, " _"]:
-    assert trajectory.values is not None
-    return trajectory.values
-
-
 def _whitened(
-    values: Sequence[Float32[Tensor, " _"]], trajectories: Sequence[Trajectory]
+    values: Sequence[Float32[Tensor, " _"]], samples: Sequence[Episode]
 ) -> list[Float32[Tensor, " _"]]:
-    return whiten(values, [one.loss_mask for one in trajectories])
+    return whiten(values, [one.loss_mask for one in samples])
 
 
 def _spread(
-    of_samples: Float32[Tensor, " samples"], trajectories: Sequence[Trajectory]
+    of_samples: Float32[Tensor, " samples"], samples: Sequence[Episode]
 ) -> list[Float32[Tensor, " _"]]:
     """The same advantage for all tokens of a sample."""
-    return [
-        value.expand_as(one.loss_mask) for value, one in zip(of_samples, trajectories, strict=True)
-    ]
+    return [value.expand_as(one.loss_mask) for value, one in zip(of_samples, samples, strict=True)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rljob.buffer.records import Status, VersionSpan
+from rljob.buffer.records import Status
 from rljob.errors import UsageError
 from rljob_trainer.algorithms.hook import load_hook
 from rljob_trainer.algorithms.reward import as_float32
@@ -18,13 +18,16 @@ _LEVELS = 4
 
 @dataclass(frozen=True)
 class ReadySample:
-    """One response of a ready group; `length` is in tokens."""
+    """One response of a ready group.
+
+    `length` is in tokens, `versions` are the weight versions that generated them, ascending.
+    """
 
     response: str
     reward: float
     length: int
     status: Status
-    versions: tuple[VersionSpan, ...]
+    versions: tuple[int, ...]
     metadata: Mapping[str, Any]
 
 

@@ -1,18 +1,18 @@
 """How far the policy has moved from the log-probabilities that its importance ratio starts from."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float32
 from torch import Tensor
 
 from rljob_trainer.algorithms.log_ratio import bounded
-from rljob_trainer.algorithms.reduction import sample_mean
 
 
 def drift(
     log_ratio: Float32[Tensor, "samples tokens"],
     mask: Float32[Tensor, "samples tokens"],
-    *,
-    count: int,
+    mean: Callable[[Float32[Tensor, "samples tokens"]], Float32[Tensor, ""]],
 ) -> dict[str, Float32[Tensor, ""]]:
     """Metrics of the ratio of each token, before any clipping, with every loss.
 
@@ -27,7 +27,7 @@ def drift(
     Args:
         log_ratio: log-probability now minus that before the steps of this batch, per token.
         mask: above 0 for tokens that are learned.
-        count: the number of samples in the global batch.
+        mean: this micro-batch's part of a mean over the tokens that are learned.
 
     Returns:
         This micro-batch's part of the two means, and its largest ratio.
@@ -35,8 +35,8 @@ def drift(
     log_ratio = bounded(log_ratio)
     ratio = log_ratio.exp()
     return {
-        "train/kl_old_mean": sample_mean(-log_ratio, mask, count),
-        "train/ratio_mean": sample_mean(ratio, mask, count),
+        "train/kl_old_mean": mean(-log_ratio),
+        "train/ratio_mean": mean(ratio),
         # A micro-batch of responses without tokens has none.
         "train/ratio_max": torch.cat([ratio.new_zeros(1), ratio[mask > 0]]).max(),
     }

@@ -57,7 +57,8 @@ class Objective:
         """
         spec = self._spec
         reduced, mask = reduction(spec.reduction, whole, longest=self._longest), batch.loss_mask
-        mean = partial(sample_mean, mask=batch.loss_mask, count=whole.samples)
+        tokens = batch.sample_tokens
+        mean = partial(sample_mean, mask=mask, sample_tokens=tokens, count=whole.samples)
         # Positions that are not learned (padding, a tool's tokens) must not overflow before they
         # are masked: the gradient of a masked NaN is NaN.
         learned = batch.valid & (batch.loss_mask > 0)
@@ -72,7 +73,7 @@ class Objective:
             # A ratio of 1 is never clipped, so these two add up to the share above.
             "train/clip_low_share": mean((clipped & (log_ratio < 0)).float()),
             "train/clip_high_share": mean((clipped & (log_ratio > 0)).float()),
-            **drift((log_probs - old).detach(), mask, count=whole.samples),
+            **drift((log_probs - old).detach(), mask, mean),
         }
         vetoed = torch.zeros_like(learned)
         masked = vetoed
@@ -89,9 +90,9 @@ class Objective:
         if corrects(spec.mismatch) or spec.mismatch.sequence_mask is not None:
             report["mismatch/masked_share"] = mean(masked.float())
         # A token that is left out still counts in the divisor: that is known before any ratio is.
-        report["loss/policy"] = reduced(policy.where(~masked, 0), mask)
+        report["loss/policy"] = reduced(policy.where(~masked, 0), mask, tokens)
         counted = learned & ~vetoed
-        report["loss/entropy"] = reduced(entropy.where(counted, 0), mask)
+        report["loss/entropy"] = reduced(entropy.where(counted, 0), mask, tokens)
         loss = report["loss/policy"]
         if spec.entropy_coefficient:
             loss = loss - spec.entropy_coefficient * report["loss/entropy"]
@@ -103,7 +104,7 @@ class Objective:
                 clamp=spec.kl.clamp,
                 since=log_probs - old if spec.kl.unbiased else None,
             )
-            report["loss/kl"] = reduced(divergence.where(counted, 0), mask)
+            report["loss/kl"] = reduced(divergence.where(counted, 0), mask, tokens)
             report["kl/reference_mean"] = mean(kl_divergence(from_reference.detach(), "k3"))
             if spec.kl.loss_coefficient:
                 loss = loss + spec.kl.loss_coefficient * report["loss/kl"]

@@ -4,8 +4,8 @@ A micro-batch contributes its part of the number of the global batch, so the par
 however samples are spread over micro-batches and data-parallel ranks.
 """
 
-from collections.abc import Callable
 from functools import partial
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -14,15 +14,24 @@ from torch import Tensor
 from rljob.api.algorithm import ReductionName
 from rljob_trainer.trajectories.global_batch import GlobalBatch
 
-Reduction = Callable[
-    [Float[Tensor, "samples tokens"], Float[Tensor, "samples tokens"]], Float[Tensor, ""]
-]
-"""Takes values and their mask, both per token."""
+
+@runtime_checkable  # so that beartype can check it
+class Reduction(Protocol):
+    """Takes values and their mask, both per token, and `sample_tokens` as `sample_mean` does."""
+
+    def __call__(
+        self,
+        values: Float[Tensor, "rows tokens"],
+        mask: Float[Tensor, "rows tokens"],
+        sample_tokens: Float[Tensor, " rows"] | None = None,
+    ) -> Float[Tensor, ""]: ...
 
 
 def sample_mean(
-    values: Float[Tensor, "samples tokens"],
-    mask: Float[Tensor, "samples tokens"],
+    values: Float[Tensor, "rows tokens"],
+    mask: Float[Tensor, "rows tokens"],
+    sample_tokens: Float[Tensor, " rows"] | None = None,
+    *,
     count: int,
 ) -> Float[Tensor, ""]:
     """The mean over each sample's tokens, summed over the samples and divided by `count`.
@@ -33,14 +42,19 @@ def sample_mean(
     Args:
         values: per token; values where the mask is 0 are ignored, even NaN.
         mask: 1 for tokens that count. A sample without any adds 0 but still counts as one.
+        sample_tokens: how many tokens count in the whole sample that each row, a trajectory, is
+            a part of; None: each row is a sample.
         count: the number of samples in the global batch.
     """
-    return (_kept(values, mask).sum(-1) / mask.sum(-1).clamp(min=1)).sum() / count
+    tokens = mask.sum(-1) if sample_tokens is None else sample_tokens
+    return (_kept(values, mask).sum(-1) / tokens.clamp(min=1)).sum() / count
 
 
 def token_mean(
-    values: Float[Tensor, "samples tokens"],
-    mask: Float[Tensor, "samples tokens"],
+    values: Float[Tensor, "rows tokens"],
+    mask: Float[Tensor, "rows tokens"],
+    sample_tokens: Float[Tensor, " rows"] | None = None,
+    *,
     count: int,
 ) -> Float[Tensor, ""]:
     """The sum over all tokens, divided by `count`: each token counts the same.
@@ -55,10 +69,11 @@ def token_mean(
 
 
 def constant_mean(
-    values: Float[Tensor, "samples tokens"],
-    mask: Float[Tensor, "samples tokens"],
-    count: int,
+    values: Float[Tensor, "rows tokens"],
+    mask: Float[Tensor, "rows tokens"],
+    sample_tokens: Float[Tensor, " rows"] | None = None,
     *,
+    count: int,
     longest: int,
 ) -> Float[Tensor, ""]:
     """The sum over all tokens, divided by what they would be if each sample were the longest.
@@ -92,6 +107,6 @@ def reduction(name: ReductionName, whole: GlobalBatch, *, longest: int) -> Reduc
 
 
 def _kept(
-    values: Float[Tensor, "samples tokens"], mask: Float[Tensor, "samples tokens"]
-) -> Float[Tensor, "samples tokens"]:
+    values: Float[Tensor, "rows tokens"], mask: Float[Tensor, "rows tokens"]
+) -> Float[Tensor, "rows tokens"]:
     return torch.where(mask > 0, values * mask, 0)

@@ -33,10 +33,11 @@ class ValueObjective:
     ) -> tuple[Float32[Tensor, ""], dict[str, Float32[Tensor, ""]]]:
         """The loss, and this micro-batch's part of a step's metrics."""
         assert batch.values is not None and batch.returns is not None
-        mean = partial(sample_mean, mask=batch.loss_mask, count=whole.samples)
+        mask, tokens = batch.loss_mask, batch.sample_tokens
+        mean = partial(sample_mean, mask=mask, sample_tokens=tokens, count=whole.samples)
         reduced = reduction(self._reduction, whole, longest=self._longest)
         # As for the policy: what is not learned must not overflow before it is masked.
-        learned = batch.valid & (batch.loss_mask > 0)
+        learned = batch.valid & (mask > 0)
         loss, clipped = clipped_value_loss(
             values.where(learned, 0),
             batch.values.where(learned, 0),
@@ -44,7 +45,7 @@ class ValueObjective:
             clip=self._clip,
         )
         report = {
-            "critic/loss": reduced(loss, batch.loss_mask),
+            "critic/loss": reduced(loss, mask, tokens),
             "critic/value_mean": mean(values.detach().where(learned, 0)),
             "critic/clip_share": mean(clipped.float()),
         }

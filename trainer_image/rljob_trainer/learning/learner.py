@@ -25,6 +25,7 @@ from rljob_trainer.megatron.report import LARGEST
 from rljob_trainer.megatron.scorer import Scorer
 from rljob_trainer.megatron.trainer import Trainer
 from rljob_trainer.process.collective import Rank0
+from rljob_trainer.trajectories.episode import episodes
 from rljob_trainer.trajectories.global_batch import GlobalBatch
 from rljob_trainer.trajectories.ratio import is_scored_in_step, with_start
 from rljob_trainer.trajectories.trajectory import Trajectory
@@ -107,9 +108,9 @@ class Learner:
         them.
 
         Args:
-            trajectories: a whole batch.
-            rewards: one per trajectory.
-            groups: the number of each trajectory's group.
+            trajectories: a whole batch, those of one sample next to each other.
+            rewards: one per sample.
+            groups: the number of each sample's group.
             rollout: batches trained on.
         """
         if self._spec.algorithm.mask_truncated:
@@ -131,17 +132,20 @@ class Learner:
         return [with_start(trajectory, self._spec) for trajectory in scored]
 
     def learn(self, trajectories: Sequence[Trajectory], rollout: int) -> Lesson:
-        """Makes the batch's optimizer steps, over its trajectories in a random order.
+        """Makes the batch's optimizer steps, over its samples in a random order.
 
         Args:
             trajectories: as `score` returned them for this batch.
             rollout: batches trained on before.
         """
         shuffle = torch.Generator().manual_seed(self._spec.seed * 1_000_003 + rollout)
-        order = torch.randperm(len(trajectories), generator=shuffle).tolist()
-        shuffled = [trajectories[n] for n in order]
+        samples = episodes(trajectories)
+        order = torch.randperm(len(samples), generator=shuffle).tolist()
         size = self._spec.schedule.global_batch_size
-        parts = [shuffled[begin : begin + size] for begin in range(0, len(order), size)]
+        parts = [
+            [one for n in order[begin : begin + size] for one in samples[n].parts]
+            for begin in range(0, len(order), size)
+        ]
         of_critic = [self._critic.step(part) if self._critic else {} for part in parts]
         if self._is_warming_up(rollout):
             of_policy: list[dict[str, float]] = [{} for _ in parts]
@@ -149,10 +153,8 @@ class Learner:
             (part,) = parts
             report, ours = self._trainer.step_and_score(part, self._loss(part))
             of_policy = [report]
-            found = dict(zip(order, ours, strict=True))
-            trajectories = [
-                t.replace(trainer_log_probs=found[n]) for n, t in enumerate(trajectories)
-            ]
+            found = {id(one): scored for one, scored in zip(part, ours, strict=True)}
+            trajectories = [t.replace(trainer_log_probs=found[id(t)]) for t in trajectories]
         else:
             of_policy = [self._trainer.step(part, self._loss(part)) for part in parts]
         steps = [policy | critic for policy, critic in zip(of_policy, of_critic, strict=True)]

@@ -29,12 +29,13 @@ def batch_metrics(batch: Sequence[OpenGroup], version: int) -> dict[str, float]:
     """Rewards, lengths, staleness and uses of a batch that is about to be trained on."""
     samples = samples_of(batch)
     rewards = as_float32([sample.reward for sample in samples])
-    lengths = torch.tensor([len(sample.response_tokens) for sample in samples]).float()
+    lengths = torch.tensor([sample.tokens for sample in samples]).float()
     ages = torch.tensor(
         [
             [version - span.version, span.end - span.start]
             for sample in samples
-            for span in sample.versions
+            for segment in sample.segments
+            for span in segment.versions
         ],
         dtype=torch.float32,
     )
@@ -70,7 +71,7 @@ def shown_samples(batch: Sequence[OpenGroup], count: int) -> list[dict[str, Any]
             "response": sample.response,
             "label": entry.group.label,
             "reward": sample.reward,
-            "version": sample.versions[-1].version if sample.versions else None,
+            "version": max(sample.versions, default=None),
         }
         for entry, sample in shown[:count]
     ]

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rljob.buffer.records import Completion, Group
+from rljob.buffer.records import Completion, Group, RecordError
+from rljob.errors import UsageError
 from rljob.ledger.event import (
     Admit,
     Consume,
@@ -36,7 +37,7 @@ class OpenGroup:
     def versions(self) -> list[int]:
         """The weight versions that generated its tokens, ascending; empty without tokens."""
         samples = self.completion.samples if self.completion is not None else ()
-        return sorted({span.version for each in samples for span in each.versions})
+        return sorted({version for each in samples for version in each.versions})
 
     def age(self, version: int) -> int:
         """How many versions its oldest token is behind `version`."""
@@ -135,7 +136,7 @@ class Ledger:
                     version=self.version,
                     versions=entry.versions,
                     samples=len(samples),
-                    tokens=sum(len(each.response_tokens) for each in samples),
+                    tokens=sum(each.tokens for each in samples),
                 )
             )
             self.consumed += entry.uses == 1
@@ -203,6 +204,9 @@ class Ledger:
 
         Weights that were never published from this checkpoint cannot have generated tokens, so the
         count since the last version starts again at the next publication.
+
+        Raises:
+            UsageError: another version of rljob wrote it, with groups that this one can't read.
         """
         self.next_group = saved["next_group"]
         self.version = saved["version"]
@@ -213,8 +217,14 @@ class Ledger:
         self.staleness_max = saved["staleness_max"]
         self._open = {}
         for record in saved["open"]:
-            group = replace(Group.unpack(record["group"]), incarnation=incarnation)
-            completion = record["completion"] and Completion.unpack(record["completion"])
+            try:
+                group = replace(Group.unpack(record["group"]), incarnation=incarnation)
+                completion = record["completion"] and Completion.unpack(record["completion"])
+            except RecordError as error:
+                raise UsageError(
+                    f"checkpoint: found {error}; allowed: to resume with the version of rljob that "
+                    "saved it, or to begin a new run from the weights that `rljob export` writes"
+                ) from error
             ref = PromptRef(record["epoch"], record["index"])
             self._open[group.id] = OpenGroup(
                 group, ref, record["version"], completion or None, record["uses"]

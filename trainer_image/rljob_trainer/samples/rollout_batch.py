@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rljob.buffer.records import Sample
+from rljob.buffer import records
 from rljob_trainer.samples.ledger import OpenGroup
 from rljob_trainer.trajectories.trajectory import Trajectory
 
@@ -28,29 +28,42 @@ class RolloutBatch:
         """The batch of completed groups.
 
         Per token of prompts and responses: int32 `tokens`; per response token: uint8 `loss_mask`,
-        float32 `log_probs`; per sample: `prompts` and `responses`, their lengths, `groups`, the
-        number of its group, `versions`, `truncated`, and float32 `rewards`.
+        float32 `log_probs`, `token_rewards`; per trajectory: `prompts` and `responses`, their
+        lengths, `samples`, the number of its sample, `versions`, `truncated`; per sample: `groups`,
+        the number of its group, and float32 `rewards`.
         """
-        pairs = [
+        samples = [
             (number, entry.group.prompt_tokens, sample)
             for number, entry in enumerate(groups)
             if entry.completion is not None
             for sample in entry.completion.samples
         ]
+        parts = [
+            (number, prompt if part.prompt is None else part.prompt, part, sample)
+            for number, (_, prompt, sample) in enumerate(samples)
+            for part in sample.trajectories
+        ]
+        segments = [part.segment for _, _, part, _ in parts]
         return cls(
             {
                 "tokens": _flat(
-                    [part for _, prompt, s in pairs for part in (prompt, s.response_tokens)],
+                    [
+                        array
+                        for _, prompt, part, _ in parts
+                        for array in (prompt, part.segment.tokens)
+                    ],
                     torch.int32,
                 ),
-                "loss_mask": _flat([s.loss_mask for _, _, s in pairs], torch.uint8),
-                "log_probs": _flat([s.logprobs for _, _, s in pairs], torch.float32),
-                "prompts": torch.tensor([len(prompt) for _, prompt, _ in pairs]),
-                "responses": torch.tensor([len(s.response_tokens) for _, _, s in pairs]),
-                "groups": torch.tensor([number for number, _, _ in pairs]),
-                "versions": torch.tensor([_version(s) for _, _, s in pairs]),
-                "truncated": torch.tensor([s.status == "truncated" for _, _, s in pairs]),
-                "rewards": torch.tensor([s.reward for _, _, s in pairs], dtype=torch.float32),
+                "loss_mask": _flat([one.loss_mask for one in segments], torch.uint8),
+                "log_probs": _flat([one.logprobs for one in segments], torch.float32),
+                "token_rewards": _flat([_rewards(part) for _, _, part, _ in parts], torch.float32),
+                "prompts": torch.tensor([len(prompt) for _, prompt, _, _ in parts]),
+                "responses": torch.tensor([len(one) for one in segments]),
+                "samples": torch.tensor([number for number, _, _, _ in parts]),
+                "versions": torch.tensor([_version(one) for one in segments]),
+                "truncated": torch.tensor([s.status == "truncated" for _, _, _, s in parts]),
+                "groups": torch.tensor([number for number, _, _ in samples]),
+                "rewards": torch.tensor([s.reward for _, _, s in samples], dtype=torch.float32),
             }
         )
 
@@ -65,11 +78,17 @@ class RolloutBatch:
         return self.arrays["groups"]
 
     def trajectories(self) -> list[Trajectory]:
-        """One of each sample, in the order of the other arrays."""
+        """All trajectories, those of one sample next to each other, samples in their order."""
         prompts, responses = self.arrays["prompts"], self.arrays["responses"]
         tokens = torch.split(self.arrays["tokens"].long(), (prompts + responses).tolist())
         masks = torch.split(self.arrays["loss_mask"].float(), responses.tolist())
         log_probs = torch.split(self.arrays["log_probs"], responses.tolist())
+        token_rewards = torch.split(self.arrays["token_rewards"], responses.tolist())
+        samples = self.arrays["samples"]
+        learned = torch.tensor([int((mask > 0).sum()) for mask in masks])
+        of_samples = torch.zeros(len(self.rewards), dtype=torch.int64).index_add(
+            0, samples, learned
+        )
         return [
             Trajectory(
                 tokens=tokens[n],
@@ -78,12 +97,16 @@ class RolloutBatch:
                 rollout_log_probs=log_probs[n],
                 truncated=truncated,
                 version=None if version == _SEVERAL else version,
+                sample=sample,
+                sample_tokens=int(of_samples[sample]),
+                token_rewards=token_rewards[n],
             )
-            for n, (prompt, version, truncated) in enumerate(
+            for n, (prompt, version, truncated, sample) in enumerate(
                 zip(
                     prompts.tolist(),
                     self.arrays["versions"].tolist(),
                     self.arrays["truncated"].tolist(),
+                    samples.tolist(),
                     strict=True,
                 )
             )
@@ -94,7 +117,13 @@ def _flat(parts: Sequence[object], dtype: torch.dtype) -> Tensor:
     return torch.cat([torch.as_tensor(np.asarray(part)).to(dtype) for part in parts])
 
 
-def _version(sample: Sample) -> int:
+def _rewards(trajectory: records.Trajectory) -> records.Numbers:
+    if trajectory.rewards is None:
+        return np.zeros(len(trajectory.segment), np.float32)
+    return trajectory.rewards
+
+
+def _version(segment: records.Segment) -> int:
     """The weight version of all its tokens."""
-    versions = {span.version for span in sample.versions}
+    versions = {span.version for span in segment.versions}
     return versions.pop() if len(versions) == 1 else _SEVERAL

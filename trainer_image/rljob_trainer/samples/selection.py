@@ -97,9 +97,9 @@ def _view(entry: OpenGroup, version: int) -> ReadyGroup:
             ReadySample(
                 response=sample.response,
                 reward=sample.reward,
-                length=len(sample.response_tokens),
+                length=sample.tokens,
                 status=sample.status,
-                versions=sample.versions,
+                versions=tuple(sample.versions),
                 metadata=MappingProxyType(sample.metadata),
             )
             for sample in entry.completion.samples

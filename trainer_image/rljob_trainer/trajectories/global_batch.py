@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from rljob_trainer.trajectories.episode import episodes
 from rljob_trainer.trajectories.trajectory import Trajectory
 
 
@@ -26,6 +27,6 @@ class GlobalBatch:
     def of(cls, trajectories: Sequence[Trajectory]) -> Self:
         """The size of a batch of these samples."""
         return cls(
-            samples=len(trajectories),
+            samples=len(episodes(trajectories)),
             tokens=sum(int((one.loss_mask > 0).sum()) for one in trajectories),
         )

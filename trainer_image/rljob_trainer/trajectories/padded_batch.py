@@ -21,6 +21,7 @@ class PaddedBatch:
     targets: Int64[Tensor, "batch response"]
     valid: Bool[Tensor, "batch response"]  # False: padding
     loss_mask: Float32[Tensor, "batch response"]
+    sample_tokens: Float32[Tensor, " batch"]  # tokens that each trajectory's sample learns in all
     rollout_log_probs: Float32[Tensor, "batch response"]
     old_log_probs: Float32[Tensor, "batch response"] | None
     reference_log_probs: Float32[Tensor, "batch response"] | None
@@ -59,6 +60,14 @@ def padded_batch(
         targets=tokens.gather(1, predictors + 1).to(device),
         valid=valid.to(device),
         loss_mask=loss_mask,
+        sample_tokens=torch.tensor(
+            [
+                float((t.loss_mask > 0).sum()) if t.sample_tokens is None else t.sample_tokens
+                for t in trajectories
+            ],
+            dtype=torch.float32,
+            device=device,
+        ),
         rollout_log_probs=rollout,
         old_log_probs=padded("old_log_probs"),
         reference_log_probs=padded("reference_log_probs"),

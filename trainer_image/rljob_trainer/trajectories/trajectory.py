@@ -1,4 +1,4 @@
-"""A sample as the trainer computes on it."""
+"""A trajectory as the trainer computes on it."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -10,9 +10,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Prompt and response tokens of one sample, with what each stage of a batch adds to it.
+    """A prompt and the tokens after it, with what each stage of a batch adds to them.
 
-    All tensors are on the CPU; fields of response tokens have one value per token.
+    A sample has one, or several next to each other. All tensors are on the CPU; fields of response
+    tokens have one value per token.
     """
 
     tokens: Int64[Tensor, " length"]  # prompt, then response
@@ -21,6 +22,9 @@ class Trajectory:
     rollout_log_probs: Float32[Tensor, " response"]  # the engine's, while it generated
     truncated: bool = False  # cut at the maximum length
     version: int | None = None  # of the weights that generated all of it; None: several, or none
+    sample: int | None = None  # its number in the batch; None: a sample of its own
+    sample_tokens: int | None = None  # that its sample learns in all; None: those of this one
+    token_rewards: Float32[Tensor, " response"] | None = None  # part of the sample's reward
     trainer_log_probs: Float32[Tensor, " response"] | None = None  # before the steps
     old_log_probs: Float32[Tensor, " response"] | None = None  # of the ratio; None: of the step
     reference_log_probs: Float32[Tensor, " response"] | None = None
