@@ -87,8 +87,11 @@ class AutoscalingSpec(Part):
 class RewardSpec(Part):
     """How a response is judged."""
 
-    type: Literal["exact", "math", "f1", "random"] | Hook = Field(
-        "exact", description='Name of a built-in reward (docs/rewards.md), or "module:function".'
+    type: Literal["exact", "math", "f1", "gpqa", "dapo", "deepscaler", "code", "random"] | Hook = (
+        Field(
+            "exact",
+            description='Name of a built-in reward (docs/rewards.md), or "module:function".',
+        )
     )
     url: str | None = Field(
         None, pattern=HTTP_URL, max_length=2048, description="Address of a remote reward model."
@@ -118,7 +121,7 @@ class RewardSpec(Part):
     strict: bool = Field(
         False,
         description="math: an answer counts only in a box or after a final-answer phrase, and not "
-        "in a truncated response.",
+        "in a truncated response. code: 1 if all tests are passed, else 0, instead of their share.",
     )
 
 

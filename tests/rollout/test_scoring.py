@@ -35,7 +35,7 @@ def scorer() -> Iterator[Scorer]:
         patch.syspath_prepend(Path(__file__).parent / "code")
         evaluation = [
             {"name": f"e{n}", "prompts": "x", "reward": {"type": hook}}
-            for n, hook in enumerate([*HOOKS, "f1", "math"])
+            for n, hook in enumerate([*HOOKS, "f1", "math", "code"])
         ]
         changes = {"rollout__reward": {"type": "exact"}, "rollout__rewardProcesses": 2}
         scorer = Scorer(spec_of(evaluation=evaluation, **changes))
@@ -244,4 +244,29 @@ def test_a_module_that_ends_its_process_is_told_at_the_start(
         Scorer(spec_of(rollout__reward={"type": "ends_at_once:judge"}, rollout__rewardProcesses=1))
     assert str(raised.value).startswith(
         "spec.rollout.reward.type: found ends_at_once:judge, but the process that imports"
+    )
+
+
+PRINT = "```python\nprint(6 * 7)\n```"
+SLEEP = "```python\nimport time\ntime.sleep(60)\n```"
+TESTS = [{"input": "", "output": output} for output in ("42", "43")]
+
+
+def test_programs_are_judged_in_the_sandbox(scores: Judge) -> None:
+    assert scores("code", sample(PRINT, TESTS)) == [(0.5, {})]
+    assert scores("code", sample(PRINT, TESTS), strict=True) == [(0.0, {})]
+
+
+def test_a_program_ends_with_the_process_that_judges_it(scores: Judge) -> None:
+    before = set(psutil.Process().children(recursive=True))
+    found = scores("code", sample(SLEEP, TESTS), timeout_seconds=2.0)
+    assert found == [(0.0, {"reward_error": "took more than 2 s (timeoutSeconds)"})]
+    wait_for(
+        lambda: (
+            not any(
+                "rljob_rollout.sandbox.program" in process.cmdline()
+                for process in set(psutil.Process().children(recursive=True)) - before
+            )
+        ),
+        "the program ends",
     )

@@ -203,16 +203,16 @@ def partial_needs_tokens(job: RLJob) -> Iterator[Problem]:
 
 _STRICT = Cel(
     at="spec.rollout.reward",
-    rule="!self.strict || self.type == 'math'",
-    message="found true, allowed false (type is {self.type}; only math supports strict)",
+    rule="!self.strict || self.type in ['math', 'code']",
+    message="found true, allowed false (type is {self.type}; only math and code support strict)",
     field="strict",
     reason="FieldValueForbidden",
 )
 
 
 @twin(_STRICT, replace(_STRICT, at="spec.evaluation[].reward"))
-def only_math_is_strict(job: RLJob) -> Iterator[Problem]:
-    """`reward.strict` needs `reward.type` math."""
+def only_math_and_code_are_strict(job: RLJob) -> Iterator[Problem]:
+    """`reward.strict` needs `reward.type` math or code."""
     rewards: list[tuple[Path, RewardSpec | None]] = [
         (("spec", "rollout", "reward"), job.spec.rollout.reward),
         *(
@@ -221,8 +221,8 @@ def only_math_is_strict(job: RLJob) -> Iterator[Problem]:
         ),
     ]
     for path, reward in rewards:
-        if reward is not None and reward.strict and reward.type != "math":
-            reason = f"type is {reward.type}; only math supports strict"
+        if reward is not None and reward.strict and reward.type not in ("math", "code"):
+            reason = f"type is {reward.type}; only math and code support strict"
             yield problem((*path, "strict"), True, "false", reason)
 
 
@@ -235,5 +235,5 @@ RULES = (
     transport_reaches_the_engines,
     only_a_disk_has_deltas,
     partial_needs_tokens,
-    only_math_is_strict,
+    only_math_and_code_are_strict,
 )

@@ -24,6 +24,11 @@ def stated(text: str) -> str | None:
     return _HOPE.sub("", found[-1]).strip() if found else None
 
 
+def after_thinking(text: str) -> str:
+    """What follows the last `</think>`; the whole text without one."""
+    return text.rpartition("</think>")[2]
+
+
 def _closing(text: str, start: int) -> int | None:
     """The position of the brace that closes the one opened before `start`."""
     depth = 1

@@ -7,11 +7,11 @@ from typing import Any
 from rljob.errors import UsageError
 
 # A function of a RewardInput, plain or async; the package docstring says what it may return. `math`
-# has the option `strict`.
+# and `code` have the option `strict`.
 Reward = Callable[..., Any | Awaitable[Any]]
 
 # Each in the module of its name, so that a job does not import what it does not use.
-NAMES = ("exact", "math", "f1", "random")
+NAMES = ("exact", "math", "f1", "gpqa", "dapo", "deepscaler", "code", "random")
 
 
 def load_reward(type_: str, field: str) -> Reward:
@@ -34,6 +34,8 @@ def load_reward(type_: str, field: str) -> Reward:
         )
     try:
         imported = importlib.import_module(module)
+    except UsageError as error:  # a built-in reward that this machine can't run
+        raise UsageError(f"{field}: found {type_!r}, but {error}") from error
     # The module is the user's code, which may raise anything, or be a script that ends with
     # sys.exit(0): the worker would seem to have finished.
     except (Exception, SystemExit) as error:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -40,7 +41,7 @@ def math(sample: RewardInput, *, strict: bool = False) -> float:
         strict: an answer counts only in a box or after "answer is", "answer:" or "####", and not
             in a truncated response.
     """
-    labels = [_Label(label, sample) for label in texts_or_numbers(sample, "math")]
+    labels = references(sample, "math")
     if strict and sample.status == "truncated":
         return 0.0
     text, is_whole = boxed(sample.response), True
@@ -48,8 +49,22 @@ def math(sample: RewardInput, *, strict: bool = False) -> float:
         text, is_whole = stated(sample.response) if strict else sample.response, False
     if text is None:
         return 0.0
+    return float(is_met(labels, text, is_whole=is_whole))
+
+
+def references(sample: RewardInput, reward: str) -> list["Reference"]:
+    """The reference answers of a sample that `reward` judges.
+
+    Raises:
+        UsageError: the label is of another form than `math` documents.
+    """
+    return [Reference(label, sample, reward) for label in texts_or_numbers(sample, reward)]
+
+
+def is_met(labels: Iterable["Reference"], text: str, *, is_whole: bool) -> bool:
+    """Whether the answer in a text, or the whole text as an answer, equals one of the labels."""
     answer = _Answer(text, is_whole=is_whole)
-    return float(any(label.is_met_by(answer) for label in labels))
+    return any(label.is_met_by(answer) for label in labels)
 
 
 class _Answer:
@@ -69,19 +84,19 @@ class _Answer:
         self.is_based = numeral(read) is not None
 
 
-class _Label:
-    """A reference answer."""
+class Reference:
+    """A reference answer; `text` is what it says, without a box."""
 
-    def __init__(self, label: str | float, sample: RewardInput) -> None:
+    def __init__(self, label: str | float, sample: RewardInput, reward: str) -> None:
         # 1e-07 would be parsed as Euler's number times one.
         text = label if isinstance(label, str) else f"{Decimal(repr(label)):f}"
         box = boxed(text)
-        text = _plain(text if box is None else box)
+        self.text = text = _plain(text if box is None else box)
         self._numeral = numeral(text)
         self._parsed = parse(text, parsing_timeout=None) if "$" in text else _parse(text)
         if not self._parsed:
             # Nothing would equal it: every response would get 0 without any visible reason.
-            raise wrong_label(sample, "math", "a mathematical expression")
+            raise wrong_label(sample, reward, "a mathematical expression")
         self._zeros = _leading_zeros(self._parsed[0])
 
     def is_met_by(self, answer: _Answer) -> bool:

@@ -11,6 +11,7 @@ from rljob_rollout.rewards.hub import NAMES
 from tests.rollout.rewards.samples import sample
 
 FIELD = "spec.rollout.reward.type"
+LABELS = {"gpqa": "A", "code": ["pass"]}  # of rewards that cannot judge by "1"
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def module(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_of_the_hub_is_a_reward(name):
-    assert 0 <= load_reward(name, FIELD)(sample("1", "1")) <= 1
+    assert -1 <= load_reward(name, FIELD)(sample("1", LABELS.get(name, "1"))) <= 1
 
 
 def test_names_of_the_hub_are_those_of_the_manifest():
@@ -67,6 +68,13 @@ def test_a_module_that_does_not_import_tells_why(module, text, reason):
     assert f"the module {name!r} does not import: {reason}" in str(raised.value)
 
 
+def test_a_module_that_refuses_this_machine_tells_why(module):
+    name = module("from rljob.errors import UsageError\nraise UsageError('Mondays are off')")
+    with pytest.raises(UsageError) as raised:
+        load_reward(f"{name}:judge", FIELD)
+    assert str(raised.value) == f"{FIELD}: found '{name}:judge', but Mondays are off"
+
+
 @pytest.mark.parametrize(("text", "found"), [("", "nothing"), ("judge = 5", "a int")])
 def test_an_attribute_that_is_no_function_is_named(module, text, found):
     name = module(text)
@@ -81,5 +89,6 @@ def test_an_unknown_name_is_answered_with_those_there_are():
     with pytest.raises(UsageError) as raised:
         load_reward("exakt", FIELD)
     assert str(raised.value) == (
-        f"{FIELD}: found 'exakt', allowed exact, math, f1, random or \"module:function\""
+        f"{FIELD}: found 'exakt', allowed exact, math, f1, gpqa, dapo, deepscaler, code, random or "
+        '"module:function"'
     )
