@@ -16,7 +16,7 @@ def main(*, parent: int, source: int, size: int, report: int, seconds: int, memo
 
     Args:
         parent: the process that waits; this one ends with it.
-        source: a file with the program; what follows it is read when the program has ended, and is
+        source: a file with the program; what follows is read when the program has ended:
             {"statements": ..., "word": ...}.
         size: bytes of the program.
         report: where to write CONFINED, and the word when the statements have run.

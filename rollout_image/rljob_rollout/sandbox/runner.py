@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def run(
     Args:
         program: the program's text.
         stdin: its standard input.
-        statements: the test; it can't be read before the program has run to its end.
+        statements: the test. A program that looks for it can find it, and claim to have passed.
         seconds: of wall time.
         output: bytes of its standard output after which it is stopped.
 
@@ -61,50 +62,51 @@ def run(
     test = json.dumps({"statements": statements, "word": word}).encode()
     source, given = _file(text + test), _file(stdin.encode("utf-8", "replace"))
     report, reported = os.pipe()
-    try:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-s", "-P", "-B", "-m", "rljob_rollout.sandbox.program"),
-                json.dumps(
-                    {
-                        "parent": os.getpid(),
-                        "source": source,
-                        "size": len(text),
-                        "report": reported,
-                        "seconds": int(seconds) + 1,
-                        "memory": _memory(),
-                    }
-                ),
-            ],
-            stdin=given,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(source, reported),
-            cwd="/",
-            # Nothing of this process's environment, which has the job's secrets.
-            env={
-                "LANG": "C.UTF-8",
-                "OMP_NUM_THREADS": "1",
-                "OPENBLAS_NUM_THREADS": "1",
-                "PYTHONHASHSEED": "0",
-                "PYTHONPATH": str(_ROOT),
-            },
-            start_new_session=True,
-        )
+    with ExitStack() as files:
+        for descriptor in (source, given, report):
+            files.callback(os.close, descriptor)
+        # Closed here once the process has it, so that reading the report ends with the process.
+        with os.fdopen(reported, "wb", buffering=0):
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-s", "-P", "-B", "-m", "rljob_rollout.sandbox.program"),
+                    json.dumps(
+                        {
+                            "parent": os.getpid(),
+                            "source": source,
+                            "size": len(text),
+                            "report": reported,
+                            "seconds": int(seconds) + 1,
+                            "memory": _memory(),
+                        }
+                    ),
+                ],
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(source, reported),
+                cwd="/",
+                # Nothing of this process's environment, which has the job's secrets.
+                env={
+                    "LANG": "C.UTF-8",
+                    "OMP_NUM_THREADS": "1",
+                    "OPENBLAS_NUM_THREADS": "1",
+                    "PYTHONHASHSEED": "0",
+                    "PYTHONPATH": str(_ROOT),
+                },
+                start_new_session=True,
+            )
         try:
             written, is_too_long = _watch(process, report, seconds, output)
         finally:
             # Not yet waited for, so the number can't be another's.
             os.killpg(process.pid, signal.SIGKILL)
             code = process.wait()
-        os.set_blocking(report, False)
         said = os.read(report, _REPORT)
-    finally:
-        for descriptor in (source, given, report, reported):
-            os.close(descriptor)
     first, _, last = said.partition(b"\n")
     if first != CONFINED.strip():
-        raise SandboxError(first.decode(errors="replace") or f"its process ended with {code}")
+        reason = first.decode(errors="replace")
+        raise SandboxError(reason or f"the process ended with {code} before it was confined")
     is_complete = code == 0 and len(written) <= output
     return Outcome(written[:output], is_complete, last == word.encode(), is_too_long)
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from rljob_rollout.sandbox import runner
-from rljob_rollout.sandbox.runner import run
+from rljob_rollout.sandbox.runner import SandboxError, run
 from tests.support.waiting import wait_for
 
 SECONDS = 20.0  # that no program here needs, unless it is to be stopped
@@ -303,3 +303,15 @@ def test_without_what_it_needs_the_sandbox_is_refused(number, what):
     )
     found = subprocess.check_output([sys.executable, "-c", program], text=True)
     assert found.startswith(f"SandboxError {what}: "), found
+
+
+def test_a_process_that_can_not_start_is_no_verdict_on_the_program(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(SandboxError, match=r"^the process ended with 1 before it was confined$"):
+        run("print(1)", seconds=SECONDS, output=OUTPUT)
+
+
+def test_no_file_stays_open():
+    before = psutil.Process().num_fds()
+    run("print(1)", seconds=SECONDS, output=OUTPUT)
+    assert psutil.Process().num_fds() == before
