@@ -95,7 +95,7 @@ def _role(look: Look, role: str, needed: int, wanted: int) -> Verdict:
 
 def _weights(look: Look, want: Want) -> Verdict | None:
     """The WeightsInSync condition; None: keep the last one, while a report is missing."""
-    if not want.trainer:
+    if not (want.trainer and want.rollout):
         return "False", Reason.AT_REST, "no engines are wanted"
     engines, version = count(look.report, "engines"), count(look.report, "weight_version")
     if engines is None or version is None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from rljob.api.base import LARGEST_INT
+from rljob.api.estimator import generates
 from rljob.api.rljob import RLJobSpec
 from rljob.api.status import RLJobStatus
 from rljob_operator import names
@@ -192,6 +193,8 @@ _NOTHING = Want(trainer=0, rollout=0, buffer=0, router=0)
 
 def _as_in_spec(state: State, rollouts: int) -> Want:
     spec = state.job.spec
+    if not generates(spec.algorithm):
+        return Want(trainer=spec.trainer.replicas, rollout=0, buffer=0, router=0)
     return Want(
         trainer=spec.trainer.replicas,
         rollout=0 if spec.colocate else rollouts,

@@ -1,6 +1,6 @@
 """How rewards become gradients."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,7 @@ BuiltinEstimator = Literal[
 
 AdvantageName = Literal["grpo", "rloo", "gae", "reinforce++", "reinforce++-baseline"]
 LossName = Literal["clipped", "gspo", "cispo"]
+SUPERVISED = "sft"
 ReductionName = Literal["sample-mean", "token-mean", "constant"]
 
 
@@ -178,13 +179,18 @@ class LimitsSpec(Part):
     )
 
 
-class AlgorithmSpec(Part):
-    """The policy-gradient method."""
+def _usual_reduction(algorithm: dict[str, Any]) -> ReductionName:
+    return "token-mean" if algorithm.get("estimator") == SUPERVISED else "sample-mean"
 
-    estimator: BuiltinEstimator | Hook = Field(
+
+class AlgorithmSpec(Part):
+    """How the policy learns."""
+
+    estimator: BuiltinEstimator | Literal["sft"] | Hook = Field(
         "grpo",
         description="The algorithm, by the name of its advantage estimator or its loss "
-        '(docs/algorithms.md), or "module:function", the same as advantage.',
+        '(docs/algorithms.md), or "module:function", the same as advantage. sft: supervised '
+        "fine-tuning on the labels of the data; nothing is generated.",
     )
     advantage: AdvantageName | Hook | None = Field(
         None,
@@ -224,11 +230,11 @@ class AlgorithmSpec(Part):
         None, description="Settings of ppo's critic. Default: those of an empty object."
     )
     reduction: ReductionName = Field(
-        "sample-mean",
+        default_factory=_usual_reduction,
         description="How the terms of the loss become one number. sample-mean: the mean over each "
         "sample's tokens, then over samples; token-mean: over all tokens of the global batch "
         "(DAPO); constant: their sum, divided by samples x rollout.sampling.maxResponseTokens "
-        "(Dr. GRPO).",
+        "(Dr. GRPO). Default: token-mean with sft, else sample-mean.",
     )
     distillation: DistillationSpec | None = Field(
         None, description="On-policy distillation, beside any advantage. Default: off."

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from rljob.api.algorithm import AlgorithmSpec, LossName
+from rljob.api.algorithm import SUPERVISED, AlgorithmSpec, LossName
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ PRESETS = {
     "reinforce++": Preset("reinforce++"),
     "reinforce++-baseline": Preset("reinforce++-baseline"),
 }
+
+
+def generates(algorithm: AlgorithmSpec) -> bool:
+    """Whether engines generate what a job learns from; with sft, the data holds it."""
+    return algorithm.estimator != SUPERVISED
 
 
 def advantage_of(algorithm: AlgorithmSpec) -> str:

@@ -56,6 +56,8 @@ def is_left_out(error: AttributeError) -> bool:
 def _problems(error: ValidationError, value: dict[str, Any]) -> list[Problem]:
     found: dict[Path, Problem] = {}
     for detail in error.errors(include_url=False):
+        if detail["type"] == "default_factory_not_called":
+            continue  # a default that depends on other fields, of which one is wrong
         path = _data_path(value, detail["loc"], missing=detail["type"] == "missing")
         if path in found and detail["type"] != "string_too_long":
             continue  # pydantic reports each alternative of a union

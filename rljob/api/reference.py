@@ -54,8 +54,10 @@ def _row(part: Schema, key: str, field: Schema) -> str:
         default = f"`{show(field['default'])}`"
     elif part.get("additionalProperties") is True:  # options passed through: the package's default
         default = ""
-    else:  # a part with its own section, or an empty collection
-        default = {"array": "`[]`", "object": "`{}`"}.get(field.get("type", ""), "see below")
+    else:  # a part with its own section, an empty collection, or one that depends on others
+        default = {"array": "`[]`", "object": "`{}`", "string": ""}.get(
+            field.get("type", ""), "see below"
+        )
     # Pydantic omits a description that equals the part's own.
     meaning = field.get("description") or resolve(field)["description"]
     cells = [f"`{key}`", words(field), default, meaning]

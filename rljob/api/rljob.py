@@ -87,7 +87,7 @@ class RLJobSpec(Part):
     model: ModelSpec = Field(description="The policy.")
     data: DataSpec = Field(description="The prompts.")
     algorithm: AlgorithmSpec = Field(
-        default_factory=AlgorithmSpec, description="The policy-gradient method."
+        default_factory=AlgorithmSpec, description="How the policy learns."
     )
     schedule: ScheduleSpec = Field(description="Batches, staleness and intervals.")
     trainer: TrainerSpec = Field(default_factory=TrainerSpec, description="The trainer.")

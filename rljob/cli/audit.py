@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from rljob.api import RLJob
+from rljob.api.estimator import generates
 from rljob.errors import UsageError
 from rljob.ledger.audit import LEDGER, Audit
 from rljob.ledger.audit import audit as read
@@ -12,8 +14,9 @@ def audit(run_dir: Path) -> tuple[list[str], bool]:
     """The lines to print, and whether the ledger passes the audit.
 
     Raises:
-        UsageError: there is no ledger.
+        UsageError: there is no ledger, or nothing to be in it.
     """
+    _check_kind(run_dir)
     try:
         found = read(run_dir)
     except OSError as error:
@@ -23,6 +26,18 @@ def audit(run_dir: Path) -> tuple[list[str], bool]:
     if found.violation is not None:
         return [found.violation], False
     return _proven(found), True
+
+
+def _check_kind(run_dir: Path) -> None:
+    try:
+        job = RLJob.model_validate_json((run_dir / "job.json").read_bytes())
+    except (OSError, ValueError):
+        return  # a ledger can be audited without it
+    if not generates(job.spec.algorithm):
+        raise UsageError(
+            f"{run_dir}: found a run with spec.algorithm.estimator sft, allowed one that generates "
+            "samples: there are no groups to keep a ledger of"
+        )
 
 
 def _uses(books: Books) -> str:

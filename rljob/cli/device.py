@@ -4,6 +4,7 @@ import os
 import subprocess
 
 from rljob.api import RLJob
+from rljob.api.estimator import generates
 from rljob.errors import UsageError
 
 CUDA_VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
@@ -33,13 +34,14 @@ def check_gpus(job: RLJob, gpus: list[str]) -> None:
     """Raise UsageError if the machine has GPUs, but fewer than the job's roles need."""
     trainer, rollout = job.spec.trainer, job.spec.rollout
     needed = trainer.replicas * trainer.gpus_per_replica
-    needed += rollout.replicas * rollout.gpus_per_replica
+    said = f"spec.trainer: {trainer.replicas} x {trainer.gpus_per_replica}"
+    if generates(job.spec.algorithm):
+        needed += rollout.replicas * rollout.gpus_per_replica
+        said += f", spec.rollout: {rollout.replicas} x {rollout.gpus_per_replica}"
     if gpus and len(gpus) < needed:
         raise UsageError(
-            f"the job needs {needed} GPUs (spec.trainer: {trainer.replicas} x "
-            f"{trainer.gpus_per_replica}, spec.rollout: {rollout.replicas} x "
-            f"{rollout.gpus_per_replica}), this machine has {len(gpus)}; lower gpusPerReplica or "
-            f"replicas, or run on the CPU with {CUDA_VISIBLE_DEVICES}= (empty)"
+            f"the job needs {needed} GPUs ({said}), this machine has {len(gpus)}; lower "
+            f"gpusPerReplica or replicas, or run on the CPU with {CUDA_VISIBLE_DEVICES}= (empty)"
         )
 
 
@@ -48,5 +50,7 @@ def threads(job: RLJob) -> int | None:
     if "OMP_NUM_THREADS" in os.environ:
         return None
     trainer, rollout = job.spec.trainer, job.spec.rollout
-    processes = trainer.replicas * trainer.gpus_per_replica + rollout.replicas
+    processes = trainer.replicas * trainer.gpus_per_replica
+    if generates(job.spec.algorithm):
+        processes += rollout.replicas
     return max(1, len(os.sched_getaffinity(0)) // processes)

@@ -26,6 +26,7 @@ from rljob.telemetry.outcome import is_finished, read_summary
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _LAST_LINES = 20
 _RESULTS = ("metrics", "evaluations")
+_HEADLINES = ("reward", "loss")  # of samples that were generated, and of answers from the data
 
 
 class Execution:
@@ -165,8 +166,12 @@ def _way(code: int) -> str:
 def _outcome(summary: dict[str, object]) -> str:
     parts = [
         f"finished {summary.get('rollouts')} rollouts in {words.duration(summary.get('seconds'))}",
-        f"reward {words.number(summary.get('reward_first5'), 3)} -> "
-        f"{words.number(summary.get('reward_last5'), 3)}",
+    ]
+    parts += [
+        f"{name} {words.number(summary[f'{name}_first5'], 3)} -> "
+        f"{words.number(summary[f'{name}_last5'], 3)}"
+        for name in _HEADLINES
+        if f"{name}_first5" in summary
     ]
     evaluations = summary.get("evaluations")
     for name, values in (evaluations if isinstance(evaluations, dict) else {}).items():

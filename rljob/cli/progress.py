@@ -102,21 +102,7 @@ class Bar:
         return Group(bar, self._numbers(known))
 
     def _numbers(self, status: Record) -> RenderableType:
-        numbers = (
-            ("reward", words.number(status.get("reward"), 3)),
-            ("length", words.number(status.get("response_length"), 1)),
-            ("samples/s", words.number(status.get("samples_per_second"), 1)),
-            ("tokens/s", words.number(status.get("tokens_per_second"), 0)),
-            ("version", words.number(status.get("weight_version"), 0)),
-            ("staleness", words.number(status.get("staleness_max"), 0)),
-            ("engines", words.number(status.get("engines"), 0)),
-            (
-                "waiting/leased/ready",
-                "/".join(
-                    words.number(status.get(name), 0) for name in ("waiting", "leased", "ready")
-                ),
-            ),
-        )
+        numbers = _of_answers(status) if "token_accuracy" in status else _of_samples(status)
         line = Text("  ", no_wrap=True, overflow="ellipsis")
         for name, value in numbers:
             line.append(f"{name} ", style="dim")
@@ -192,3 +178,29 @@ class Progress:
 def display(console: Console, rollouts: int) -> Display:
     """A bar on a terminal, otherwise lines."""
     return Bar(console, rollouts) if console.is_terminal else Lines(console, rollouts)
+
+
+def _of_samples(status: Record) -> list[tuple[str, str]]:
+    """What the bar shows of a job whose samples are generated."""
+    groups = "/".join(words.number(status.get(name), 0) for name in ("waiting", "leased", "ready"))
+    return [
+        ("reward", words.number(status.get("reward"), 3)),
+        ("length", words.number(status.get("response_length"), 1)),
+        ("samples/s", words.number(status.get("samples_per_second"), 1)),
+        ("tokens/s", words.number(status.get("tokens_per_second"), 0)),
+        ("version", words.number(status.get("weight_version"), 0)),
+        ("staleness", words.number(status.get("staleness_max"), 0)),
+        ("engines", words.number(status.get("engines"), 0)),
+        ("waiting/leased/ready", groups),
+    ]
+
+
+def _of_answers(status: Record) -> list[tuple[str, str]]:
+    """What it shows of a job that learns answers from its data."""
+    return [
+        ("loss", words.number(status.get("loss"), 4)),
+        ("accuracy", words.number(status.get("token_accuracy"), 3)),
+        ("length", words.number(status.get("response_length"), 1)),
+        ("samples/s", words.number(status.get("samples_per_second"), 1)),
+        ("tokens/s", words.number(status.get("tokens_per_second"), 0)),
+    ]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rljob.api import RLJob
+from rljob.api.estimator import generates
 from rljob.cli import full_disk, words
 from rljob.cli.failure import read_failure
 from rljob.cli.run_directory import RunDirectory, existing
@@ -51,7 +52,7 @@ def status(run_dir: Path) -> Status:
     lines = [f"{job.key}: {said}"]
     if batches:
         lines.append(words.batch(batches[-1], rollouts, known))
-    if known is not None:
+    if known is not None and generates(job.spec.algorithm):
         lines.append("  ".join(f"{name}={words.number(known.get(name), 0)}" for name in _COUNTS))
     for record in last.values():
         lines += words.evaluation(record, 0)

@@ -4,6 +4,22 @@ from typing import Any
 
 _LONGEST_TEXT = 60
 _NONE = "-"
+# What a batch's line shows, with the digits after the point: of samples that were generated, and of
+# answers from the data.
+_OF_SAMPLES = (
+    ("reward", "reward/mean", 3),
+    ("length", "response/length_mean", 1),
+    ("samples/s", "throughput/samples_per_second", 1),
+    ("version", "weights/version", 0),
+    ("staleness", "staleness/max", 0),
+)
+_OF_ANSWERS = (
+    ("loss", "loss/total", 4),
+    ("accuracy", "train/token_accuracy", 3),
+    ("length", "response/length_mean", 1),
+    ("samples/s", "throughput/samples_per_second", 1),
+    ("tokens/s", "throughput/tokens_per_second", 0),
+)
 
 
 def number(value: Any, digits: int) -> str:
@@ -35,13 +51,10 @@ def phase(status: dict[str, Any] | None) -> str:
 
 def batch(record: dict[str, Any], rollouts: int, status: dict[str, Any] | None) -> str:
     """A trained rollout batch in one line."""
+    shown = _OF_ANSWERS if "train/token_accuracy" in record else _OF_SAMPLES
     parts = [
         f"rollout {record.get('rollout')}/{rollouts}",
-        f"reward={number(record.get('reward/mean'), 3)}",
-        f"length={number(record.get('response/length_mean'), 1)}",
-        f"samples/s={number(record.get('throughput/samples_per_second'), 1)}",
-        f"version={number(record.get('weights/version'), 0)}",
-        f"staleness={number(record.get('staleness/max'), 0)}",
+        *(f"{name}={number(record.get(metric), digits)}" for name, metric, digits in shown),
         f"eta={duration((status or {}).get('eta_seconds'))}",
     ]
     return "  ".join(parts)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torchx.specs import AppDef, Resource, Role, macros
 
 from rljob.api import RLJob
+from rljob.api.estimator import generates
 from rljob.plan.environment import RoleEnvironment, variable
 from rljob.plan.placement import LocalPlacement
 
@@ -52,14 +53,18 @@ def _kinds(job: RLJob, local: LocalPlacement) -> list[_Kind]:
             processes=trainer.gpus_per_replica,
             gpus=trainer.gpus_per_replica if local.gpus else 0,
             metrics_port=local.metrics_port,
-        ),
+        )
+    ]
+    if not generates(job.spec.algorithm):
+        return kinds
+    kinds.append(
         _Kind(
             "rollout",
             "rljob_rollout",
             replicas=rollout.replicas,
             gpus=rollout.gpus_per_replica if local.gpus else 0,
-        ),
-    ]
+        )
+    )
     if job.spec.buffer.external is None:
         kinds.insert(0, _Kind("buffer", "rljob.buffer"))
     if rollout.router.enabled:

@@ -54,6 +54,7 @@ CHARTS = (
         ),
     ),
     Chart("Loss", "", (Curve("loss/total", "total"), Curve("loss/policy", "policy"))),
+    Chart("Token accuracy", "share", (Curve("train/token_accuracy", "of the answers"),)),
     Chart(
         "KL divergence from the reference",
         "nats per token",
@@ -115,6 +116,12 @@ CHARTS = (
             Curve("train/clip_low_share", "ratio below 1"),
             Curve("train/clip_high_share", "ratio above 1"),
         ),
+        _FROM_ZERO,
+    ),
+    Chart(
+        "Skipped prompts",
+        "prompts since the start",
+        (Curve("data/skipped", "too long or bad"),),
         _FROM_ZERO,
     ),
     Chart(

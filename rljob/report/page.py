@@ -95,6 +95,13 @@ def _tiles(run: Run) -> list[Tile]:
         tiles.append(
             Tile("Reward", f"{_number(first)} → {_number(last)}", f"first and last {_WINDOW}")
         )
+    accuracies = [value for value in run.series("train/token_accuracy") if value is not None]
+    if accuracies:  # answers from the data: they have a loss instead of a reward
+        losses = [value for value in run.series("loss/total") if value is not None]
+        for label, values in (("Loss", losses), ("Token accuracy", accuracies)):
+            first, last = _mean(values[:_WINDOW]), _mean(values[-_WINDOW:])
+            note = f"first and last {_WINDOW}"
+            tiles.append(Tile(label, f"{_number(first)} → {_number(last)}", note))
     for name in run.evaluation_names:
         records = run.evaluations_of(name)
         before, after = records[0].get("reward"), records[-1].get("reward")

@@ -231,6 +231,7 @@ class Desk:
             },
             shown_samples(batch, _SHOWN_SAMPLES),
             rewards=[sample.reward for sample in samples_of(batch)],
+            count=samples,
             tokens=sum(sample.tokens for sample in samples_of(batch)),
         )
         self._collapse.batch(rollout, metrics)

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from rljob.api import RLJob
 from rljob.api.caution import cautions
+from rljob.api.estimator import generates
 from rljob.api.presence import model_paths
 from rljob.api.problem import field_name
 from rljob.buffer.client import TrainerBuffer
@@ -25,11 +26,14 @@ from rljob_trainer.data.same_tokens import check_same_tokens
 from rljob_trainer.desk import Desk
 from rljob_trainer.files.run_owner import take
 from rljob_trainer.learning.learner import Learner
+from rljob_trainer.learning.supervised_learner import SupervisedLearner
 from rljob_trainer.megatron.parallel import Parallel, initialize
 from rljob_trainer.models.source import open_source
 from rljob_trainer.process.collective import Rank0
 from rljob_trainer.process.stop import StopFlag
 from rljob_trainer.samples.incarnation import IncarnationFile
+from rljob_trainer.supervised.conductor import SupervisedConductor
+from rljob_trainer.supervised.desk import SupervisedDesk
 from rljob_trainer.telemetry.recorder import finished_status
 
 log = structlog.get_logger()
@@ -46,8 +50,9 @@ def main(environment: RoleEnvironment) -> int:
     if rank0(lambda: is_finished(run_dir, job.spec.schedule)):
         rank0(lambda: _say_finished(job, environment))
     else:
+        make = _conductor if generates(job.spec.algorithm) else _supervised_conductor
         try:
-            _conductor(job, environment, parallel, rank0, stop, reused=reused).run()
+            make(job, environment, parallel, rank0, stop, reused=reused).run()
         finally:
             if parallel.rank == 0 and environment.linger:  # else `rljob run` writes it
                 _write_report(run_dir)
@@ -68,15 +73,11 @@ def _conductor(
     *,
     reused: str,
 ) -> Conductor:
-    spec = job.spec
-    run_dir = Path(environment.run_dir)
     desk: Desk | None = None
 
     def open_desk() -> None:
         nonlocal desk
-        for field, directory in model_paths(job):
-            open_source(Path(directory), spec.model.architecture)
-            check_same_tokens(field_name(field), Path(directory), Path(spec.model.checkpoint))
+        _check_models(job)
         desk = Desk(job, environment, device=parallel.device, stop=stop)
         desk.recorder.update(reused_run=reused)
         for warning in cautions(job):
@@ -84,16 +85,56 @@ def _conductor(
 
     # First, so that errors in the checkpoint or the data show before the model is built.
     rank0(open_desk)
+    run_dir = Path(environment.run_dir)
     return Conductor(
         job,
         learner=Learner(job, parallel, rank0),
         rank0=rank0,
         desk=desk,
-        checkpoints=Checkpoints(
-            run_dir / "checkpoints", spec.schedule.keep_last, spec.schedule.keep_every
-        ),
+        checkpoints=_checkpoints(job, run_dir),
         output=run_dir / "model",
     )
+
+
+def _supervised_conductor(
+    job: RLJob,
+    environment: RoleEnvironment,
+    parallel: Parallel,
+    rank0: Rank0,
+    stop: StopFlag,
+    *,
+    reused: str,
+) -> SupervisedConductor:
+    desk: SupervisedDesk | None = None
+
+    def open_desk() -> None:
+        nonlocal desk
+        _check_models(job)
+        desk = SupervisedDesk(job, environment, stop=stop)
+        desk.recorder.update(reused_run=reused)
+
+    rank0(open_desk)  # first, as above
+    run_dir = Path(environment.run_dir)
+    return SupervisedConductor(
+        job,
+        learner=SupervisedLearner(job, parallel),
+        rank0=rank0,
+        desk=desk,
+        checkpoints=_checkpoints(job, run_dir),
+        output=run_dir / "model",
+    )
+
+
+def _check_models(job: RLJob) -> None:
+    spec = job.spec.model
+    for field, directory in model_paths(job):
+        open_source(Path(directory), spec.architecture)
+        check_same_tokens(field_name(field), Path(directory), Path(spec.checkpoint))
+
+
+def _checkpoints(job: RLJob, run_dir: Path) -> Checkpoints:
+    schedule = job.spec.schedule
+    return Checkpoints(run_dir / "checkpoints", schedule.keep_last, schedule.keep_every)
 
 
 def _write_report(run_dir: Path) -> None:
@@ -105,16 +146,21 @@ def _write_report(run_dir: Path) -> None:
 
 
 def _say_finished(job: RLJob, environment: RoleEnvironment) -> None:
-    """Tells the other roles that the run had already finished, so that they end at once."""
+    """Tells the other roles, if there are any, that the run had finished: they end at once."""
     log.info("run.finished", state="succeeded", message="the run had already finished")
-    buffer = _buffer(job, environment)
-    buffer.start(IncarnationFile(Path(environment.run_dir)).read())
-    buffer.set_phase("finished")
-    buffer.close()
+    if generates(job.spec.algorithm):
+        _end_others(job, environment)
     if environment.linger:
         status = finished_status(Path(environment.run_dir), job)
         host, port = environment.host, environment.metrics_port
         StatusServer(host, port, CollectorRegistry(), lambda: status).start()
+
+
+def _end_others(job: RLJob, environment: RoleEnvironment) -> None:
+    buffer = _buffer(job, environment)
+    buffer.start(IncarnationFile(Path(environment.run_dir)).read())
+    buffer.set_phase("finished")
+    buffer.close()
 
 
 def _empty_buffer(job: RLJob, environment: RoleEnvironment) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from rljob.api import pod_paths
+from rljob.api.estimator import generates
 from rljob_operator import names
 from rljob_operator.children import resources
 from rljob_operator.children.pod import RolePod, template
@@ -14,9 +15,9 @@ _VOLUME = "buffer"
 
 
 def buffer(subject: Subject) -> list[Wanted]:
-    """Service and StatefulSet; none if the job uses the user's own server."""
+    """Service and StatefulSet; none if the job uses the user's own server, or needs no buffer."""
     spec = subject.job.spec.buffer
-    if spec.external is not None:
+    if spec.external is not None or not generates(subject.job.spec.algorithm):
         return []
     name = f"{subject.name}-{ROLE}"
     selector = names.selector(subject.name, ROLE)

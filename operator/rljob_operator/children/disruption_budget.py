@@ -1,6 +1,7 @@
 """PodDisruptionBudgets: how many pods a node drain may evict at a time."""
 
 from rljob_operator import names
+from rljob_operator.children.rollout import has_pods
 from rljob_operator.children.wanted import Subject, Wanted, child
 
 # Without one of its pods the trainer stops anyway, and later resumes from its checkpoint; most of
@@ -25,5 +26,5 @@ def disruption_budgets(subject: Subject) -> list[Wanted]:
             role=role,
         )
         for role, unavailable in _UNAVAILABLE.items()
-        if role == "trainer" or not subject.job.spec.colocate
+        if role == "trainer" or has_pods(subject)
     ]

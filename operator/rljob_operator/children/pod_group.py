@@ -3,6 +3,7 @@
 from typing import Any
 
 from rljob.api import RLJob
+from rljob.api.estimator import generates
 from rljob_operator.children.wanted import Subject, Wanted, child
 
 # Fields as in volcano-sh/apis (scheduling/v1beta1) and kubernetes-sigs/scheduler-plugins
@@ -36,7 +37,7 @@ def pod_groups(subject: Subject) -> list[Wanted]:
 def least_rollouts(job: RLJob) -> int:
     """The minimum number of rollouts that a job starts with."""
     rollout = job.spec.rollout
-    if job.spec.colocate:
+    if job.spec.colocate or not generates(job.spec.algorithm):
         return 0
     autoscaled = rollout.autoscaling.mode != "Off"
     return rollout.autoscaling.min_replicas if autoscaled else rollout.replicas

@@ -4,6 +4,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from rljob.api import pod_paths
+from rljob.api.estimator import generates
 from rljob_operator import names
 from rljob_operator.children import claim, job_file, resources
 from rljob_operator.children.kueue import queue_labels
@@ -16,8 +17,8 @@ _PROGRESS_SECONDS = 3600  # large models load slowly
 
 
 def rollout(subject: Subject) -> list[Wanted]:
-    """The Deployment; none if the engines run in the trainer's pods."""
-    if subject.job.spec.colocate:
+    """The Deployment; none if the engines run in the trainer's pods, or nothing is generated."""
+    if not has_pods(subject):
         return []
     body = {
         "spec": {
@@ -46,6 +47,11 @@ def rollout(subject: Subject) -> list[Wanted]:
             labels=labels,
         )
     ]
+
+
+def has_pods(subject: Subject) -> bool:
+    """Whether the job has engines in pods of their own."""
+    return generates(subject.job.spec.algorithm) and not subject.job.spec.colocate
 
 
 def _template(subject: Subject) -> dict[str, Any]:

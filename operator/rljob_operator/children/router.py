@@ -1,6 +1,7 @@
 """The router: one address for all engines, as a Deployment and a Service."""
 
 from rljob.api import pod_paths
+from rljob.api.estimator import generates
 from rljob_operator import names
 from rljob_operator.children import resources
 from rljob_operator.children.pod import RolePod, http_probe, template
@@ -11,8 +12,8 @@ _GRACE_SECONDS = 30
 
 
 def router(subject: Subject) -> list[Wanted]:
-    """Service and Deployment; none if the router is disabled."""
-    if not subject.job.spec.rollout.router.enabled:
+    """Service and Deployment; none if the router is disabled, or there are no engines."""
+    if not (subject.job.spec.rollout.router.enabled and generates(subject.job.spec.algorithm)):
         return []
     overlay = subject.job.spec.rollout.router.template
     name = f"{subject.name}-{ROLE}"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rljob.api.estimator import generates
 from rljob_operator.action import Action
 from rljob_operator.children.pod_group import least_rollouts
 from rljob_operator.policies.autoscale import scale
@@ -44,6 +45,8 @@ def rollout_replicas(state: State) -> Replicas:
 
 def _verdict(state: State) -> Replicas:
     rollout = state.job.spec.rollout
+    if not generates(state.job.spec.algorithm):
+        return Replicas(0, reason="spec.algorithm.estimator")
     if rollout.autoscaling.mode != "Rate":
         return Replicas(rollout.replicas, reason="spec.rollout.replicas")
     verdict = scale(

@@ -19,6 +19,7 @@ from rljob.api.rules import (
     rollout,
     schedule,
     shape,
+    supervised,
 )
 
 Found = TypeVar("Found")
@@ -29,6 +30,7 @@ RULES: tuple[Rule, ...] = (
     *algorithm.RULES,
     *divergence.RULES,
     *mismatch.RULES,
+    *supervised.RULES,
     *schedule.RULES,
     *parallel.RULES,
     *rollout.RULES,

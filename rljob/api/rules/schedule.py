@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 
+from rljob.api.estimator import generates
 from rljob.api.problem import Problem, problem
 from rljob.api.rljob import RLJob
 from rljob.api.rules.cel import Cel, twin
 
 SAMPLES = "self.schedule.rolloutBatchSize * self.algorithm.samplesPerPrompt"
+SEVERAL_ANSWERS = "self.algorithm.estimator == 'sft' && self.algorithm.samplesPerPrompt > 1"
 MADE = (
     "= rolloutBatchSize {self.schedule.rolloutBatchSize} x samplesPerPrompt "
     "{self.algorithm.samplesPerPrompt}"
@@ -16,14 +18,16 @@ MADE = (
 @twin(
     Cel(
         at="spec",
-        rule=f"self.schedule.stepsPerRollout < 1 || {SAMPLES} % self.schedule.stepsPerRollout == 0",
+        rule=f"{SEVERAL_ANSWERS} || self.schedule.stepsPerRollout < 1 "
+        f"|| {SAMPLES} % self.schedule.stepsPerRollout == 0",
         message=f"found {{self.schedule.stepsPerRollout}}, allowed a divisor of {{{SAMPLES}}} "
         f"({{{SAMPLES}}} {MADE})",
         field="schedule.stepsPerRollout",
     ),
     Cel(
         at="spec",
-        rule=f"self.schedule.stepsPerRollout < 1 || {SAMPLES} % self.schedule.stepsPerRollout != 0 "
+        rule=f"{SEVERAL_ANSWERS} || self.schedule.stepsPerRollout < 1 "
+        f"|| {SAMPLES} % self.schedule.stepsPerRollout != 0 "
         f"|| {SAMPLES} == self.schedule.globalBatchSize * self.schedule.stepsPerRollout",
         message="found {self.schedule.globalBatchSize}, allowed "
         f"{{{SAMPLES} / self.schedule.stepsPerRollout}} ({MADE} / stepsPerRollout "
@@ -37,6 +41,8 @@ def batch_equation(job: RLJob) -> Iterator[Problem]:
     prompts, steps = schedule.rollout_batch_size, schedule.steps_per_rollout
     per_prompt = job.spec.algorithm.samples_per_prompt
     samples = prompts * per_prompt
+    if per_prompt > 1 and not generates(job.spec.algorithm):
+        return  # `one_answer_per_prompt` tells it; with that mended the equation may hold
     made = f"= rolloutBatchSize {prompts} x samplesPerPrompt {per_prompt}"
     if samples % steps:
         yield problem(

@@ -41,7 +41,7 @@ def test_a_batch_from_which_only_the_critic_learns_is_recorded(tmp_path: Path) -
         1.0,
     )
     with capture_logs() as events:
-        recorder.batch(1, metrics, [], rewards=[1.0], tokens=2)
+        recorder.batch(1, metrics, [], rewards=[1.0], count=1, tokens=2)
     recorder.close()
     (event,) = events
     assert event["critic_loss"] == 1

@@ -9,6 +9,7 @@ import msgpack
 
 from rljob.api.data import DataSpec
 from rljob.errors import UsageError
+from rljob_trainer.data.answer import Answers
 from rljob_trainer.data.encoder import PromptEncoder
 from rljob_trainer.data.source import BadPrompt, Drawn, EndedGroup, PromptRef, PromptSource
 from rljob_trainer.data.tokenizer import PromptTokenizer
@@ -34,14 +35,20 @@ class CustomSource(PromptSource):
     patience = _PATIENCE
 
     def __init__(
-        self, spec: DataSpec, tokenizer: PromptTokenizer, seed: int, *, reward: str
+        self,
+        spec: DataSpec,
+        tokenizer: PromptTokenizer,
+        seed: int,
+        *,
+        reward: str,
+        answers: Answers | None = None,
     ) -> None:
         super().__init__(spec)
         self.files = {}
         assert spec.source is not None
         self._hook = spec.source
         self._spec = spec
-        self._encoder = PromptEncoder(spec, tokenizer, reward=reward)
+        self._encoder = PromptEncoder(spec, tokenizer, reward=reward, answers=answers)
         self._given = 0
         made = _imported(self._hook)
         self._user = self._run("its __init__(data, seed)", made, spec, seed)

@@ -1,9 +1,11 @@
 """Turns a record, as the user wrote it, into a prompt."""
 
+from dataclasses import replace
 from typing import Any
 
 from rljob.api.data import DataSpec
 from rljob.errors import UsageError
+from rljob_trainer.data.answer import Answers
 from rljob_trainer.data.label import check_label
 from rljob_trainer.data.source import LongPrompt, Prompt
 from rljob_trainer.data.tokenizer import PromptTokenizer
@@ -12,23 +14,33 @@ from rljob_trainer.data.tokenizer import PromptTokenizer
 class PromptEncoder:
     """Finds prompt, label and metadata under the job's keys, and tokenizes the prompt."""
 
-    def __init__(self, spec: DataSpec, tokenizer: PromptTokenizer, *, reward: str) -> None:
+    def __init__(
+        self,
+        spec: DataSpec,
+        tokenizer: PromptTokenizer,
+        *,
+        reward: str,
+        answers: Answers | None = None,
+    ) -> None:
         """
         Args:
             spec: the job's data section, which names the keys.
             tokenizer: the model's.
             reward: the reward that judges responses, as the manifest names it.
+            answers: makes answers of labels, where they are learned and nothing is judged.
         """
         self._spec = spec
         self._tokenizer = tokenizer
         self._reward = reward
+        self._answers = answers
 
     def check(self, record: dict[str, Any], where: str) -> None:
         """Checks everything that can be checked before tokenizing the prompt.
 
         Raises:
             UsageError: a key is missing, the prompt is neither text nor messages, the label does
-                not suit the reward, or the metadata is no object; beginning with `where`.
+                not suit the reward or is no answer, or the metadata is no object; beginning with
+                `where`.
         """
         for field, key in (
             ("inputKey", self._spec.input_key),
@@ -40,7 +52,11 @@ class PromptEncoder:
                     f"keys {', '.join(map(repr, record)) or 'none'}"
                 )
         self._tokenizer.check(record[self._spec.input_key], where)
-        check_label(record[self._spec.label_key], self._reward, where)
+        label = record[self._spec.label_key]
+        if self._answers is not None:
+            self._answers.check(label, where)
+        else:
+            check_label(label, self._reward, where)
         metadata = self._metadata(record)
         if not isinstance(metadata, dict):
             raise UsageError(
@@ -58,14 +74,18 @@ class PromptEncoder:
         text, tokens = self._tokenizer.encode(record[spec.input_key], where)
         if len(tokens) > spec.max_prompt_tokens:
             if spec.skip_long_prompts:
-                return LongPrompt(where, len(tokens))
+                return LongPrompt(where, len(tokens), spec.max_prompt_tokens)
             raise UsageError(
                 f"{where}: the prompt has {len(tokens)} tokens; allowed: "
                 f"{spec.max_prompt_tokens} (spec.data.maxPromptTokens; or set "
                 "spec.data.skipLongPrompts)"
             )
         metadata = {**self._metadata(record), "source": where}
-        return Prompt(text, tokens, record[spec.label_key], metadata)
+        prompt = Prompt(text, tokens, record[spec.label_key], metadata)
+        if self._answers is None:
+            return prompt
+        answer = self._answers.encode(record[spec.input_key], prompt, where)
+        return answer if isinstance(answer, LongPrompt) else replace(prompt, answer=answer)
 
     def _metadata(self, record: dict[str, Any]) -> Any:
         key = self._spec.metadata_key

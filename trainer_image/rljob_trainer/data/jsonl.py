@@ -12,6 +12,7 @@ import structlog
 from rljob.api.data import DataSpec
 from rljob.errors import UsageError
 from rljob_trainer.data.ahead import ReadAhead
+from rljob_trainer.data.answer import Answers
 from rljob_trainer.data.encoder import PromptEncoder
 from rljob_trainer.data.index import LONGEST_LINE, LineIndex, empty_line, too_long_line
 from rljob_trainer.data.order import Order, Place
@@ -54,10 +55,11 @@ class JsonlPrompts:
         index_directory: Path,
         *,
         reward: str,
+        answers: Answers | None = None,
     ) -> None:
         self._spec = spec
         self._seed = seed
-        self._encoder = PromptEncoder(spec, tokenizer, reward=reward)
+        self._encoder = PromptEncoder(spec, tokenizer, reward=reward, answers=answers)
         self._files = [self._open(Path(path), index_directory) for path in paths]
         self._ends = list(accumulate(file.lines for file in self._files))
         self._epoch = 0
@@ -196,11 +198,14 @@ class JsonlSource(PromptSource):
         index_directory: Path,
         *,
         reward: str,
+        answers: Answers | None = None,
         workers: int = 0,
     ) -> None:
         """Opens the files, with the errors of `JsonlPrompts`; `workers` processes read ahead."""
         super().__init__(spec)
-        prompts = JsonlPrompts(spec, paths, tokenizer, seed, index_directory, reward=reward)
+        prompts = JsonlPrompts(
+            spec, paths, tokenizer, seed, index_directory, reward=reward, answers=answers
+        )
         self.files = prompts.checksums
         self._allow_changed = spec.allow_changed
         self.prompts = self.patience = self._size = len(prompts)

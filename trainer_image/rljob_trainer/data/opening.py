@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rljob.api import RLJobSpec
+from rljob_trainer.data.answer import Answers
 from rljob_trainer.data.custom import CustomSource
 from rljob_trainer.data.jsonl import JsonlSource
 from rljob_trainer.data.source import PromptSource
@@ -14,14 +15,24 @@ def index_directory(run_dir: Path) -> Path:
     return run_dir / "index"
 
 
-def open_source(job: RLJobSpec, tokenizer: PromptTokenizer, run_dir: Path) -> PromptSource:
+def open_source(
+    job: RLJobSpec, tokenizer: PromptTokenizer, run_dir: Path, *, answers: Answers | None = None
+) -> PromptSource:
     """Opens `data.source` if given, otherwise the files of `data.prompts`.
+
+    Args:
+        job: the spec.
+        tokenizer: the model's.
+        run_dir: of the run, which keeps the indexes of files.
+        answers: makes answers of labels, where they are learned.
 
     Raises:
         UsageError: the source, or a file, can't be used.
     """
     if job.data.source is not None:
-        return CustomSource(job.data, tokenizer, job.seed, reward=job.rollout.reward.type)
+        return CustomSource(
+            job.data, tokenizer, job.seed, reward=job.rollout.reward.type, answers=answers
+        )
     return JsonlSource(
         job.data,
         job.data.prompts,
@@ -29,5 +40,6 @@ def open_source(job: RLJobSpec, tokenizer: PromptTokenizer, run_dir: Path) -> Pr
         job.seed,
         index_directory(run_dir),
         reward=job.rollout.reward.type,
+        answers=answers,
         workers=job.trainer.data_workers,
     )

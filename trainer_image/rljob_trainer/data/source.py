@@ -26,6 +26,14 @@ class PromptRef:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What is to be learned after a prompt, with the tokens that end it."""
+
+    text: str
+    tokens: npt.NDArray[np.int32]  # [answer]
+
+
+@dataclass(frozen=True)
 class Prompt:
     """A prompt, ready to become a group."""
 
@@ -33,14 +41,26 @@ class Prompt:
     tokens: npt.NDArray[np.int32]  # [prompt]
     label: Any
     metadata: dict[str, Any]
+    answer: Answer | None = None  # where the label is to be learned
 
 
 @dataclass(frozen=True)
 class LongPrompt:
-    """A prompt that is left out because of its length."""
+    """A prompt that is left out because of its length, or that of its answer.
+
+    Args:
+        where: file and line.
+        tokens: its length.
+        allowed: the longest allowed.
+        limit: the field that says so.
+        noun: what is too long.
+    """
 
     where: str
     tokens: int
+    allowed: int
+    limit: str = "spec.data.maxPromptTokens"
+    noun: str = "prompt"
 
 
 @dataclass(frozen=True)
@@ -112,7 +132,6 @@ class PromptSource(ABC):
     """The checksum of each file's content, by its path; empty for a custom source."""
 
     def __init__(self, spec: DataSpec) -> None:
-        self._longest = spec.max_prompt_tokens
         self.bad_share = BadShare(spec.max_bad_share)
         self.skipped = 0  # too long
         self._skipped_in_a_row = 0
@@ -161,7 +180,7 @@ class PromptSource(ABC):
         if self._skipped_in_a_row >= self.patience:
             which = "the last" if self.prompts is None else "all"
             raise UsageError(
-                f"spec.data.maxPromptTokens: {which} {self._skipped_in_a_row} prompts are longer "
-                f"than {self._longest} tokens"
+                f"{prompt.limit}: {which} {self._skipped_in_a_row} {prompt.noun}s are longer "
+                f"than {prompt.allowed} tokens"
             )
-        return Skipped("longer than spec.data.maxPromptTokens")
+        return Skipped(f"longer than {prompt.limit}")

@@ -90,11 +90,95 @@ class PromptTokenizer:
         """
         checked = self.check(prompt, where)
         text = self._rendered(checked, where) if self._chat else str(checked)
-        # A chat template writes the special tokens itself.
-        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=not self._chat)
-        tokens = self._without_ends(tokens, text)
+        tokens = self._tokens(text)
         if not tokens:
             raise UsageError(f"{where}: the prompt is empty; allowed: at least one token")
+        self._check_rows(tokens, where)
+        return text, np.asarray(tokens, dtype=np.int32)
+
+    def encode_answer(
+        self, prompt: Any, prompt_text: str, answer: str, where: str
+    ) -> tuple[str, npt.NDArray[np.int32]]:
+        """The rest of a conversation after its prompt, and its tokens [answer].
+
+        It ends with what the chat template closes the assistant's turn with, up to the
+        end-of-sequence token if that is in it: an engine stops there. Where nothing closes it, the
+        end-of-sequence token does.
+
+        Args:
+            prompt: as for `encode`.
+            prompt_text: the text that `encode` gave for it.
+            answer: the assistant's text.
+            where: file and line, for errors.
+
+        Raises:
+            UsageError: the answer is half a character; the chat template refuses it, or writes the
+                prompt in another way once it is answered; nothing ends it.
+        """
+        _check_text(answer, where, "label")
+        end = self._end()
+        text = answer
+        if self._chat:
+            text = self._answered(self.check(prompt, where), prompt_text, answer, where)
+            said, found, after = text.rpartition(end) if end is not None else ("", "", "")
+            if found and not after.strip():
+                text = said + found
+        tokens = self._continued(prompt_text, text)
+        if text.rstrip().endswith(answer.rstrip()) and tokens[-1:] != [self._eos]:
+            if self._eos is None or end is None:
+                raise UsageError(
+                    f"{where}: nothing ends the answer: the tokenizer in {self._checkpoint} has no "
+                    "end-of-sequence token; allowed: one in its eos_token, or a chat template that "
+                    "closes the assistant's turn"
+                )
+            text, tokens = text + end, [*tokens, self._eos]
+        self._check_rows(tokens, where)
+        return text, np.asarray(tokens, dtype=np.int32)
+
+    def _answered(
+        self, prompt: str | list[dict[str, Any]], prompt_text: str, answer: str, where: str
+    ) -> str:
+        """What the chat template writes after the prompt for an answer."""
+        messages = _messages(prompt)
+        whole = self._rendered(
+            [*messages, {"role": "assistant", "content": answer}], where, answered=True
+        )
+        rest = whole.removeprefix(prompt_text)
+        if rest == whole:
+            raise UsageError(
+                f"{where}: the chat template of {self._checkpoint} writes a conversation with its "
+                "answer so that it does not begin with the prompt; allowed: "
+                "spec.data.chatTemplateKwargs with which it does, or spec.data.applyChatTemplate: "
+                "false"
+            )
+        return rest
+
+    def _continued(self, prompt_text: str, text: str) -> list[int]:
+        """The tokens of a text after the prompt's, which stay as they are without it.
+
+        A prompt is all that the model is given later, so its tokens must not depend on the answer.
+        """
+        before = self._tokens(prompt_text)
+        whole = self._tokens(prompt_text + text)
+        if whole[: len(before)] == before:
+            return whole[len(before) :]
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return tokens
+
+    def _end(self) -> str | None:
+        """The text of the end-of-sequence token."""
+        if self._eos is None:
+            return None
+        end: str = self._tokenizer.convert_ids_to_tokens(self._eos)
+        return end
+
+    def _tokens(self, text: str) -> list[int]:
+        # A chat template writes the special tokens itself.
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=not self._chat)
+        return self._without_ends(tokens, text)
+
+    def _check_rows(self, tokens: list[int], where: str) -> None:
+        """Checks that the model has a row for each token."""
         if self._rows is not None and max(tokens) >= self._rows:
             raise UsageError(
                 f"{where}: the tokenizer gives token {max(tokens)}, but the model in "
@@ -102,15 +186,15 @@ class PromptTokenizer:
                 f"against {len(self._tokenizer)} tokens of the tokenizer); allowed: a tokenizer "
                 "that belongs to the model"
             )
-        return text, np.asarray(tokens, dtype=np.int32)
 
-    def _rendered(self, prompt: str | list[dict[str, Any]], where: str) -> str:
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    def _rendered(
+        self, prompt: str | list[dict[str, Any]], where: str, *, answered: bool = False
+    ) -> str:
         try:
             text: str = self._tokenizer.apply_chat_template(
-                messages,
+                _messages(prompt),
                 tokenize=False,
-                add_generation_prompt=True,
+                add_generation_prompt=not answered,
                 **self._template_arguments,
             )
         # A template is a program by the model's authors and may fail in any way.
@@ -127,7 +211,7 @@ class PromptTokenizer:
         Some tokenizers end every text, after which a model has nothing left to say. A text that
         begins with `<s>` itself, as a template's does, gets a second one.
         """
-        end = self._eos is not None and self._tokenizer.convert_ids_to_tokens(self._eos)
+        end = self._end()
         if tokens[-1:] == [self._eos] and not (end and text.rstrip().endswith(end)):
             tokens = tokens[:-1]
         if self._bos is not None and tokens[:2] == [self._bos, self._bos]:
@@ -144,12 +228,16 @@ def _rows(checkpoint: Path) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _check_text(text: str, where: str) -> None:
+def _messages(prompt: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+
+
+def _check_text(text: str, where: str, noun: str = "prompt") -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
         half = text[error.start]
         raise UsageError(
-            f"{where}: the prompt has {half!r}, half of a surrogate pair, which is not a "
+            f"{where}: the {noun} has {half!r}, half of a surrogate pair, which is not a "
             "character; allowed: Unicode text"
         ) from error

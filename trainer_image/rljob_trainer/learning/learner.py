@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from rljob_trainer.algorithms.truncated import without_truncated
 from rljob_trainer.checkpoints.checkpoint import CRITIC, POLICY, REFERENCE
 from rljob_trainer.checkpoints.saver import Capture
 from rljob_trainer.learning.critic import Critic, explained_variance
+from rljob_trainer.learning.order import random_order
 from rljob_trainer.learning.reference import Reference
 from rljob_trainer.megatron.forward import Loss
 from rljob_trainer.megatron.model import Model
@@ -138,9 +138,8 @@ class Learner:
             trajectories: as `score` returned them for this batch.
             rollout: batches trained on before.
         """
-        shuffle = torch.Generator().manual_seed(self._spec.seed * 1_000_003 + rollout)
         samples = episodes(trajectories)
-        order = torch.randperm(len(samples), generator=shuffle).tolist()
+        order = random_order(len(samples), seed=self._spec.seed, rollout=rollout)
         size = self._spec.schedule.global_batch_size
         parts = [
             [one for n in order[begin : begin + size] for one in samples[n].parts]

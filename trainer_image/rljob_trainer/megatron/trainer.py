@@ -17,6 +17,7 @@ from rljob.api import RLJob
 from rljob_trainer.megatron.checkpoint import TrainState
 from rljob_trainer.megatron.cpu import named_as_cuda
 from rljob_trainer.megatron.forward import Forward, Loss
+from rljob_trainer.megatron.heads import Head
 from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.optimizer import (
     OptimizerOptions,
@@ -41,6 +42,7 @@ class Trainer:
         job: RLJob,
         model: Model,
         *,
+        head: Head | None = None,
         options: OptimizerOptions | None = None,
         name: str = "train",
     ) -> None:
@@ -49,6 +51,7 @@ class Trainer:
         Args:
             job: with the settings of layout and schedule.
             model: changed by each step.
+            head: reads what the loss needs, in place of the model's own.
             options: of the optimizer, in place of `trainer.optimizer`.
             name: begins the names of the optimizer's metrics.
 
@@ -72,7 +75,7 @@ class Trainer:
         )
         module.config.finalize_model_grads_func = _sum_gradients
         temperature = spec.rollout.sampling.temperature
-        self._forward = Forward(self._ddp, model.head, temperature=temperature)
+        self._forward = Forward(self._ddp, head or model.head, temperature=temperature)
         self._optimizer = build_optimizer(config, self._ddp)
         self._scheduler = build_scheduler(spec.schedule, options, config, self._optimizer)
         self._state = TrainState(module, self._optimizer, self._scheduler, self._parallel)

@@ -33,13 +33,41 @@ def log_probs_and_entropy(
     logits = logits.float()
     if temperature != 1.0:
         logits = logits / temperature
+    logits, first = _without_padding(logits, vocabulary, group)
+    log_probs, entropy = _LogProbsAndEntropy.apply(logits, targets - first, group)
+    return log_probs, entropy
+
+
+@torch.no_grad()
+def most_likely(
+    logits: Float[Tensor, "batch token part"], *, vocabulary: int, group: dist.ProcessGroup
+) -> Int64[Tensor, "batch token"]:
+    """The number in the whole vocabulary of the most likely token: the first, of several.
+
+    Args:
+        logits, vocabulary, group: as for `log_probs_and_entropy`.
+    """
+    logits, first = _without_padding(logits, vocabulary, group)
+    peak, place = logits.max(-1)
+    if dist.get_world_size(group) == 1:
+        return place
+    highest = peak.clone()
+    dist.all_reduce(highest, dist.ReduceOp.MAX, group=group)
+    number = torch.where(peak == highest, place + first, vocabulary)
+    dist.all_reduce(number, dist.ReduceOp.MIN, group=group)
+    return number
+
+
+def _without_padding(
+    logits: Tensor, vocabulary: int, group: dist.ProcessGroup
+) -> tuple[Tensor, int]:
+    """The logits of this rank, with those past the vocabulary impossible, and its first column."""
     part = logits.shape[-1]
     first = dist.get_rank(group) * part
     if first + part > vocabulary:
         padding = torch.arange(first, first + part, device=logits.device) >= vocabulary
         logits = logits.masked_fill(padding, _NEVER)
-    log_probs, entropy = _LogProbsAndEntropy.apply(logits, targets - first, group)
-    return log_probs, entropy
+    return logits, first
 
 
 class _LogProbsAndEntropy(torch.autograd.Function):

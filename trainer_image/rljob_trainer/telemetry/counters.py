@@ -24,16 +24,17 @@ class Counters:
         )
         self._dropped_before = 0
 
-    def batch(self, rewards: Sequence[float], *, tokens: int, dropped: int) -> None:
+    def batch(self, rewards: Sequence[float], *, samples: int, tokens: int, dropped: int) -> None:
         """Counts a batch that was trained on.
 
         Args:
-            rewards: of its samples.
+            rewards: of its samples, if they were judged.
+            samples: their number.
             tokens: response tokens of its samples.
             dropped: groups dropped so far, including by earlier processes of the run.
         """
         self._batches.inc()
-        self._samples.inc(len(rewards))
+        self._samples.inc(samples)
         self._tokens.inc(tokens)
         self._dropped.inc(max(0, dropped - self._dropped_before))
         self._dropped_before = dropped

@@ -13,24 +13,39 @@ import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from rljob.api import RLJob
+from rljob.api.estimator import generates
 from rljob.telemetry.metrics import METRICS
 from rljob.telemetry.outcome import read_summary
 from rljob_trainer.files.journal import Journal
 from rljob_trainer.samples.evaluation import EvaluationResult
 from rljob_trainer.telemetry.counters import Counters
+from rljob_trainer.telemetry.headline import LOSS, REWARD, Headline
 from rljob_trainer.telemetry.tensorboard import TensorBoard
 from rljob_trainer.telemetry.weights_and_biases import WeightsAndBiases
 
 log = structlog.get_logger()
 
 _DROPPED = "groups/dropped"  # a counter in Prometheus
-# What a line of the log tells of the models' steps, with the digits after the point.
+# What a line of the log tells of a batch if it is known, with the digits after the point.
 _LOGGED = (
+    ("reward", "reward/mean", 4),
     ("loss", "loss/total", 5),
+    ("token_accuracy", "train/token_accuracy", 4),
     ("gradient_norm", "train/gradient_norm", 4),
     ("critic_loss", "critic/loss", 5),
+    ("length", "response/length_mean", 1),
+    ("version", "weights/version", None),
+    ("staleness", "staleness/max", None),
+    ("seconds", "time/total", 2),
 )
-_WINDOW = 5  # batches over which the reward is averaged for the summary and the target
+# What /status tells of the last batch besides the headline.
+_TOLD = {
+    "token_accuracy": "train/token_accuracy",
+    "response_length": "response/length_mean",
+    "samples_per_second": "throughput/samples_per_second",
+    "tokens_per_second": "throughput/tokens_per_second",
+}
+_WINDOW = 5  # batches over which the headline is averaged for the summary and the target
 
 
 def finished_status(run_dir: Path, job: RLJob) -> dict[str, Any]:
@@ -41,8 +56,18 @@ def finished_status(run_dir: Path, job: RLJob) -> dict[str, Any]:
         "message": "",
         "rollout": summary["rollouts"],
         "rollouts": job.spec.schedule.rollouts,
-        "reward": summary["reward_last5"],
         "eta_seconds": 0,
+        **(
+            _of_samples(summary)
+            if generates(job.spec.algorithm)
+            else {LOSS.name: summary["loss_last5"]}
+        ),
+    }
+
+
+def _of_samples(summary: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "reward": summary["reward_last5"],
         "weight_version": summary["weight_versions"] - 1,
         "staleness_max": summary["staleness_max"],
     }
@@ -51,13 +76,20 @@ def finished_status(run_dir: Path, job: RLJob) -> dict[str, Any]:
 class Recorder:
     """Writes every number once, to all places. Lives on rank 0."""
 
-    def __init__(self, job: RLJob, run_dir: Path, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        job: RLJob,
+        run_dir: Path,
+        registry: CollectorRegistry,
+        headline: Headline = REWARD,
+    ) -> None:
         """Registers all series, and begins or continues the run at Weights & Biases.
 
         Raises:
             UsageError: Weights & Biases can't be used.
         """
         self._job = job
+        self._headline = headline
         self._run_dir = run_dir
         self.journals = {
             name: Journal(run_dir / f"{name}.jsonl")
@@ -80,10 +112,10 @@ class Recorder:
             "Live engines that hold the published weights.",
             registry=registry,
         )
-        self._tensorboard = TensorBoard(run_dir / "tensorboard", job)
+        self._tensorboard = TensorBoard(run_dir / "tensorboard", job, headline)
         spec = job.spec.tracking.wandb
         self._wandb = WeightsAndBiases(run_dir, job, spec) if spec is not None else None
-        self._rewards: list[float] = []
+        self._headlines: list[float] = []  # of each batch
         self._evaluations: dict[str, list[float]] = {}
         self._seconds = 0.0  # of earlier processes of this run
         self._began = time.monotonic()
@@ -104,16 +136,16 @@ class Recorder:
             return
         for name, journal in self.journals.items():
             journal.rewind(saved["offsets"][name])
-        self._rewards = list(saved["rewards"])
+        self._headlines = list(saved[self._headline.saved])
         self._evaluations = {name: list(values) for name, values in saved["evaluations"].items()}
         self._seconds = saved["seconds"]
-        self._status["rollout"] = len(self._rewards)
+        self._status["rollout"] = len(self._headlines)
 
     def save(self) -> dict[str, Any]:
         """The recorder's part of a checkpoint."""
         return {
             "offsets": {name: journal.sync() for name, journal in self.journals.items()},
-            "rewards": self._rewards,
+            self._headline.saved: self._headlines,
             "evaluations": self._evaluations,
             "seconds": self.seconds,
         }
@@ -126,7 +158,7 @@ class Recorder:
     @property
     def recent_reward(self) -> float | None:
         """The mean reward of the last five batches; None before there are five."""
-        return _mean(self._rewards[-_WINDOW:]) if len(self._rewards) >= _WINDOW else None
+        return _mean(self._headlines[-_WINDOW:]) if len(self._headlines) >= _WINDOW else None
 
     def phase(self, phase: str, message: str = "") -> None:
         """Sets what the trainer is doing now."""
@@ -149,7 +181,8 @@ class Recorder:
         metrics: Mapping[str, float],
         samples: Sequence[dict[str, Any]],
         *,
-        rewards: Sequence[float],
+        rewards: Sequence[float] = (),
+        count: int,
         tokens: int,
     ) -> None:
         """Records a batch that was trained on.
@@ -158,17 +191,20 @@ class Recorder:
             rollout: its number, from 1.
             metrics: by their names in METRICS.
             samples: a few, for people to read.
-            rewards: of all its samples.
+            rewards: of all its samples, if they were judged.
+            count: the number of its samples.
             tokens: of all its responses.
         """
-        self._rewards.append(metrics["reward/mean"])
+        headline = metrics[self._headline.metric]
+        self._headlines.append(headline)
         self._batch_seconds.append(metrics["time/total"])
         # JSON has no NaN; a step skipped for its gradient has no norm to report.
         finite = {n: value if math.isfinite(value) else None for n, value in metrics.items()}
         self.journals["metrics"].append({"rollout": rollout, "time": time.time(), **finite})
         for sample in samples:
             self.journals["samples"].append({"rollout": rollout, **sample})
-        self._counters.batch(rewards, tokens=tokens, dropped=int(metrics[_DROPPED]))
+        dropped = int(metrics.get(_DROPPED, 0))
+        self._counters.batch(rewards, samples=count, tokens=tokens, dropped=dropped)
         for name, value in metrics.items():
             if name != _DROPPED:
                 self._gauges[name].set(value)
@@ -179,25 +215,18 @@ class Recorder:
         remaining = self._job.spec.schedule.rollouts - rollout
         self._status.update(
             rollout=rollout,
-            reward=metrics["reward/mean"],
-            response_length=metrics["response/length_mean"],
-            samples_per_second=metrics["throughput/samples_per_second"],
-            tokens_per_second=metrics["throughput/tokens_per_second"],
             eta_seconds=round(remaining * statistics.median(self._batch_seconds)),
+            **{self._headline.name: headline},
+            **{name: metrics[metric] for name, metric in _TOLD.items() if metric in metrics},
         )
         log.info(
             "rollout.done",
             rollout=rollout,
-            reward=round(metrics["reward/mean"], 4),
             **{
                 short: round(metrics[name], digits)
                 for short, name, digits in _LOGGED
                 if name in metrics  # a batch from which only the critic learns has other numbers
             },
-            length=round(metrics["response/length_mean"], 1),
-            version=int(metrics["weights/version"]),
-            staleness=int(metrics["staleness/max"]),
-            seconds=round(metrics["time/total"], 2),
         )
 
     def evaluation(self, rollout: int, result: EvaluationResult) -> None:
@@ -230,16 +259,17 @@ class Recorder:
 
     def summary(self, state: str, **facts: Any) -> None:
         """Writes the run's outcome to summary.json."""
+        name, values = self._headline.name, self._headlines
         summary = {
             "state": state,
             "seed": self._job.spec.seed,
             "seconds": round(self.seconds, 1),
-            "rollouts": len(self._rewards),
-            "reward_first5": _mean(self._rewards[:_WINDOW]) if self._rewards else None,
-            "reward_last5": _mean(self._rewards[-_WINDOW:]) if self._rewards else None,
+            "rollouts": len(values),
+            f"{name}_first5": _mean(values[:_WINDOW]) if values else None,
+            f"{name}_last5": _mean(values[-_WINDOW:]) if values else None,
             "evaluations": {
-                name: {"before": values[0], "after": values[-1]}
-                for name, values in self._evaluations.items()
+                each: {"before": results[0], "after": results[-1]}
+                for each, results in self._evaluations.items()
             },
             **facts,
         }

@@ -10,6 +10,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from rljob.api import RLJob
 from rljob_trainer.samples.evaluation import EvaluationResult
+from rljob_trainer.telemetry.headline import REWARD, Headline
 from rljob_trainer.telemetry.hyperparameters import hyperparameters
 
 _TEXT_INTERVAL = 10  # batches
@@ -18,8 +19,9 @@ _TEXT_INTERVAL = 10  # batches
 class TensorBoard:
     """Event files of a run. Nothing is written before the first number."""
 
-    def __init__(self, directory: Path, job: RLJob) -> None:
+    def __init__(self, directory: Path, job: RLJob, headline: Headline = REWARD) -> None:
         self._directory = directory
+        self._headline = headline
         self._job = job
         self._writer: SummaryWriter | None = None
 
@@ -53,7 +55,9 @@ class TensorBoard:
 
     def _write_hparams(self, writer: SummaryWriter) -> None:
         """Writes settings for the HPARAMS tab; `add_hparams` would create a separate run."""
-        metrics = ["reward/mean"] + [f"eval/{e.name}/reward" for e in self._job.spec.evaluation]
+        metrics = [self._headline.metric] + [
+            f"eval/{e.name}/reward" for e in self._job.spec.evaluation
+        ]
         made: Any = hparams  # torch has no types for it, nor for the writer below
         file: Any = writer
         for summary in made(hyperparameters(self._job), dict.fromkeys(metrics, 0.0)):
@@ -64,10 +68,15 @@ def _table(samples: Sequence[Mapping[str, Any]]) -> str:
     """A Markdown table, escaped so that a model's output cannot end a cell or a row."""
     rows = [
         "| " + " | ".join(_cell(sample.get(key)) for key in ("prompt", "response", "label")) + " | "
-        f"{float(sample['reward']):.3g} |"
+        f"{_reward(sample)} |"
         for sample in samples
     ]
     return "\n".join(["| prompt | response | label | reward |", "| --- | --- | --- | --- |", *rows])
+
+
+def _reward(sample: Mapping[str, Any]) -> str:
+    """Of an answer from the data there is none."""
+    return f"{float(sample['reward']):.3g}" if "reward" in sample else ""
 
 
 def _cell(value: Any) -> str:

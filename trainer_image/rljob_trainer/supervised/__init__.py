@@ -1,0 +1,1 @@
+"""Supervised fine-tuning: batches of answers from the data, without buffer and engines."""
