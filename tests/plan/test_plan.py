@@ -136,3 +136,9 @@ def test_the_run_directory_starts_at_the_working_directory():
     named = changed(storage__run={"directory": "kept/here"})
     assert run_directory(named, None, here) == Path("/home/me/kept/here")
     assert run_directory(named, Path("/elsewhere"), here) == Path("/elsewhere")
+
+
+def test_without_generation_there_is_only_the_trainer():
+    sft = changed(algorithm__estimator="sft")
+    app = plan(resolve(sft, Path("/jobs"), Path("/runs/sort")), PLACEMENT)
+    assert [role.name for role in app.roles] == ["trainer"]
