@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.job import RLJOB, Run
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 BATCHES = 90
 SFT: dict[str, Any] = {
