@@ -25,7 +25,16 @@ import redis.asyncio
 
 from rljob.buffer.client import TrainerBuffer, WorkerBuffer
 from rljob.buffer.keys import Keys
-from rljob.buffer.records import Completion, Engine, Group, Lease, Sample, VersionSpan
+from rljob.buffer.records import (
+    Completion,
+    Engine,
+    Group,
+    Lease,
+    Sample,
+    Segment,
+    Trajectory,
+    VersionSpan,
+)
 from tests.support.valkey import ValkeyServer
 
 GOAL = 0.8
@@ -45,6 +54,7 @@ def a_group(number: int, incarnation: int) -> Group:
         kind="train",
         prompt="p" * 1024,
         prompt_tokens=np.arange(256, dtype=np.int32),
+        messages=None,
         label="4",
         metadata={"source": f"train.jsonl:{number}"},
         samples=SAMPLES,

@@ -134,6 +134,43 @@ class RouterSpec(Part):
     )
 
 
+class EpisodesSpec(Part):
+    """How the generate function plays samples, and what a sample may use."""
+
+    processes: PositiveInt = Field(
+        2, le=256, description="Processes of a worker that run the function."
+    )
+    max_turns: PositiveInt | None = Field(
+        None, description="Calls of the engine that an episode may make. Default: any number."
+    )
+    max_tokens: PositiveInt | None = Field(
+        None,
+        description="Tokens that a context may have, from the prompt to the last turn. Default: "
+        "maxPromptTokens plus maxResponseTokens.",
+    )
+    timeout_seconds: PositiveFloat = Field(
+        600.0, description="Seconds after which an episode is cancelled; it is then truncated."
+    )
+    block_seconds: PositiveFloat = Field(
+        10.0,
+        description="Seconds for which the function may keep its event loop from running; then its "
+        "process is replaced, and the attempt has failed.",
+    )
+    memory: str = Field(
+        "4Gi",
+        pattern=QUANTITY,
+        max_length=128,
+        description="Memory that a process may use, a Kubernetes quantity, on top of what the "
+        "function's module used when it was imported.",
+    )
+    tool_concurrency: PositiveInt = Field(
+        16, description="Calls of one tool at the same time, in one process, by context.tool."
+    )
+    retries: NonNegativeInt = Field(
+        1, description="Retries of an episode that failed; then its group is dropped."
+    )
+
+
 class RolloutSpec(Part):
     """Replicas, sampling, rewards and engine options of the rollout."""
 
@@ -166,6 +203,9 @@ class RolloutSpec(Part):
     )
     generate: Hook | None = Field(
         None, description='Generate function "module:function": multi-turn, tools, agents.'
+    )
+    episodes: EpisodesSpec = Field(
+        default_factory=EpisodesSpec, description="The generate function's processes and limits."
     )
     reward: RewardSpec = Field(default_factory=RewardSpec, description="Judging of responses.")
     reward_processes: PositiveInt = Field(

@@ -53,7 +53,6 @@ LIMITS = (
         "Off",
         local=True,
     ),
-    _only("spec.rollout.generate", lambda job: job.spec.rollout.generate, None),
     _only("spec.rollout.reward.url", lambda job: job.spec.rollout.reward.url, None),
     Limit(
         "spec.buffer.external.urlSecretRef",

@@ -60,10 +60,11 @@ def engine_arguments(spec: RLJobSpec, *, replica: int, gpu: bool) -> dict[str, A
 
 
 def longest_request(spec: RLJobSpec) -> int:
-    """Tokens of the longest prompt plus the longest response that the job allows."""
+    """Tokens of the longest prompt plus the longest response, or episode, that the job allows."""
     responses = [spec.rollout.sampling.max_response_tokens]
     responses += [e.sampling.max_response_tokens or 0 for e in spec.evaluation]
-    return spec.data.max_prompt_tokens + max(responses)
+    one_turn = spec.data.max_prompt_tokens + max(responses)
+    return max(one_turn, spec.rollout.episodes.max_tokens or 0)
 
 
 def model_context(checkpoint: Path) -> int | None:

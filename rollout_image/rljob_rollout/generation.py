@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from rljob.buffer.records import EMPTY, Group, Lease, Response, Segment, VersionSpan
+from rljob.buffer.records import EMPTY, Lease, Response, Segment, VersionSpan
 
 # Idle connections are closed before the server closes them (after 5 s), so that no request is sent
 # on a connection that is being closed.
@@ -83,10 +83,20 @@ class EngineClient:
             EngineSilentError: the engine does not answer, or not in time.
         """
         wanted = [
-            _Wanted(lease.group, index, lease.partial.responses[index] if lease.partial else None)
+            Wanted(
+                lease.group.prompt_tokens.tolist(),
+                lease.group.sampling,
+                sample_seed(lease.group.seed, index),
+                lease.partial.responses[index] if lease.partial else None,
+            )
             for lease in leases
             for index in range(lease.group.samples)
         ]
+        responses = iter(await self.complete(wanted))
+        return [[next(responses) for _ in range(lease.group.samples)] for lease in leases]
+
+    async def complete(self, wanted: Sequence["Wanted"]) -> list[Response]:
+        """The responses that are wanted, in one request; raises as `generate`."""
         while missing := [each for each in wanted if not each.is_done]:
             if self._interrupted:
                 break
@@ -94,11 +104,14 @@ class EngineClient:
             for each, item in zip(missing, reply, strict=True):
                 response = parse_response(item)
                 # The engine would miss a stop text if it only saw the second half of it.
-                kept = self._keeps_partial and not each.group.sampling["stop"]
+                kept = self._keeps_partial and not each.sampling["stop"]
                 if response.finish != "abort" or kept:
                     each.add(response, self._end_tokens)
-        responses = (each.found or _NOTHING for each in wanted)
-        return [[next(responses) for _ in range(lease.group.samples)] for lease in leases]
+        return [each.found or _NOTHING for each in wanted]
+
+    async def call(self, path: str, body: dict[str, Any]) -> Any:
+        """The engine's JSON answer to another request; raises as `generate`."""
+        return (await self._post(path, body)).json()
 
     async def interrupt(self) -> None:
         """Aborts what is being generated; `generate` returns the partial responses.
@@ -115,13 +128,13 @@ class EngineClient:
         """Closes the connections; the engine aborts whatever it still generates for them."""
         await self._client.aclose()
 
-    async def _request(self, wanted: Sequence["_Wanted"]) -> list[dict[str, Any]]:
+    async def _request(self, wanted: Sequence["Wanted"]) -> list[dict[str, Any]]:
         body = {
             "input_ids": [each.input_ids for each in wanted],
             "sampling_params": [self._sampling(each) for each in wanted],
             "return_logprob": True,
         }
-        longest = max(each.group.sampling["max_response_tokens"] for each in wanted)
+        longest = max(each.sampling["max_response_tokens"] for each in wanted)
         limit = self._timeout_seconds or timeout_by_length(longest)
         try:
             # The engine aborts a request that is cancelled.
@@ -153,9 +166,9 @@ class EngineClient:
                 raise RefusedError(reason)
         raise EngineSilentError(f"POST {path}: {_ATTEMPTS} attempts failed; the last: {reason}")
 
-    def _sampling(self, wanted: "_Wanted") -> dict[str, Any]:
+    def _sampling(self, wanted: "Wanted") -> dict[str, Any]:
         """The fields of SamplingSpec under SGLang's names."""
-        sampling = wanted.group.sampling
+        sampling = wanted.sampling
         values = {
             "temperature": sampling["temperature"],
             "top_p": sampling["top_p"],
@@ -171,7 +184,7 @@ class EngineClient:
         if sampling["stop"]:
             values["stop"] = sampling["stop"]
         if self._seeded:
-            values["sampling_seed"] = sample_seed(wanted.group.seed, wanted.index)
+            values["sampling_seed"] = wanted.seed
         return values
 
 
@@ -189,12 +202,20 @@ def sample_seed(group_seed: int, index: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-class _Wanted:
-    """A sample to generate, and what has been generated of it."""
+class Wanted:
+    """A response to generate, and what has been generated of it."""
 
-    def __init__(self, group: Group, index: int, found: Response | None) -> None:
-        self.group = group
-        self.index = index
+    def __init__(
+        self,
+        prompt: list[int],
+        sampling: Mapping[str, Any],
+        seed: int,
+        found: Response | None = None,
+    ) -> None:
+        """Takes the tokens to continue, fields of SamplingSpec, and a seed from 0 to 2**31 - 1."""
+        self.prompt = prompt
+        self.sampling = sampling
+        self.seed = seed
         self.found = found
 
     @property
@@ -209,8 +230,10 @@ class _Wanted:
     @property
     def input_ids(self) -> list[int]:
         """The tokens from which the engine continues."""
-        prompt: list[int] = self.group.prompt_tokens.tolist()
-        return prompt if self.found is None else prompt + self.found.segment.tokens.tolist()
+        if self.found is None:
+            return self.prompt
+        found: list[int] = self.found.segment.tokens.tolist()
+        return self.prompt + found
 
     def add(self, response: Response, end_tokens: Collection[int]) -> None:
         """Adds what was generated.
@@ -220,7 +243,7 @@ class _Wanted:
         """
         whole = response if self.found is None else self.found.continued(response)
         if whole.finish == "abort" and len(whole):
-            sampling = self.group.sampling
+            sampling = self.sampling
             ends = {*sampling["stop_token_ids"], *end_tokens}
             if int(whole.segment.tokens[-1]) in ends and not sampling["ignore_eos"]:
                 whole = replace(whole, finish="stop")

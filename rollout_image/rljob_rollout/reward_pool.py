@@ -14,6 +14,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from rljob.api.rollout import RewardSpec
 from rljob.errors import UsageError
 from rljob_rollout import reward_process
+from rljob_rollout.memory_limit import OUT_OF_MEMORY
 from rljob_rollout.rewards import RewardInput
 from rljob_rollout.verdict import Failure, Verdict
 
@@ -134,7 +135,7 @@ def _stop(pool: ProcessPool) -> None:
 
 
 def _ended(spec: RewardSpec, code: int) -> str:
-    if code == reward_process.OUT_OF_MEMORY:
+    if code == OUT_OF_MEMORY:
         return f"took more than {spec.memory} of memory (memory)"
     if code < 0:
         return f"ended its process by {signal.Signals(-code).name}"

@@ -7,22 +7,19 @@ all memory, or end the process: in a separate process that costs only one sample
 import asyncio
 import inspect
 import os
-import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
-from pathlib import Path
 from typing import Any
 
 from rljob.api.quantity import bytes_of
 from rljob.api.rollout import RewardSpec
 from rljob.errors import UsageError
 from rljob.telemetry import lifeline, log
+from rljob_rollout.memory_limit import OUT_OF_MEMORY, data_bytes, limit_memory
 from rljob_rollout.rewards import Reward, RewardInput, load_reward
 from rljob_rollout.verdict import Failure, Verdict, verdict
-
-OUT_OF_MEMORY = 99  # exit code of a process that has reached its memory limit
 
 _rewards: dict[str, Reward | UsageError] = {}
 _taken = 0  # bytes, once all rewards were loaded
@@ -52,7 +49,7 @@ def prepare(rewards: Mapping[str, str], worker: int, replica: int) -> None:
         except UsageError as error:
             _rewards[type_] = error
     global _taken  # noqa: PLW0603 - one process, one preparation
-    _taken = _data_bytes()
+    _taken = data_bytes()
 
 
 def is_async(type_: str) -> bool:
@@ -127,17 +124,4 @@ def _reward(type_: str) -> Reward:
 
 
 def _limit_memory(spec: RewardSpec) -> None:
-    # Limits data, not address space: libraries for GPUs reserve far more of that than they use.
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = _taken + bytes_of(spec.memory)
-    if hard != resource.RLIM_INFINITY:
-        limit = min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-
-
-def _data_bytes() -> int:
-    """Private writable memory of this process, as the limit counts it."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmData:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("unreachable: Linux reports it for every process")
+    limit_memory(_taken + bytes_of(spec.memory))

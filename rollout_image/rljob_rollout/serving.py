@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -14,15 +15,17 @@ from rljob.buffer.records import (
     Partial,
     Response,
     Sample,
-    Status,
-    Trajectory,
 )
 from rljob.errors import UsageError
+from rljob_rollout.answer import Answer, of_response
+from rljob_rollout.episodes.player import EpisodeError, Player
+from rljob_rollout.episodes.session import InterruptedEpisodeError
 from rljob_rollout.generation import EngineClient, RefusedError
 from rljob_rollout.hand import Hand
 from rljob_rollout.rewards import RewardInput
 from rljob_rollout.scoring import Scorer, ScoringError
 from rljob_rollout.tokenizer import ResponseTokenizer
+from rljob_rollout.verdict import Score
 from rljob_rollout.worker_metrics import WorkerMetrics
 
 log = structlog.get_logger()
@@ -31,6 +34,18 @@ log = structlog.get_logger()
 # answered when its slowest sample is done, so groups with long responses get one request each.
 _MOST_SAMPLES = 256
 _MOST_TOKENS = 8192
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why a group has no answers; `is_usage`: the user has to change something."""
+
+    reason: str
+    is_usage: bool
+
+
+# Partial: it was interrupted, and can be continued; None: from the start.
+Generated = list[Answer] | Partial | Failed | None
 
 
 class Serving:
@@ -46,7 +61,10 @@ class Serving:
         tokenizer: ResponseTokenizer,
         scorer: Scorer,
         metrics: WorkerMetrics,
+        player: Player | None = None,
     ) -> None:
+        """`player` plays the groups with the user's generate function; None: one turn each."""
+        self._player = player
         self._worker = worker
         self._buffer = buffer
         self._hand = hand
@@ -55,45 +73,56 @@ class Serving:
         self._scorer = scorer
         self._metrics = metrics
 
-    async def generate(self, leases: Sequence[Lease]) -> list[list[Response] | RefusedError]:
-        """The responses for each group, or in their place the refusal of that group.
+    async def generate(self, leases: Sequence[Lease]) -> list["Generated"]:
+        """What became of each group.
 
         Raises:
             EngineSilentError: the engine does not answer.
+            UsageError: the user has to change something.
         """
+        if self._player is not None:
+            return [await self._play(self._player, lease.group) for lease in leases]
         try:
-            return list(await self._client.generate(leases))
+            responses = await self._client.generate(leases)
         except RefusedError as error:
-            if len(leases) == 1:
-                return [error]
-        return [(await self.generate([lease]))[0] for lease in leases]
+            if len(leases) > 1:  # the engine does not say which group it refuses
+                return [(await self.generate([lease]))[0] for lease in leases]
+            where = leases[0].group.metadata.get("source", f"group {leases[0].group.id}")
+            return [Failed(f"{where}: the engine refuses the prompt: {error}", is_usage=True)]
+        return [
+            self._answers(lease.group, found)
+            for lease, found in zip(leases, responses, strict=True)
+        ]
 
-    async def finish(
-        self, lease: Lease, responses: list[Response] | RefusedError, leased: float
-    ) -> None:
-        """Scores the responses of a group and completes it; gives it back if it was interrupted.
+    async def finish(self, lease: Lease, generated: "Generated", leased: float) -> None:
+        """Scores a group's answers and completes it; gives it back if it was interrupted.
 
         Args:
             lease: the group; if it has been lost meanwhile, nothing is done.
-            responses: one per sample, or why there are none.
+            generated: what became of it.
             leased: unix seconds at which the group was leased.
         """
         if lease not in self._hand:
             return
         group = lease.group
-        if not isinstance(responses, RefusedError) and any(r.finish == "abort" for r in responses):
-            partial = Partial(group.id, group.incarnation, tuple(responses))
-            await self._buffer.release(lease, partial)
+        if isinstance(generated, Partial | None):
+            await self._buffer.release(lease, generated)
             self._hand.drop(lease)
-            log.info("group.given_back", group=group.id, tokens=partial.tokens)
+            tokens = 0 if generated is None else generated.tokens
+            log.info("group.given_back", group=group.id, tokens=tokens)
             return
         samples: tuple[Sample, ...] = ()
-        failure, usage = None, False
-        try:
-            samples = await self._score(group, _given(group, responses))
-        except (UsageError, ScoringError) as error:
-            failure, usage = str(error), isinstance(error, UsageError)
-        await self._complete(lease, samples, failure, usage, leased)
+        failed = generated if isinstance(generated, Failed) else None
+        if not isinstance(generated, Failed):
+            try:
+                samples = await self._score(group, generated)
+            except (UsageError, ScoringError) as error:
+                failed = Failed(str(error), is_usage=isinstance(error, UsageError))
+        await self._complete(lease, samples, failed, leased)
+
+    def portions(self, leases: Sequence[Lease]) -> list[list[Lease]]:
+        """Leases that are generated together: those of a request, or each alone for episodes."""
+        return portions(leases) if self._player is None else [[lease] for lease in leases]
 
     async def interrupt(self) -> None:
         """Ends all generation; unfinished groups are given back with their partial responses."""
@@ -104,71 +133,88 @@ class Serving:
         count = lease.attempt - 1
         attempts = "1 attempt" if count == 1 else f"{count} attempts"
         reason = f"gave up after {attempts}: the worker was lost or its engine did not answer"
-        await self._complete(lease, (), reason, False, leased)
+        await self._complete(lease, (), Failed(reason, is_usage=False), leased)
 
     async def _complete(
         self,
         lease: Lease,
         samples: tuple[Sample, ...],
-        failure: str | None,
-        usage: bool,
+        failed: "Failed | None",
         leased: float,
     ) -> None:
         group = lease.group
-        if failure is not None:
-            log.warning("group.failed", group=group.id, reason=failure)
+        if failed is not None:
+            log.warning("group.failed", group=group.id, reason=failed.reason)
         completion = Completion(
             group=group.id,
             incarnation=group.incarnation,
             worker=self._worker,
             samples=samples,
-            failure=failure,
-            failure_is_usage=usage,
+            failure=None if failed is None else failed.reason,
+            failure_is_usage=failed is not None and failed.is_usage,
             leased=leased,
             finished=time.time(),
         )
         first = await self._buffer.complete(lease, completion)
         self._hand.drop(lease)
         if first:
-            self._metrics.completed(samples, failed=failure is not None)
+            self._metrics.completed(samples, failed=failed is not None)
             self._metrics.held(completion.finished - leased)
 
-    async def _score(self, group: Group, responses: Sequence[Response]) -> tuple[Sample, ...]:
-        texts = [self._tokenizer.decode(response) for response in responses]
+    async def _play(self, player: Player, group: Group) -> "Generated":
+        try:
+            return await player.play(group)
+        except InterruptedEpisodeError:
+            return None
+        except UsageError as error:
+            return Failed(str(error), is_usage=True)
+        except EpisodeError as error:
+            return Failed(str(error), is_usage=False)
+
+    def _answers(self, group: Group, responses: Sequence[Response]) -> "Generated":
+        if any(response.finish == "abort" for response in responses):
+            return Partial(group.id, group.incarnation, tuple(responses))
+        return [of_response(group, response, self._tokenizer) for response in responses]
+
+    async def _score(self, group: Group, answers: Sequence[Answer]) -> tuple[Sample, ...]:
         inputs = [
             RewardInput(
                 prompt=group.prompt,
-                response=text.whole,
-                plain_response=text.plain,
+                response=answer.text.whole,
+                plain_response=answer.text.plain,
                 label=group.label,
                 metadata=group.metadata,
-                response_tokens=response.segment.tokens.tolist(),
-                status=_status(group, response),
+                response_tokens=answer.tokens,
+                status=answer.status,
                 index=index,
                 seed=group.seed,
             )
-            for index, (text, response) in enumerate(zip(texts, responses, strict=True))
+            for index, answer in enumerate(answers)
         ]
-        scores = await self._scorer.score(RewardSpec.model_validate(group.reward), inputs)
+        known = {
+            index: Score(answer.reward, {})
+            for index, answer in enumerate(answers)
+            if answer.reward is not None
+        }
+        unknown = [each for each in inputs if each.index not in known]
+        spec = RewardSpec.model_validate(group.reward)
+        scores = iter(await self._scorer.score(spec, unknown) if unknown else [])
         return tuple(
-            Sample(
-                index=judged.index,
-                response=judged.response,
-                trajectories=(Trajectory(None, response.segment),),
-                reward=score.reward,
-                rewards={},
-                status=judged.status,
-                metadata=score.metadata,
-            )
-            for judged, response, score in zip(inputs, responses, scores, strict=True)
+            _sample(judged, answer, known.get(judged.index) or next(scores))
+            for judged, answer in zip(inputs, answers, strict=True)
         )
 
 
-def _given(group: Group, responses: list[Response] | RefusedError) -> list[Response]:
-    if isinstance(responses, RefusedError):
-        where = group.metadata.get("source", f"group {group.id}")
-        raise UsageError(f"{where}: the engine refuses the prompt: {responses}")
-    return responses
+def _sample(judged: RewardInput, answer: Answer, score: Score) -> Sample:
+    return Sample(
+        index=judged.index,
+        trajectories=answer.trajectories,
+        response=judged.response,
+        reward=score.reward + answer.earned,
+        rewards={},
+        status=judged.status,
+        metadata={**answer.metadata, **score.metadata},
+    )
 
 
 def portions(leases: Sequence[Lease]) -> list[list[Lease]]:
@@ -185,10 +231,3 @@ def portions(leases: Sequence[Lease]) -> list[list[Lease]]:
             tokens = group.samples * int(group.sampling["max_response_tokens"])
         result[-1].append(lease)
     return result
-
-
-def _status(group: Group, response: Response) -> Status:
-    # If the job ignores the end of sequence, a response of the full length is complete.
-    if response.finish == "length" and not group.sampling["ignore_eos"]:
-        return "truncated"
-    return "completed"

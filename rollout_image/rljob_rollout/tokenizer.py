@@ -1,13 +1,14 @@
 """Decodes tokens to text."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rljob.buffer.records import Response
-from rljob.errors import UsageError
 from rljob.model_config import read_config
+from rljob.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -32,39 +33,24 @@ class ResponseTokenizer:
         Raises:
             UsageError: the checkpoint has no tokenizer, or is not a checkpoint.
         """
-        from transformers import AutoTokenizer
-
         config = read_config(checkpoint)  # without it, transformers' own error is misleading
-        try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"spec.model.checkpoint: {checkpoint} has no usable tokenizer: {error}"
-            ) from error
-        self.end_tokens = _end_tokens(self._tokenizer.eos_token_id, config, checkpoint)
-        added = self._tokenizer.added_tokens_decoder.items()
-        self._special = {number for number, token in added if token.special}
-        self._special.update(self._tokenizer.all_special_ids)
+        self.tokenizer = Tokenizer(checkpoint)
+        eos = self.tokenizer.inner.eos_token_id
+        self.end_tokens = _end_tokens(eos, config, checkpoint)
 
     def decode(self, response: Response) -> ResponseText:
         """The text of a response, exactly as its tokens say, apart from the ending token."""
-        tokens: list[int] = response.segment.tokens.tolist()
-        if response.finish == "stop" and tokens and tokens[-1] in self._special:
-            tokens.pop()
-        whole = self._text(tokens, skip_special_tokens=False)
-        if self._special.isdisjoint(tokens):
-            return ResponseText(whole, whole)
-        return ResponseText(whole, self._text(tokens, skip_special_tokens=True))
+        return self.text(response.segment.tokens.tolist(), ended=response.finish == "stop")
 
-    def _text(self, tokens: list[int], *, skip_special_tokens: bool) -> str:
-        text: str = self._tokenizer.decode(
-            tokens,
-            skip_special_tokens=skip_special_tokens,
-            # Add and remove no blanks, not even around special tokens.
-            clean_up_tokenization_spaces=False,
-            spaces_between_special_tokens=False,
-        )
-        return text
+    def text(self, tokens: Sequence[int], *, ended: bool) -> ResponseText:
+        """The text of tokens; `ended`: without a special token at the end, which ended them."""
+        special, decode = self.tokenizer.special, self.tokenizer.decode
+        if ended and tokens and tokens[-1] in special:
+            tokens = tokens[:-1]
+        whole = decode(tokens)
+        if special.isdisjoint(tokens):
+            return ResponseText(whole, whole)
+        return ResponseText(whole, decode(tokens, skip_special_tokens=True))
 
 
 def _end_tokens(tokenizer: int | None, config: dict[str, Any], checkpoint: Path) -> list[int]:

@@ -19,11 +19,13 @@ from rljob.plan.environment import RoleEnvironment
 from rljob.telemetry.server import StatusServer
 from rljob_rollout.engine import EngineDiedError, EngineProcess
 from rljob_rollout.engine_metrics import EngineMetrics
+from rljob_rollout.episodes.hosts import Hosts
+from rljob_rollout.episodes.player import Player
 from rljob_rollout.generation import EngineClient, EngineSilentError, RefusedError
 from rljob_rollout.hand import Hand
 from rljob_rollout.pulse import Pulse
 from rljob_rollout.scoring import Scorer
-from rljob_rollout.serving import Serving, portions
+from rljob_rollout.serving import Serving
 from rljob_rollout.tokenizer import ResponseTokenizer
 from rljob_rollout.watchdog import Watchdog
 from rljob_rollout.worker_metrics import WorkerMetrics
@@ -61,6 +63,7 @@ class Worker:
         self._api_key = environment.engine_api_key
         self._admin_key = environment.engine_admin_key
         self._linger = environment.linger
+        self._replica = environment.replica
         self._scorer = Scorer(job.spec, environment.replica)
         self._metrics = WorkerMetrics()
         self._metrics.registry.register(EngineMetrics(process.url))
@@ -127,6 +130,7 @@ class Worker:
         await self._process.start()
         # Importing the tokenizer takes half as long as the engine's start, so do it meanwhile.
         checkpoint = Path(self._spec.model.checkpoint)
+        hosts = await self._started_hosts()
         tokenizer = await thread.start(lambda: ResponseTokenizer(checkpoint), "tokenizer")
         await self._process.wait_until_ready()
         self._metrics.engine("ready")
@@ -139,6 +143,15 @@ class Worker:
             keeps_partial=self._spec.rollout.partial,
             timeout_seconds=self._spec.rollout.generation_timeout_seconds,
         )
+        player = None
+        if hosts is not None:
+            player = Player(
+                self._spec,
+                hosts,
+                client=client,
+                tokenizer=tokenizer,
+                metrics=self._metrics,
+            )
         self._serving = Serving(
             worker=self._name,
             buffer=self._buffer,
@@ -147,11 +160,23 @@ class Worker:
             tokenizer=tokenizer,
             scorer=self._scorer,
             metrics=self._metrics,
+            player=player,
         )
         try:
             await self._serve_all(self._serving)
         finally:
+            if player is not None:
+                await player.close()
             await client.close()
+
+    async def _started_hosts(self) -> Hosts | None:
+        """The processes of the generate function; None if the job has none."""
+        hook, episodes = self._spec.rollout.generate, self._spec.rollout.episodes
+        if hook is None:
+            return None
+        hosts = Hosts(hook, episodes, self._replica)
+        await hosts.start()
+        return hosts
 
     async def _serve_all(self, serving: Serving) -> None:
         """Serves until the run is finished; raises what any of its tasks raises."""
@@ -195,7 +220,7 @@ class Worker:
                 elif lease.partial is not None and lease.partial.tokens:
                     begun = lease.partial.tokens
                     log.info("group.continued", group=lease.group.id, tokens=begun)
-            for portion in portions([each for each in leases if each.attempt <= attempts]):
+            for portion in serving.portions([each for each in leases if each.attempt <= attempts]):
                 task = tasks.create_task(self._serve(serving, portion, leased))
                 self._requests[task] = portion
                 task.add_done_callback(self._requests.pop)
@@ -216,7 +241,7 @@ class Worker:
         """
         began = time.monotonic()
         try:
-            responses = await serving.generate(leases)
+            generated = await serving.generate(leases)
         except EngineSilentError as error:
             self._failed_requests += 1
             if self._failed_requests >= _FAILED_REQUESTS:
@@ -232,7 +257,7 @@ class Worker:
         self._failed_requests = 0
         self._metrics.generated(time.monotonic() - began)
         async with asyncio.TaskGroup() as tasks:
-            for lease, made in zip(leases, responses, strict=True):
+            for lease, made in zip(leases, generated, strict=True):
                 tasks.create_task(serving.finish(lease, made, leased))
                 self._hand.grow()
         self._metrics.in_flight(len(self._hand))

@@ -43,6 +43,22 @@ class WorkerMetrics:
             "Samples that could not be judged and got the failure reward.",
             registry=self.registry,
         )
+        self._turns = Histogram(
+            "rljob_rollout_episode_turns",
+            "Turns of an episode of the generate function.",
+            buckets=(1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128),
+            registry=self.registry,
+        )
+        self._failed_episodes = Counter(
+            "rljob_rollout_failed_episodes",
+            "Attempts at an episode in which the generate function failed.",
+            registry=self.registry,
+        )
+        self._history_changed = Counter(
+            "rljob_rollout_history_changed",
+            "Turns that the chat template rendered differently, so that a new trajectory began.",
+            registry=self.registry,
+        )
         self._generation = Histogram(
             "rljob_rollout_generation_seconds",
             "Time of a request to the engine, until all of its responses were there.",
@@ -103,6 +119,21 @@ class WorkerMetrics:
     def in_flight(self, groups: int) -> None:
         """Sets how many groups are leased now."""
         self._status["in_flight"] = groups
+
+    def episode_played(self, turns: int, history_changed: int) -> None:
+        """Counts an episode of the generate function.
+
+        Args:
+            turns: calls of the engine.
+            history_changed: turns that the chat template rendered differently from what the engine
+                had made, so that a new trajectory began.
+        """
+        self._turns.observe(turns)
+        self._history_changed.inc(history_changed)
+
+    def episode_failed(self) -> None:
+        """Counts an attempt at an episode that failed."""
+        self._failed_episodes.inc()
 
     def generation_failed(self) -> None:
         """Counts a request that the engine did not answer, or not in time."""

@@ -18,6 +18,7 @@ from rljob.buffer.records import (
     Lease,
     Partial,
     Response,
+    Segment,
     VersionSpan,
 )
 from rljob.buffer.trainer import TrainerBuffer
@@ -57,6 +58,7 @@ def group(number: int, incarnation: int, kind: Kind = "train") -> Group:
         kind=kind,
         prompt=f"prompt {number}",
         prompt_tokens=np.array([number], np.int32),
+        messages=None,
         label=str(number),
         metadata={},
         samples=1,

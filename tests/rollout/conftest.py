@@ -59,6 +59,7 @@ class Trainer(TrainerBuffer):
             "kind": "train",
             "prompt": "4093>",
             "prompt_tokens": np.array(prompt, np.int32),
+            "messages": None,
             "label": "0349",
             "metadata": {"source": f"train.jsonl:{number}"},
             "samples": 4,

@@ -90,6 +90,7 @@ def lease(samples: int, tokens: int) -> Lease:
         kind="train",
         prompt="",
         prompt_tokens=np.array([1], np.int32),
+        messages=None,
         label=None,
         metadata={},
         samples=samples,

@@ -18,6 +18,7 @@ def lease(number: int) -> Lease:
         kind="train",
         prompt="p",
         prompt_tokens=np.array([1], np.int32),
+        messages=None,
         label="l",
         metadata={},
         samples=1,

@@ -13,6 +13,7 @@ def a_group(group_id: int) -> Group:
         kind="train",
         prompt="p",
         prompt_tokens=np.array([1], np.int32),
+        messages=None,
         label="l",
         metadata={},
         samples=1,

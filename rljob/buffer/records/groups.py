@@ -27,7 +27,8 @@ class Group(Record):
     """A prompt and the request for `samples` responses to it; the unit that a worker leases.
 
     `label` and `metadata` are the prompt's JSON values, `sampling` and `reward` the fields of
-    SamplingSpec and RewardSpec. Samples are seeded from `seed`.
+    SamplingSpec and RewardSpec. Samples are seeded from `seed`. `messages` is what a chat template
+    rendered the prompt from, for jobs with a generate function.
     """
 
     id: int
@@ -35,6 +36,7 @@ class Group(Record):
     kind: Kind
     prompt: str
     prompt_tokens: Tokens
+    messages: list[dict[str, Any]] | None
     label: Any
     metadata: dict[str, Any]
     samples: int

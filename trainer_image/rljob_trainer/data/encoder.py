@@ -71,7 +71,7 @@ class PromptEncoder:
             UsageError: it is empty, longer than the job allows, or refused by the chat template.
         """
         spec = self._spec
-        text, tokens = self._tokenizer.encode(record[spec.input_key], where)
+        text, tokens, messages = self._tokenizer.encode(record[spec.input_key], where)
         if len(tokens) > spec.max_prompt_tokens:
             if spec.skip_long_prompts:
                 return LongPrompt(where, len(tokens), spec.max_prompt_tokens)
@@ -81,7 +81,7 @@ class PromptEncoder:
                 "spec.data.skipLongPrompts)"
             )
         metadata = {**self._metadata(record), "source": where}
-        prompt = Prompt(text, tokens, record[spec.label_key], metadata)
+        prompt = Prompt(text, tokens, messages, record[spec.label_key], metadata)
         if self._answers is None:
             return prompt
         answer = self._answers.encode(record[spec.input_key], prompt, where)

@@ -39,6 +39,7 @@ class Prompt:
 
     text: str
     tokens: npt.NDArray[np.int32]  # [prompt]
+    messages: list[dict[str, Any]] | None  # that the chat template has rendered, if it has
     label: Any
     metadata: dict[str, Any]
     answer: Answer | None = None  # where the label is to be learned

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import TemplateError
-from transformers import AutoTokenizer
 
 from rljob.errors import UsageError
 from rljob.model_config import read_config
+from rljob.tokenizer import TemplateRefusedError, Tokenizer
 from rljob_trainer.data.message import checked_messages
 
 
@@ -33,20 +32,15 @@ class PromptTokenizer:
         chat: bool,
         template_arguments: Mapping[str, Any] | None = None,
     ) -> None:
-        try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"spec.model.checkpoint: {checkpoint} has no usable tokenizer: {error}"
-            ) from error
+        self._tokenizer = Tokenizer(checkpoint)
         self._chat = chat
         self._template_arguments = dict(template_arguments or {})
         self._checkpoint = checkpoint
         # Models may have more rows than their tokenizer has tokens, for alignment; never fewer.
         self._rows: int | None = _rows(checkpoint)
-        self._bos: int | None = self._tokenizer.bos_token_id
-        self._eos: int | None = self._tokenizer.eos_token_id
-        if chat and not self._tokenizer.chat_template:
+        self._bos: int | None = self._tokenizer.inner.bos_token_id
+        self._eos: int | None = self._tokenizer.inner.eos_token_id
+        if chat and not self._tokenizer.has_chat_template:
             raise UsageError(
                 "spec.data.applyChatTemplate: found true, but the tokenizer in "
                 f"{checkpoint} has no chat template; allowed: false"
@@ -77,8 +71,10 @@ class PromptTokenizer:
             _check_text(text, where)
         return checked
 
-    def encode(self, prompt: Any, where: str) -> tuple[str, npt.NDArray[np.int32]]:
-        """The text that the model sees, and its tokens [prompt].
+    def encode(
+        self, prompt: Any, where: str
+    ) -> tuple[str, npt.NDArray[np.int32], list[dict[str, Any]] | None]:
+        """The text that the model sees, its tokens [prompt], and the messages it comes from.
 
         Args:
             prompt: a string, or with a chat template also a list of messages.
@@ -89,12 +85,13 @@ class PromptTokenizer:
                 has no row for one of its tokens.
         """
         checked = self.check(prompt, where)
-        text = self._rendered(checked, where) if self._chat else str(checked)
+        messages = _messages(checked) if self._chat else None
+        text = self._rendered(messages, where) if messages else str(checked)
         tokens = self._tokens(text)
         if not tokens:
             raise UsageError(f"{where}: the prompt is empty; allowed: at least one token")
         self._check_rows(tokens, where)
-        return text, np.asarray(tokens, dtype=np.int32)
+        return text, np.asarray(tokens, dtype=np.int32), messages
 
     def encode_answer(
         self, prompt: Any, prompt_text: str, answer: str, where: str
@@ -162,19 +159,18 @@ class PromptTokenizer:
         whole = self._tokens(prompt_text + text)
         if whole[: len(before)] == before:
             return whole[len(before) :]
-        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
-        return tokens
+        return self._tokenizer.encode(text)
 
     def _end(self) -> str | None:
         """The text of the end-of-sequence token."""
         if self._eos is None:
             return None
-        end: str = self._tokenizer.convert_ids_to_tokens(self._eos)
+        end: str = self._tokenizer.inner.convert_ids_to_tokens(self._eos)
         return end
 
     def _tokens(self, text: str) -> list[int]:
         # A chat template writes the special tokens itself.
-        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=not self._chat)
+        tokens = self._tokenizer.encode(text, add_special_tokens=not self._chat)
         return self._without_ends(tokens, text)
 
     def _check_rows(self, tokens: list[int], where: str) -> None:
@@ -183,27 +179,22 @@ class PromptTokenizer:
             raise UsageError(
                 f"{where}: the tokenizer gives token {max(tokens)}, but the model in "
                 f"{self._checkpoint} has a vocabulary of {self._rows} (vocab_size of config.json, "
-                f"against {len(self._tokenizer)} tokens of the tokenizer); allowed: a tokenizer "
-                "that belongs to the model"
+                f"against {len(self._tokenizer.inner)} tokens of the tokenizer); allowed: a "
+                "tokenizer that belongs to the model"
             )
 
     def _rendered(
-        self, prompt: str | list[dict[str, Any]], where: str, *, answered: bool = False
+        self, messages: list[dict[str, Any]], where: str, *, answered: bool = False
     ) -> str:
         try:
-            text: str = self._tokenizer.apply_chat_template(
-                _messages(prompt),
-                tokenize=False,
-                add_generation_prompt=not answered,
-                **self._template_arguments,
+            return self._tokenizer.render(
+                messages, arguments=self._template_arguments, answered=answered
             )
-        # A template is a program by the model's authors and may fail in any way.
-        except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+        except TemplateRefusedError as error:
             raise UsageError(
                 f"{where}: the chat template refuses the messages: {error}; allowed: what the "
                 f"template of {self._checkpoint} can render"
             ) from error
-        return text
 
     def _without_ends(self, tokens: list[int], text: str) -> list[int]:
         """Removes an end token that the tokenizer appends, and a second begin token.

@@ -102,6 +102,7 @@ class Evaluation:
                     kind="evaluation",
                     prompt=prompt.text,
                     prompt_tokens=prompt.tokens,
+                    messages=prompt.messages if self._job.rollout.generate else None,
                     label=prompt.label,
                     metadata=prompt.metadata,
                     samples=self._spec.samples_per_prompt,

@@ -190,6 +190,7 @@ class Exchange:
             kind="train",
             prompt=prompt.text,
             prompt_tokens=prompt.tokens,
+            messages=prompt.messages if spec.rollout.generate else None,
             label=prompt.label,
             metadata=prompt.metadata,
             samples=spec.algorithm.samples_per_prompt,

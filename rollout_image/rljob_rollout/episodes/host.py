@@ -1,0 +1,186 @@
+"""A process that plays episodes by the user's generate function.
+
+Run as `python -m rljob_rollout.episodes.host FD`: it takes orders from the socket FD and answers
+there, a JSON object per line. The user's code may block, take all memory or end the process, so a
+worker has several, and replaces one that is lost.
+"""
+
+import asyncio
+import importlib
+import inspect
+import json
+import math
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rljob.telemetry import lifeline, log
+from rljob_rollout.generate import Context, Engine, LimitReachedError, Sample
+from rljob_rollout.memory_limit import OUT_OF_MEMORY, data_bytes, limit_memory
+
+BEAT_SECONDS = 1.0
+
+
+class Host:
+    """Plays what it is ordered to play, all at the same time."""
+
+    def __init__(self, connection: socket.socket, function: Callable[..., Any]) -> None:
+        self._connection = connection
+        self._function = function
+        self._writing = threading.Lock()
+        self._playing: dict[int, asyncio.Task[None]] = {}
+        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._beat = time.monotonic()
+
+    async def run(self, block_seconds: float) -> None:
+        """Plays until the connection ends."""
+        loop = asyncio.get_running_loop()
+        reader, _ = await asyncio.open_connection(sock=self._connection.dup(), limit=1 << 28)
+        threading.Thread(target=self._watch, args=(loop, block_seconds), daemon=True).start()
+        beating = asyncio.create_task(self._beats())
+        while line := await reader.readline():
+            order = json.loads(line)
+            number = order["number"]
+            if "cancel" in order:
+                if number in self._playing:
+                    self._playing[number].cancel()
+                continue
+            task = asyncio.create_task(self._play(number, order), name=str(number))
+            self._playing[number] = task
+            task.add_done_callback(lambda task: self._playing.pop(int(task.get_name()), None))
+        beating.cancel()
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Sends a line; from any thread."""
+        data = json.dumps(message).encode() + b"\n"
+        with self._writing:
+            self._connection.sendall(data)
+
+    async def _play(self, number: int, order: dict[str, Any]) -> None:
+        sample = Sample(**order["sample"])
+        seconds = order["context"].pop("seconds")
+        engine = Engine(order["url"], order["context"]["api_key"])
+        context = Context(
+            **order["context"],
+            deadline=time.monotonic() + seconds,
+            random=random.Random(sample.seed),  # noqa: S311 - for the user's own choices
+            _slots=self._slots,
+        )
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                result = await self._function(sample, engine, context)
+            answer = _checked(result)
+        except asyncio.CancelledError:
+            return
+        except LimitReachedError:
+            answer = {"result": {}}
+        except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
+            if isinstance(error, TimeoutError) and limit.expired():
+                answer = {"result": {}, "out_of_time": True}
+            else:
+                answer = {"failure": _what(error)}
+            if isinstance(error, MemoryError):
+                # Leftovers of the attempt may still hold the memory, so a new process is needed.
+                self.send({"culprit": number, "reason": "memory"})
+                os._exit(OUT_OF_MEMORY)
+        finally:
+            await engine.close()
+        self.send({"number": number, **answer})
+
+    async def _beats(self) -> None:
+        while True:
+            self._beat = time.monotonic()
+            self.send({"beat": True})
+            await asyncio.sleep(BEAT_SECONDS)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, block_seconds: float) -> None:
+        """Names the episode that keeps the event loop from going on, from a thread."""
+        while True:
+            time.sleep(BEAT_SECONDS)
+            if time.monotonic() - self._beat > block_seconds + BEAT_SECONDS:
+                task = asyncio.current_task(loop)
+                if task is not None and task.get_name().isdigit():
+                    self.send({"culprit": int(task.get_name()), "reason": "blocked"})
+                    return
+
+
+def _checked(result: Any) -> dict[str, Any]:
+    """The answer for what a function returned."""
+    if result is None:
+        return {"result": {}}
+    if isinstance(result, int | float) and not isinstance(result, bool):
+        result = {"reward": result}
+    allowed = 'allowed: None, a number, or a dict with "reward", "response" and JSON values'
+    if not isinstance(result, Mapping):
+        return {"failure": f"returned {result!r:.200}; {allowed}"}
+    reward, response = result.get("reward"), result.get("response")
+    try:
+        number = None if reward is None else float(reward)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if isinstance(reward, str) or (number is not None and not math.isfinite(number)):
+        return {"failure": f"returned the reward {reward!r:.200}; allowed: a finite number"}
+    if response is not None and not isinstance(response, str):
+        return {"failure": f"returned the response {response!r:.200}; allowed: a text"}
+    rest = {str(key): value for key, value in result.items() if key not in ("reward", "response")}
+    try:
+        json.dumps(rest)
+    except (TypeError, ValueError, RecursionError) as error:
+        return {"failure": f"returned {result!r:.200}: {error}; {allowed}"}
+    return {"result": {"reward": number, "response": response, "metadata": rest}}
+
+
+def _what(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({'' if error.code is None else repr(error.code)})"
+    return f"raised {type(error).__name__}: {error}"
+
+
+def load(hook: str) -> tuple[Callable[..., Any] | None, str]:
+    """The function of a hook "module:function"; or None, and what is wrong."""
+    module, _, name = hook.partition(":")
+    try:
+        imported = importlib.import_module(module)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the module is the user's code
+        return None, (
+            f"the module {module!r} does not import: {type(error).__name__}: {error}; allowed: a "
+            "module on PYTHONPATH or in spec.code.directory"
+        )
+    function = getattr(imported, name, None)
+    if not inspect.iscoroutinefunction(function):
+        found = "nothing" if function is None else f"a {type(function).__name__}, not async"
+        return None, (
+            f"{name!r} in {imported.__file__} is {found}; allowed: "
+            "async def (sample, engine, context)"
+        )
+    return function, ""
+
+
+def main(descriptor: int) -> None:
+    """Plays until the worker closes the connection or ends."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    lifeline.end_with_parent(signal.SIGKILL)
+    connection = socket.socket(fileno=descriptor)
+    with connection.makefile("rb") as lines:
+        settings = json.loads(lines.readline())
+    log.configure("rollout", settings["replica"])
+    function, wrong = load(settings["hook"])
+    if function is None:
+        connection.sendall(json.dumps({"unusable": wrong}).encode() + b"\n")
+        return
+    limit_memory(data_bytes() + settings["memory"])
+    host = Host(connection, function)
+    host.send({"ready": True})
+    asyncio.run(host.run(settings["block_seconds"]))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
