@@ -1,6 +1,6 @@
 """A checkpoint's tokenizer and chat template, for the trainer and the rollout alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,18 @@ class TemplateRefusedError(ValueError):
 class Tokenizer:
     """Texts to tokens and back, exactly: nothing is cleaned up or added unless asked for."""
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, checkpoint: Path, load: Callable[[Path], Any]) -> None:
         """Loads the tokenizer, which takes seconds.
+
+        Args:
+            checkpoint: a Hugging Face directory.
+            load: transformers' `AutoTokenizer.from_pretrained`, which only the roles have.
 
         Raises:
             UsageError: the checkpoint has no tokenizer.
         """
-        from transformers import AutoTokenizer
-
         try:
-            self.inner: Any = AutoTokenizer.from_pretrained(checkpoint)
+            self.inner = load(checkpoint)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"spec.model.checkpoint: {checkpoint} has no usable tokenizer: {error}"

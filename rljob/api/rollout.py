@@ -143,7 +143,7 @@ class EpisodesSpec(Part):
     max_turns: PositiveInt | None = Field(
         None, description="Calls of the engine that an episode may make. Default: any number."
     )
-    max_tokens: PositiveInt | None = Field(
+    context_tokens: PositiveInt | None = Field(
         None,
         description="Tokens that a context may have, from the prompt to the last turn. Default: "
         "maxPromptTokens plus maxResponseTokens.",

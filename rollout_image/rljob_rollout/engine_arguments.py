@@ -64,7 +64,7 @@ def longest_request(spec: RLJobSpec) -> int:
     responses = [spec.rollout.sampling.max_response_tokens]
     responses += [e.sampling.max_response_tokens or 0 for e in spec.evaluation]
     one_turn = spec.data.max_prompt_tokens + max(responses)
-    return max(one_turn, spec.rollout.episodes.max_tokens or 0)
+    return max(one_turn, spec.rollout.episodes.context_tokens or 0)
 
 
 def model_context(checkpoint: Path) -> int | None:

@@ -155,7 +155,7 @@ class Context:
         model: the model's name there.
         evaluation: whether this is an evaluation, not training.
         max_turns: calls of the engine that the episode may make; None: any number.
-        max_tokens: tokens that a context may have.
+        context_tokens: tokens that a context may have.
         deadline: seconds of time.monotonic at which the episode is cancelled.
         random: seeded for this sample.
     """
@@ -165,7 +165,7 @@ class Context:
     model: str
     evaluation: bool
     max_turns: int | None
-    max_tokens: int
+    context_tokens: int
     deadline: float
     random: random.Random
     tool_concurrency: int

@@ -33,8 +33,10 @@ class ResponseTokenizer:
         Raises:
             UsageError: the checkpoint has no tokenizer, or is not a checkpoint.
         """
+        from transformers import AutoTokenizer
+
         config = read_config(checkpoint)  # without it, transformers' own error is misleading
-        self.tokenizer = Tokenizer(checkpoint)
+        self.tokenizer = Tokenizer(checkpoint, AutoTokenizer.from_pretrained)
         eos = self.tokenizer.inner.eos_token_id
         self.end_tokens = _end_tokens(eos, config, checkpoint)
 

@@ -65,9 +65,9 @@ def test_every_problem_of_every_file(tmp_path: Path) -> None:
 
 
 def test_what_is_not_supported_is_told_with_its_place(tmp_path: Path) -> None:
-    file = written(tmp_path, rollout="{generate: 'my.agent:generate'}")
+    file = written(tmp_path, rollout="{reward: {url: 'http://judge'}}")
     said = (
-        f'{file}:8:13: spec.rollout.generate: found "my.agent:generate", allowed null '
+        f'{file}:8:22: spec.rollout.reward.url: found "http://judge", allowed null '
         "(not supported yet)"
     )
     assert run(file) == (64, [said])

@@ -68,7 +68,7 @@ def found(
             rollout__generate="play:play",
             rollout__episodes={
                 "maxTurns": 3,
-                "maxTokens": 64,
+                "contextTokens": 64,
                 "timeoutSeconds": 8,
                 "blockSeconds": 1,
                 "memory": "1Gi",

@@ -9,7 +9,7 @@ from rljob.api.rollout import RewardSpec, SamplingSpec
 from rljob.buffer.records import Group, Lease, VersionSpan
 from rljob_rollout.generation import (
     RefusedError,
-    _Wanted,
+    Wanted,
     parse_response,
     sample_seed,
     timeout_by_length,
@@ -135,7 +135,7 @@ def test_what_was_interrupted_at_its_end_is_not_continued(
     group = lease(1, 8).group
     group.sampling.update(sampling)
     reply = item([("7", 0, 3)], finish_reason=ABORTED)
-    wanted = _Wanted(group, 0, None)
+    wanted = Wanted(group.prompt_tokens.tolist(), group.sampling, seed=0)
     wanted.add(parse_response(reply | {"output_ids": tokens}), end_tokens=[1])
     assert wanted.found is not None
     assert (wanted.found.finish, wanted.is_done) == (finish, finish != "abort")

@@ -65,6 +65,28 @@ def responses_can_end(job: RLJob) -> Iterator[Problem]:
 
 @twin(
     Cel(
+        at="spec",
+        rule="!has(self.rollout.episodes.contextTokens) "
+        "|| self.rollout.episodes.contextTokens > self.data.maxPromptTokens",
+        message="found {self.rollout.episodes.contextTokens}, allowed more than "
+        "{self.data.maxPromptTokens} (data.maxPromptTokens)",
+        field="rollout.episodes.contextTokens",
+    )
+)
+def episodes_have_room(job: RLJob) -> Iterator[Problem]:
+    """`episodes.contextTokens` leaves room for a turn after the longest prompt."""
+    tokens, prompt = job.spec.rollout.episodes.context_tokens, job.spec.data.max_prompt_tokens
+    if tokens is not None and tokens <= prompt:
+        yield problem(
+            "spec.rollout.episodes.contextTokens",
+            tokens,
+            f"more than {prompt}",
+            "data.maxPromptTokens",
+        )
+
+
+@twin(
+    Cel(
         at="spec.rollout.autoscaling",
         rule="!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
         message="found {self.minReplicas}, allowed at most {self.maxReplicas} (maxReplicas)",
@@ -230,6 +252,7 @@ RULES = (
     top_k_is_all_or_some,
     stops_differ,
     responses_can_end,
+    episodes_have_room,
     autoscaling_bounds,
     colocated_engines_stay,
     transport_reaches_the_engines,

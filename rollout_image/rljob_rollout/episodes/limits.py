@@ -10,7 +10,7 @@ Limit = Literal["turns", "tokens", "seconds"]
 
 _FIELDS = {
     "turns": "rollout.episodes.maxTurns",
-    "tokens": "rollout.episodes.maxTokens",
+    "tokens": "rollout.episodes.contextTokens",
     "seconds": "rollout.episodes.timeoutSeconds",
 }
 
@@ -43,5 +43,5 @@ class EpisodeLimits:
     def of(cls, spec: RLJobSpec) -> "EpisodeLimits":
         """The limits of a job."""
         episodes = spec.rollout.episodes
-        tokens = episodes.max_tokens or longest_request(spec)
+        tokens = episodes.context_tokens or longest_request(spec)
         return cls(episodes.max_turns, tokens, episodes.timeout_seconds)

@@ -144,7 +144,7 @@ class Player:
                 "model": MODEL,
                 "evaluation": group.kind == "evaluation",
                 "max_turns": self._limits.turns,
-                "max_tokens": self._limits.tokens,
+                "context_tokens": self._limits.tokens,
                 "seconds": self._limits.seconds,
                 "tool_concurrency": self._spec.rollout.episodes.tool_concurrency,
             },

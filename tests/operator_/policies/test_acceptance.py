@@ -20,7 +20,7 @@ DEPLOYMENT = Ref("Deployment", "job-rollout")
     [
         ({"schedule": {"rollouts": 0}}, "Invalid", "spec.schedule.rollouts: found 0, allowed"),
         ({"model": {"checkpoint": "tiny"}}, "Invalid", "spec.model.checkpoint: found"),
-        ({"rollout": {"generate": "my.agent:play"}}, "Unsupported", "spec.rollout.generate"),
+        ({"rollout": {"reward": {"url": "http://a"}}}, "Unsupported", "spec.rollout.reward.url"),
         ({"gang": {"scheduler": "coscheduling"}}, "KindMissing", "scheduling.x-k8s.io"),
     ],
 )

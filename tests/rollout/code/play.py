@@ -36,7 +36,7 @@ async def for_ever(sample: Sample, engine: Engine, context: Context) -> None:
 async def catches_the_limit(sample: Sample, engine: Engine, context: Context) -> float:
     await engine.generate(sample.prompt_tokens)
     try:
-        await engine.generate([*sample.prompt_tokens, *[3] * context.max_tokens])
+        await engine.generate([*sample.prompt_tokens, *[3] * context.context_tokens])
     except LimitReachedError as error:
         return {"turns": 1.0, "tokens": 2.0}[error.limit]
     return 0.0

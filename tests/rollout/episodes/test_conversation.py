@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
 from rljob.buffer.records import Segment, VersionSpan
 from rljob.tokenizer import TemplateRefusedError, Tokenizer
@@ -23,7 +24,7 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]
     for family in FAMILIES:
         directory: Path = tmp_path_factory.mktemp(family.replace(".", ""))
         write_chat_tokenizer(directory, family)
-        found[family] = Tokenizer(directory)
+        found[family] = Tokenizer(directory, AutoTokenizer.from_pretrained)
     return found
 
 

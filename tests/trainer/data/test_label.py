@@ -16,6 +16,9 @@ TEXT_OR_NUMBER = ["x", 3, 10**400, ["x", 3], ["x"]]
     [
         ("exact", TEXT_OR_NUMBER),
         ("math", TEXT_OR_NUMBER),
+        ("dapo", TEXT_OR_NUMBER),
+        ("deepscaler", TEXT_OR_NUMBER),
+        ("code", [["x"]]),
         ("f1", ["x", ["x"]]),
         ("random", ANYTHING),
         ("my_module:reward", ANYTHING),

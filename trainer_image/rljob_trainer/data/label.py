@@ -4,13 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 from rljob.errors import UsageError
-from rljob.label import TEXTS, TEXTS_OR_NUMBERS, texts, texts_or_numbers
+from rljob.label import TESTS, TEXTS, TEXTS_OR_NUMBERS, tests, texts, texts_or_numbers
 
 # The built-in rewards that read the label; a custom reward takes any label.
 _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "f1": (texts, TEXTS),
     "exact": (texts_or_numbers, TEXTS_OR_NUMBERS),
     "math": (texts_or_numbers, TEXTS_OR_NUMBERS),
+    "dapo": (texts_or_numbers, TEXTS_OR_NUMBERS),
+    "deepscaler": (texts_or_numbers, TEXTS_OR_NUMBERS),
+    "code": (tests, TESTS),
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from transformers import AutoTokenizer
 
 from rljob.errors import UsageError
 from rljob.model_config import read_config
@@ -32,7 +33,7 @@ class PromptTokenizer:
         chat: bool,
         template_arguments: Mapping[str, Any] | None = None,
     ) -> None:
-        self._tokenizer = Tokenizer(checkpoint)
+        self._tokenizer = Tokenizer(checkpoint, AutoTokenizer.from_pretrained)
         self._chat = chat
         self._template_arguments = dict(template_arguments or {})
         self._checkpoint = checkpoint
