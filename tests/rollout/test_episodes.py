@@ -20,8 +20,8 @@ FAULTS = {
     "raises": "play:play raised KeyError: 'answer' for train.jsonl:3 (attempts: 2)",
     "returns a text": "returned 'right'; allowed: None, a number, or a dict with",
     "returns NaN": "returned the reward nan; allowed: a finite number",
-    "blocks": "blocked the event loop for 1 s (rollout.episodes.blockSeconds)",
-    "holds the GIL": "did not let other code run for 6 s",
+    "blocks": "blocked the event loop for 2 s at play.py:",
+    "holds the GIL": "in faulty (rollout.episodes.blockSeconds); use `await context.tool(",
     "exits": "ended its process with exit code 3",
     "takes memory": "took more than 1Gi of memory (rollout.episodes.memory)",
     "asks for nonsense": "raised EngineError: 1 validation error for SamplingSpec",
@@ -42,7 +42,7 @@ PLAYED = (
 
 @pytest.fixture(scope="module")
 def found(
-    engine: RunningEngine, tmp_path_factory: pytest.TempPathFactory
+    session_engine: RunningEngine, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Completion]]:
     """The completions of all functions and faults, by name, of one worker."""
     directory: Path = tmp_path_factory.mktemp("episodes")
@@ -62,15 +62,15 @@ def found(
 
     with pytest.MonkeyPatch.context() as patch, ValkeyServer(directory) as server:
         patch.syspath_prepend(Path(__file__).parent / "code")
-        patch.syspath_prepend(manifest(engine.task)["spec"]["code"]["directory"])
-        yield Scene(directory, server, engine).play(
+        patch.syspath_prepend(manifest(session_engine.task)["spec"]["code"]["directory"])
+        yield Scene(directory, server, session_engine).play(
             script,
             rollout__generate="play:play",
             rollout__episodes={
                 "maxTurns": 3,
                 "contextTokens": 64,
                 "timeoutSeconds": 8,
-                "blockSeconds": 1,
+                "blockSeconds": 2,
                 "memory": "1Gi",
             },
         )

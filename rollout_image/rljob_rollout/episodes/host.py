@@ -1,11 +1,13 @@
 """A process that plays episodes by the user's generate function.
 
-Run as `python -m rljob_rollout.episodes.host FD`: it takes orders from the socket FD and answers
-there, a JSON object per line. The user's code may block, take all memory or end the process, so a
-worker has several, and replaces one that is lost.
+Run as `python -m rljob_rollout.episodes.host SOCKET TRACE`, two file descriptors: it takes orders
+from the socket and answers there, a JSON object per line. The user's code may block, take all
+memory or end the process, so a worker has several, and replaces one that is lost. If it blocks,
+also in C code that holds the interpreter, the process writes to TRACE where, and ends.
 """
 
 import asyncio
+import faulthandler
 import importlib
 import inspect
 import json
@@ -15,35 +17,35 @@ import random
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TextIO
 
 from rljob.telemetry import lifeline, log
 from rljob_rollout.generate import Context, Engine, LimitReachedError, Sample
 from rljob_rollout.memory_limit import OUT_OF_MEMORY, data_bytes, limit_memory
 
 BEAT_SECONDS = 1.0
+BLOCKED = 1  # exit code of a process whose event loop was blocked
+EPISODE = "episode_"  # with its number, the name of an episode's frame
 
 
 class Host:
     """Plays what it is ordered to play, all at the same time."""
 
-    def __init__(self, connection: socket.socket, function: Callable[..., Any]) -> None:
+    def __init__(
+        self, connection: socket.socket, trace: TextIO, function: Callable[..., Any]
+    ) -> None:
         self._connection = connection
+        self._trace = trace
         self._function = function
-        self._writing = threading.Lock()
         self._playing: dict[int, asyncio.Task[None]] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
-        self._beat = time.monotonic()
 
     async def run(self, block_seconds: float) -> None:
         """Plays until the connection ends."""
-        loop = asyncio.get_running_loop()
         reader, _ = await asyncio.open_connection(sock=self._connection.dup(), limit=1 << 28)
-        threading.Thread(target=self._watch, args=(loop, block_seconds), daemon=True).start()
-        beating = asyncio.create_task(self._beats())
+        beating = asyncio.create_task(self._beats(block_seconds))
         while line := await reader.readline():
             order = json.loads(line)
             number = order["number"]
@@ -57,10 +59,8 @@ class Host:
         beating.cancel()
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Sends a line; from any thread."""
-        data = json.dumps(message).encode() + b"\n"
-        with self._writing:
-            self._connection.sendall(data)
+        """Sends a line."""
+        self._connection.sendall(json.dumps(message).encode() + b"\n")
 
     async def _play(self, number: int, order: dict[str, Any]) -> None:
         sample = Sample(**order["sample"])
@@ -75,7 +75,7 @@ class Host:
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
-                result = await self._function(sample, engine, context)
+                result = await _named(self._function, number)(sample, engine, context)
             answer = _checked(result)
         except asyncio.CancelledError:
             return
@@ -88,27 +88,28 @@ class Host:
                 answer = {"failure": _what(error)}
             if isinstance(error, MemoryError):
                 # Leftovers of the attempt may still hold the memory, so a new process is needed.
-                self.send({"culprit": number, "reason": "memory"})
+                self.send({"culprit": number})
                 os._exit(OUT_OF_MEMORY)
         finally:
             await engine.close()
         self.send({"number": number, **answer})
 
-    async def _beats(self) -> None:
+    async def _beats(self, block_seconds: float) -> None:
         while True:
-            self._beat = time.monotonic()
+            # The interpreter's own watchdog, which needs no lock of it; set anew with each beat.
+            faulthandler.dump_traceback_later(block_seconds, exit=True, file=self._trace)
             self.send({"beat": True})
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(min(BEAT_SECONDS, block_seconds / 2))
 
-    def _watch(self, loop: asyncio.AbstractEventLoop, block_seconds: float) -> None:
-        """Names the episode that keeps the event loop from going on, from a thread."""
-        while True:
-            time.sleep(BEAT_SECONDS)
-            if time.monotonic() - self._beat > block_seconds + BEAT_SECONDS:
-                task = asyncio.current_task(loop)
-                if task is not None and task.get_name().isdigit():
-                    self.send({"culprit": int(task.get_name()), "reason": "blocked"})
-                    return
+
+def _named(function: Callable[..., Any], number: int) -> Callable[..., Any]:
+    """The function, below a frame that tells in a traceback which episode it plays."""
+
+    async def episode(sample: Sample, engine: Engine, context: Context) -> Any:
+        return await function(sample, engine, context)
+
+    episode.__code__ = episode.__code__.replace(co_name=f"{EPISODE}{number}")
+    return episode
 
 
 def _checked(result: Any) -> dict[str, Any]:
@@ -163,7 +164,7 @@ def load(hook: str) -> tuple[Callable[..., Any] | None, str]:
     return function, ""
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, trace: int) -> None:
     """Plays until the worker closes the connection or ends."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -177,10 +178,10 @@ def main(descriptor: int) -> None:
         connection.sendall(json.dumps({"unusable": wrong}).encode() + b"\n")
         return
     limit_memory(data_bytes() + settings["memory"])
-    host = Host(connection, function)
+    host = Host(connection, os.fdopen(trace, "w"), function)
     host.send({"ready": True})
     asyncio.run(host.run(settings["block_seconds"]))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -7,16 +7,18 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import structlog
 
 from rljob.api.quantity import bytes_of
 from rljob.api.rollout import EpisodesSpec
 from rljob.errors import UsageError
+from rljob_rollout.episodes.blocked import blocked_at
 from rljob_rollout.episodes.host import BEAT_SECONDS
 from rljob_rollout.memory_limit import OUT_OF_MEMORY
 
@@ -24,7 +26,7 @@ log = structlog.get_logger()
 
 _START_SECONDS = 120.0  # to import the user's module
 _LOOK_SECONDS = 0.5
-# Beyond the time that a function may block: then the process can't even say so itself.
+# Beyond the time that a function may block: then the process could not even end itself.
 _SILENT_SECONDS = 5 * BEAT_SECONDS
 _LONGEST_LINE = 1 << 28
 
@@ -49,6 +51,7 @@ class _Process:
     reader: asyncio.StreamReader
     playing: dict[int, asyncio.Future[dict[str, Any]]]
     heard: float
+    trace: IO[str]
     is_alone: bool
     culprit: int | None = None
     reason: str = ""
@@ -130,20 +133,22 @@ class Hosts:
 
     async def _start(self, *, is_alone: bool = False) -> _Process:
         ours, theirs = socket.socketpair()
+        trace = tempfile.TemporaryFile("w+")  # noqa: SIM115 - _lost closes it
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "rljob_rollout.episodes.host",
                 str(theirs.fileno()),
+                str(trace.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), trace.fileno()],
                 # Signals to the worker's group are for the worker.
                 process_group=0,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
         reader, writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE)
-        one = _Process(process, writer, reader, {}, time.monotonic(), is_alone)
+        one = _Process(process, writer, reader, {}, time.monotonic(), trace, is_alone)
         settings = {
             "hook": self._hook,
             "memory": bytes_of(self._spec.memory),
@@ -196,12 +201,7 @@ class Hosts:
             message = json.loads(line)
             if "culprit" in message:
                 one.culprit = message["culprit"]
-                if message["reason"] == "blocked":
-                    one.reason = (
-                        f"blocked the event loop for {self._spec.block_seconds:g} s "
-                        "(rollout.episodes.blockSeconds); use `await context.tool(function, ...)`"
-                    )
-                return
+                continue
             answer = one.playing.get(message.get("number", 0))
             if answer is not None and not answer.done():
                 answer.set_result(message)
@@ -211,9 +211,18 @@ class Hosts:
         if not one.is_alone:
             self._processes.remove(one)
         playing = {number: answer for number, answer in one.playing.items() if not answer.done()}
+        one.trace.seek(0)
+        with one.trace:
+            blocked = blocked_at(one.trace.read())
         if not playing:
             return
         reason = one.reason or self._ended(code)
+        if blocked is not None:
+            one.culprit, place = blocked
+            reason = (
+                f"blocked the event loop for {self._spec.block_seconds:g} s at {place} "
+                "(rollout.episodes.blockSeconds); use `await context.tool(function, ...)`"
+            )
         log.warning("episodes.process_lost", reason=reason, episodes=len(playing))
         culprit = next(iter(playing)) if len(playing) == 1 else one.culprit
         for number, answer in playing.items():

@@ -16,6 +16,7 @@ from rljob_trainer.data.source import EndedGroup
 from rljob_trainer.files.journal import Journal
 from rljob_trainer.samples.exchange import Exchange
 from rljob_trainer.samples.ledger import OpenGroup
+from tests.support.a_sample import a_sample
 from tests.support.valkey import ValkeyServer
 from tests.trainer.samples.test_exchange import Bench, failed, rewarded
 
@@ -47,10 +48,12 @@ class Run:
         assert self._exchange is not None
         version = self._exchange.ledger.version
         completion = rewarded(*[float(int(group.prompt[0]) % 2 == 0)] * 4)
-        spans = (VersionSpan(version, 0, 2),)
-        return replace(
-            completion, samples=tuple(replace(s, versions=spans) for s in completion.samples)
+        spans = [VersionSpan(version, 0, 2)]
+        samples = (
+            a_sample([1, 2], versions=spans, index=s.index, reward=s.reward)
+            for s in completion.samples
         )
+        return replace(completion, samples=tuple(samples))
 
     def start(self, saved: bytes | None = None, rollout: int = 0, **changes: Any) -> None:
         state = None
