@@ -72,13 +72,10 @@ class Sample:
 class Engine:
     """The engine; it keeps every token of its calls, as it saw and made them."""
 
-    def __init__(self, url: str, key: str) -> None:
-        self._client = httpx.AsyncClient(
-            base_url=url,
-            headers={"Authorization": f"Bearer {key}"},
-            timeout=None,  # noqa: S113 - the episode has a time limit
-            trust_env=False,
-        )
+    def __init__(self, client: httpx.AsyncClient, url: str, key: str) -> None:
+        self._client = client
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {key}"}
 
     async def generate(self, tokens: Sequence[int], **sampling: Any) -> Turn:
         """Goes on from tokens.
@@ -128,13 +125,11 @@ class Engine:
         """Adds to what the sample earns, at the last token of the turn just made."""
         await self._post("reward", {"value": value})
 
-    async def close(self) -> None:
-        """Closes the connections."""
-        await self._client.aclose()
-
     async def _post(self, call: str, body: Mapping[str, Any]) -> Any:
         try:
-            reply = await self._client.post(f"/episode/{call}", json=body)
+            reply = await self._client.post(
+                f"{self._url}/episode/{call}", json=body, headers=self._headers
+            )
         except httpx.TransportError as error:
             raise EngineError(f"{type(error).__name__}: {error}") from error
         if reply.status_code == HTTPStatus.OK:

@@ -60,6 +60,7 @@ def found(
         completions = trainer.completed(len(asked))
         return {name: completions[n] for n, name in enumerate(asked)}
 
+    session_engine.reset()
     with pytest.MonkeyPatch.context() as patch, ValkeyServer(directory) as server:
         patch.syspath_prepend(Path(__file__).parent / "code")
         patch.syspath_prepend(manifest(session_engine.task)["spec"]["code"]["directory"])

@@ -21,12 +21,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
+import httpx
+
 from rljob.telemetry import lifeline, log
 from rljob_rollout.generate import Context, Engine, LimitReachedError, Sample
 from rljob_rollout.memory_limit import OUT_OF_MEMORY, data_bytes, limit_memory
 
 BEAT_SECONDS = 1.0
 BLOCKED = 1  # exit code of a process whose event loop was blocked
+_KEEP_ALIVE_SECONDS = 2.0  # less than the gateway's
 EPISODE = "episode_"  # with its number, the name of an episode's frame
 
 
@@ -41,6 +44,13 @@ class Host:
         self._function = function
         self._playing: dict[int, asyncio.Task[None]] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
+        # One for all: each would read the certificates that none needs.
+        self._client = httpx.AsyncClient(
+            verify=False,  # noqa: S501 - the gateway is on loopback, without TLS
+            timeout=None,  # noqa: S113 - episodes have a time limit
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS),
+            trust_env=False,
+        )
 
     async def run(self, block_seconds: float) -> None:
         """Plays until the connection ends."""
@@ -65,7 +75,7 @@ class Host:
     async def _play(self, number: int, order: dict[str, Any]) -> None:
         sample = Sample(**order["sample"])
         seconds = order["context"].pop("seconds")
-        engine = Engine(order["url"], order["context"]["api_key"])
+        engine = Engine(self._client, order["url"], order["context"]["api_key"])
         context = Context(
             **order["context"],
             deadline=time.monotonic() + seconds,
@@ -90,8 +100,6 @@ class Host:
                 # Leftovers of the attempt may still hold the memory, so a new process is needed.
                 self.send({"culprit": number})
                 os._exit(OUT_OF_MEMORY)
-        finally:
-            await engine.close()
         self.send({"number": number, **answer})
 
     async def _beats(self, block_seconds: float) -> None:

@@ -1,6 +1,7 @@
 """The processes that run the user's generate function, as the worker sees them."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -76,6 +77,7 @@ class Hosts:
         self._numbers = itertools.count(1)
         self._changed = asyncio.Event()
         self._quarantine = asyncio.Lock()
+        self._alone: _Process | None = None
 
     async def start(self) -> None:
         """Starts the processes; returns when all have loaded the function.
@@ -103,11 +105,13 @@ class Hosts:
             HostLostError: the process was lost, and this episode is the cause.
         """
         async with self._quarantine:
-            one = await self._start(is_alone=True)
+            if self._alone is None:
+                self._alone = await self._start(is_alone=True)
             try:
-                return await self._play(one, order)
-            finally:
-                _kill(one)
+                return await self._play(self._alone, order)
+            except HostLostError:
+                self._alone = None
+                raise
 
     async def _play(self, one: _Process, order: Mapping[str, Any]) -> dict[str, Any]:
         number = next(self._numbers)
@@ -126,7 +130,8 @@ class Hosts:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for one in self._processes:
+        alone = [self._alone] if self._alone is not None else []
+        for one in [*self._processes, *alone]:
             _kill(one)
             await one.process.wait()
         self._processes.clear()
@@ -242,6 +247,9 @@ def _send(one: _Process, message: Mapping[str, Any]) -> None:
 
 
 def _kill(one: _Process) -> None:
+    """Kills a host and what it has started."""
     one.writer.close()
     if one.process.returncode is None:
-        one.process.kill()
+        # Not process.kill(), which may take the exit code away from asyncio.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(one.process.pid, signal.SIGKILL)
