@@ -24,7 +24,7 @@ FAULTS = {
     "holds the GIL": "in faulty (rollout.episodes.blockSeconds); use `await context.tool(",
     "exits": "ended its process with exit code 3",
     "takes memory": "took more than 1Gi of memory (rollout.episodes.memory)",
-    "asks for nonsense": "raised EngineError: 1 validation error for SamplingSpec",
+    "asks for nonsense": "raised EngineError: 1 validation error for TurnSampling",
     "has no template": "raised EngineError: ",
 }
 FINE = 12

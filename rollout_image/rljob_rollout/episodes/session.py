@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import Field
+
 from rljob.api.rollout import SamplingSpec
 from rljob.buffer.records import Finish, Group, Trajectory
 from rljob.errors import UsageError
@@ -41,6 +43,12 @@ class Turn:
     text: str
     finish: Finish
     prompt_tokens: int
+
+
+class TurnSampling(SamplingSpec):
+    """Sampling of one turn: in training, or in an evaluation, which may be greedy."""
+
+    temperature: float = Field(1.0, ge=0, allow_inf_nan=False)
 
 
 class InterruptedEpisodeError(Exception):
@@ -126,7 +134,7 @@ class Session:
         if room < 1:
             raise self._cut("tokens", self._limits.tokens)
         self.turns += 1
-        values = SamplingSpec.model_validate(
+        values = TurnSampling.model_validate(
             {**self.group.sampling, **(sampling or {})}
         ).model_dump()
         values["max_response_tokens"] = min(room, values["max_response_tokens"])
