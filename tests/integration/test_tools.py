@@ -1,4 +1,4 @@
-"""The example of a tool, with smaller batches: two turns and what the tool says reach the trainer."""
+"""The example of a tool: two turns, and what the tool says between them, reach the trainer."""
 
 import re
 from collections.abc import Iterator
