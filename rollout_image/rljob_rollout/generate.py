@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-import httpx
+import aiohttp
 
 
 class LimitReachedError(Exception):
@@ -72,7 +72,7 @@ class Sample:
 class Engine:
     """The engine; it keeps every token of its calls, as it saw and made them."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str, key: str) -> None:
+    def __init__(self, client: aiohttp.ClientSession, url: str, key: str) -> None:
         self._client = client
         self._url = url
         self._headers = {"Authorization": f"Bearer {key}"}
@@ -126,15 +126,15 @@ class Engine:
         await self._post("reward", {"value": value})
 
     async def _post(self, call: str, body: Mapping[str, Any]) -> Any:
+        url = f"{self._url}/episode/{call}"
         try:
-            reply = await self._client.post(
-                f"{self._url}/episode/{call}", json=body, headers=self._headers
-            )
-        except httpx.TransportError as error:
+            async with self._client.post(url, json=body, headers=self._headers) as reply:
+                answer = await reply.json()
+        except aiohttp.ClientError as error:
             raise EngineError(f"{type(error).__name__}: {error}") from error
-        if reply.status_code == HTTPStatus.OK:
-            return reply.json()
-        refusal = reply.json()["error"]
+        if reply.status == HTTPStatus.OK:
+            return answer
+        refusal = answer["error"]
         if "limit" in refusal:
             raise LimitReachedError(refusal["message"], refusal["limit"])
         raise EngineError(refusal["message"])

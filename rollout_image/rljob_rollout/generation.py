@@ -5,9 +5,10 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
-import httpx
+import aiohttp
 import numpy as np
 
 from rljob.buffer.records import EMPTY, Lease, Response, Segment, VersionSpan
@@ -63,13 +64,13 @@ class EngineClient:
         self._keeps_partial = keeps_partial
         self._timeout_seconds = timeout_seconds
         self._interrupted = False
-        self._client = httpx.AsyncClient(
-            base_url=url,
+        self._url = url
+        # Not httpx, whose pool looks at every connection for each request: episodes have hundreds.
+        self._client = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
             headers={"Authorization": f"Bearer {api_key}"},
             # Each request has its own deadline.
-            timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS),
-            trust_env=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
         )
 
     async def generate(self, leases: Sequence[Lease]) -> list[list[Response]]:
@@ -111,7 +112,7 @@ class EngineClient:
 
     async def call(self, path: str, body: dict[str, Any]) -> Any:
         """The engine's JSON answer to another request; raises as `generate`."""
-        return (await self._post(path, body)).json()
+        return json.loads(await self._post(path, body))
 
     async def interrupt(self) -> None:
         """Aborts what is being generated; `generate` returns the partial responses.
@@ -126,7 +127,7 @@ class EngineClient:
 
     async def close(self) -> None:
         """Closes the connections; the engine aborts whatever it still generates for them."""
-        await self._client.aclose()
+        await self._client.close()
 
     async def _request(self, wanted: Sequence["Wanted"]) -> list[dict[str, Any]]:
         body = {
@@ -144,25 +145,28 @@ class EngineClient:
             raise EngineSilentError(
                 f"POST /generate: no answer in {limit:.0f} s (rollout.generationTimeoutSeconds)"
             ) from None
-        items: list[dict[str, Any]] = reply.json()
+        items: list[dict[str, Any]] = json.loads(reply)
         return items
 
     async def _post(
         self, path: str, body: dict[str, Any], headers: Mapping[str, str] | None = None
-    ) -> httpx.Response:
+    ) -> bytes:
         reason = ""
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(_BACK_OFF_SECONDS * 2**attempt)
             try:
-                reply = await self._client.post(path, json=body, headers=headers)
-            except httpx.TransportError as error:
+                async with self._client.post(
+                    self._url + path, json=body, headers=headers
+                ) as answer:
+                    status, content = answer.status, await answer.read()
+            except aiohttp.ClientError as error:
                 reason = f"{type(error).__name__}: {error}"
                 continue
-            if reply.status_code == httpx.codes.OK:
-                return reply
-            reason = f"{reply.status_code}: {_message(reply)}"
-            if reply.is_client_error:
+            if status == HTTPStatus.OK:
+                return content
+            reason = f"{status}: {_message(content)}"
+            if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise RefusedError(reason)
         raise EngineSilentError(f"POST {path}: {_ATTEMPTS} attempts failed; the last: {reason}")
 
@@ -279,8 +283,8 @@ def parse_response(item: dict[str, Any]) -> Response:
     return Response(Segment.generated(tokens, logprobs, versions), finish["type"])
 
 
-def _message(reply: httpx.Response) -> str:
+def _message(content: bytes) -> str:
     try:
-        return str(reply.json()["error"]["message"])
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return reply.text[:500]
+        return str(json.loads(content)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return content.decode(errors="replace")[:500]

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
-import httpx
+import aiohttp
 
 from rljob.telemetry import lifeline, log
 from rljob_rollout.generate import Context, Engine, LimitReachedError, Sample
@@ -44,16 +44,14 @@ class Host:
         self._function = function
         self._playing: dict[int, asyncio.Task[None]] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
-        # One for all: each would read the certificates that none needs.
-        self._client = httpx.AsyncClient(
-            verify=False,  # noqa: S501 - the gateway is on loopback, without TLS
-            timeout=None,  # noqa: S113 - episodes have a time limit
-            limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS),
-            trust_env=False,
-        )
 
     async def run(self, block_seconds: float) -> None:
         """Plays until the connection ends."""
+        # One for all episodes, each of which has a time limit.
+        self._client = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=None),
+        )
         reader, _ = await asyncio.open_connection(sock=self._connection.dup(), limit=1 << 28)
         beating = asyncio.create_task(self._beats(block_seconds))
         while line := await reader.readline():
@@ -67,6 +65,7 @@ class Host:
             self._playing[number] = task
             task.add_done_callback(lambda task: self._playing.pop(int(task.get_name()), None))
         beating.cancel()
+        await self._client.close()
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Sends a line."""
