@@ -28,7 +28,6 @@ from rljob_rollout.generate import Context, Engine, LimitReachedError, Sample
 from rljob_rollout.memory_limit import OUT_OF_MEMORY, data_bytes, limit_memory
 
 BEAT_SECONDS = 1.0
-BLOCKED = 1  # exit code of a process whose event loop was blocked
 _KEEP_ALIVE_SECONDS = 2.0  # less than the gateway's
 EPISODE = "episode_"  # with its number, the name of an episode's frame
 

@@ -78,6 +78,7 @@ class Hosts:
         self._changed = asyncio.Event()
         self._quarantine = asyncio.Lock()
         self._alone: _Process | None = None
+        self._broken: UsageError | None = None  # why a process could not be replaced
 
     async def start(self) -> None:
         """Starts the processes; returns when all have loaded the function.
@@ -92,8 +93,11 @@ class Hosts:
 
         Raises:
             HostLostError: the process was lost meanwhile.
+            UsageError: it could not be replaced: the function can't be loaded any more.
         """
         while not self._processes:
+            if self._broken is not None:
+                raise self._broken
             self._changed.clear()
             await self._changed.wait()
         return await self._play(min(self._processes, key=lambda one: len(one.playing)), order)
@@ -132,8 +136,7 @@ class Hosts:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         alone = [self._alone] if self._alone is not None else []
         for one in [*self._processes, *alone]:
-            _kill(one)
-            await one.process.wait()
+            await _ended(one)
         self._processes.clear()
 
     async def _start(self, *, is_alone: bool = False) -> _Process:
@@ -168,7 +171,7 @@ class Hosts:
             line = b""
         first = json.loads(line) if line else {}
         if "ready" not in first:
-            _kill(one)
+            await _ended(one)
             wrong = first.get("unusable") or (
                 "the process that imports its module ended, or took more than "
                 f"{_START_SECONDS:.0f} s; allowed: a module that can be imported"
@@ -197,8 +200,14 @@ class Hosts:
             hearing.cancel()
             _kill(one)
         await self._lost(one)
-        if not one.is_alone:
+        if one.is_alone:
+            return
+        try:
             await self._start()
+        except UsageError as error:
+            log.warning("episodes.process_not_replaced", reason=str(error))
+            self._broken = error
+            self._changed.set()
 
     async def _hear(self, one: _Process) -> None:
         while line := await one.reader.readline():
@@ -221,7 +230,7 @@ class Hosts:
             blocked = blocked_at(one.trace.read())
         if not playing:
             return
-        reason = one.reason or self._ended(code)
+        reason = one.reason or self._what(code)
         if blocked is not None:
             one.culprit, place = blocked
             reason = (
@@ -234,7 +243,7 @@ class Hosts:
             is_culprit = None if culprit is None else number == culprit
             answer.set_exception(HostLostError(reason, is_culprit=is_culprit))
 
-    def _ended(self, code: int) -> str:
+    def _what(self, code: int) -> str:
         if code == OUT_OF_MEMORY:
             return f"took more than {self._spec.memory} of memory (rollout.episodes.memory)"
         if code < 0:
@@ -244,6 +253,13 @@ class Hosts:
 
 def _send(one: _Process, message: Mapping[str, Any]) -> None:
     one.writer.write(json.dumps(message).encode() + b"\n")
+
+
+async def _ended(one: _Process) -> None:
+    """Kills a host that nobody follows any more."""
+    _kill(one)
+    await one.process.wait()
+    one.trace.close()
 
 
 def _kill(one: _Process) -> None:
