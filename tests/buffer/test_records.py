@@ -40,7 +40,7 @@ GROUPS = st.builds(
     kind=st.sampled_from(["train", "evaluation"]),
     prompt=st.text(),
     prompt_tokens=TOKENS,
-    messages=None,
+    messages=st.none() | st.lists(st.dictionaries(st.text(), JSON, max_size=2), max_size=2),
     label=JSON,
     metadata=st.dictionaries(st.text(), JSON, max_size=3),
     samples=st.integers(1, 64),
