@@ -39,6 +39,7 @@ class Gateway:
     def __init__(self) -> None:
         """Binds a free port; `run` begins to serve."""
         self._sessions: dict[str, Session] = {}
+        self._calls: dict[str, set[asyncio.Task[Any]]] = {}
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
@@ -47,10 +48,14 @@ class Gateway:
         """The key with which this episode's calls are made, valid as long as the context."""
         key = secrets.token_urlsafe(24)
         self._sessions[key] = session
+        self._calls[key] = set()
         try:
             yield key
         finally:
             del self._sessions[key]
+            # What the episode did not wait for, the engine need not finish.
+            for call in self._calls.pop(key):
+                call.cancel()
 
     async def run(self) -> None:
         """Serves until cancelled."""
@@ -91,7 +96,14 @@ class Gateway:
                 return _error(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}")
             if not isinstance(body, dict):
                 return _error(HTTPStatus.BAD_REQUEST, "the body is not a JSON object")
-            return await _answered(answer(session, body))
+            call = asyncio.create_task(_answered(answer(session, body)))
+            calls = self._calls[key]
+            calls.add(call)
+            call.add_done_callback(calls.discard)
+            try:
+                return await call
+            except asyncio.CancelledError:
+                return _error(HTTPStatus.GONE, "the episode has ended")
 
         return handle
 

@@ -1,4 +1,4 @@
-"""The example of a tool: two turns, and what the tool says between them, reach the trainer."""
+"""A calculator as a tool: two turns, and what it says between them, reach the trainer."""
 
 import re
 from collections.abc import Iterator
@@ -7,28 +7,25 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from examples.tools.prepare import main as prepare
+from tests.integration.calculator.prepare import prepare
 from tests.support.job import Run
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "tools"
-SMALL = {"rollouts": 4, "rolloutBatchSize": 16, "globalBatchSize": 32, "evalInterval": 0}
+CALCULATOR = Path(__file__).parent / "calculator"
 EPISODE = re.compile(r".{0,5}=(\d{3}|~~~)\|.{0,3}", re.DOTALL)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
     prepare(tmp_path / "build", seed=1)
-    document = YAML(typ="safe").load(EXAMPLE / "job.yaml")
+    document = YAML(typ="safe").load(CALCULATOR / "job.yaml")
     spec = document["spec"]
     spec["model"]["checkpoint"] = str(tmp_path / "build" / "model")
     spec["data"]["prompts"] = [str(tmp_path / "build" / "train.jsonl")]
     spec["evaluation"][0]["prompts"] = str(tmp_path / "build" / "held_out.jsonl")
     spec["evaluation"][0]["limit"] = 16
-    spec["code"] = {"directory": str(EXAMPLE)}
-    spec["schedule"] |= SMALL
-    del spec["schedule"]["targetReward"]
+    spec["code"] = {"directory": str(CALCULATOR)}
     run = Run(tmp_path / "run", document)
     yield run
     run.kill()

@@ -1,6 +1,5 @@
 """Makes the inputs of the calculator task: sums of two-digit numbers, and a tiny model."""
 
-import argparse
 import json
 import random
 from pathlib import Path
@@ -10,7 +9,7 @@ from examples.sort_digits.prepare import write_model, write_tokenizer
 HELD_OUT = 200
 
 
-def main(directory: Path, seed: int) -> None:
+def prepare(directory: Path, seed: int) -> None:
     """Writes prompts, tokenizer and model."""
     (directory / "model").mkdir(parents=True, exist_ok=True)
     sums = [(a, b) for a in range(100) for b in range(100)]
@@ -22,11 +21,3 @@ def main(directory: Path, seed: int) -> None:
         (directory / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     write_tokenizer(directory / "model")
     write_model(directory / "model", seed)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "build")
-    parser.add_argument("--seed", type=int, default=1, help="of the model's weights")
-    arguments = parser.parse_args()
-    main(arguments.out, arguments.seed)
