@@ -16,6 +16,7 @@ from rljob_rollout.rewards import RewardInput
 from rljob_rollout.scoring import Scorer, ScoringError
 from tests.rollout.code import odd_rewards
 from tests.rollout.spec import spec_of
+from tests.support.landlock import HAS_LANDLOCK, needs_landlock
 from tests.support.waiting import wait_for
 
 HOOKS = [
@@ -26,6 +27,7 @@ HOOKS = [
 ]
 TOO_LONG = "took more than 0.2 s (timeoutSeconds)"
 LONG = 60.0  # seconds that nothing here takes
+CODE = ["code"] if HAS_LANDLOCK else []
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def scorer() -> Iterator[Scorer]:
         patch.syspath_prepend(Path(__file__).parent / "code")
         evaluation = [
             {"name": f"e{n}", "prompts": "x", "reward": {"type": hook}}
-            for n, hook in enumerate([*HOOKS, "f1", "math", "code"])
+            for n, hook in enumerate([*HOOKS, "f1", "math", *CODE])
         ]
         changes = {"rollout__reward": {"type": "exact"}, "rollout__rewardProcesses": 2}
         scorer = Scorer(spec_of(evaluation=evaluation, **changes))
@@ -252,11 +254,13 @@ SLEEP = "```python\nimport time\ntime.sleep(60)\n```"
 TESTS = [{"input": "", "output": output} for output in ("42", "43")]
 
 
+@needs_landlock
 def test_programs_are_judged_in_the_sandbox(scores: Judge) -> None:
     assert scores("code", sample(PRINT, TESTS)) == [(0.5, {})]
     assert scores("code", sample(PRINT, TESTS), strict=True) == [(0.0, {})]
 
 
+@needs_landlock
 def test_a_program_ends_with_the_process_that_judges_it(scores: Judge) -> None:
     before = set(psutil.Process().children(recursive=True))
     found = scores("code", sample(SLEEP, TESTS), timeout_seconds=2.0)

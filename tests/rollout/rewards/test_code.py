@@ -5,6 +5,9 @@ import pytest
 from rljob.errors import UsageError
 from rljob_rollout.rewards.code import code
 from tests.rollout.rewards.samples import sample
+from tests.support.landlock import needs_landlock
+
+pytestmark = needs_landlock
 
 DOUBLE = "```python\nprint(2 * int(input()))\n```"
 ALLOWED = (

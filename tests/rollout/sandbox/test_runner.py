@@ -14,7 +14,10 @@ import pytest
 
 from rljob_rollout.sandbox import runner
 from rljob_rollout.sandbox.runner import SandboxError, run
+from tests.support.landlock import needs_landlock
 from tests.support.waiting import wait_for
+
+pytestmark = needs_landlock
 
 SECONDS = 20.0  # that no program here needs, unless it is to be stopped
 OUTPUT = 1 << 16
@@ -39,7 +42,10 @@ def refused(statement, prelude=""):
 @pytest.fixture
 def children():
     """Processes that this one has after the test, and had not before."""
-    return lambda: psutil.Process().children(recursive=True)
+    before = set(psutil.Process().children(recursive=True))
+    return lambda: [
+        each for each in psutil.Process().children(recursive=True) if each not in before
+    ]
 
 
 def test_a_program_reads_and_writes():
