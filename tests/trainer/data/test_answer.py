@@ -23,8 +23,8 @@ def encoded(
     directory: Path, prompt: Any, label: str, *, chat: bool, longest: int = 64, skip: bool = False
 ) -> tuple[Prompt, Answer | LongPrompt]:
     tokenizer = PromptTokenizer(directory, chat=chat)
-    text, tokens = tokenizer.encode(prompt, "a.jsonl:1")
-    made = Prompt(text, tokens, label, {})
+    text, tokens, messages = tokenizer.encode(prompt, "a.jsonl:1")
+    made = Prompt(text, tokens, messages, label, {})
     answers = Answers(tokenizer, longest=longest, skip_long=skip)
     answers.check(label, "a.jsonl:1")
     return made, answers.encode(prompt, made, "a.jsonl:1")

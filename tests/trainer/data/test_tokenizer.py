@@ -38,6 +38,8 @@ def test_a_list_of_text_parts_is_the_text(tmp_path: Path) -> None:
     other = tokenizer.encode("12", "a.jsonl:2")
     assert one[0] == other[0] == "^12>"
     assert one[1].tolist() == other[1].tolist()
+    # What the text was rendered from, for a generate function to go on from.
+    assert one[2] == other[2] == [{"role": "user", "content": "12"}]
 
 
 def test_the_template_gets_its_arguments(tmp_path: Path) -> None:
@@ -68,10 +70,10 @@ def test_an_end_that_the_tokenizer_appends_is_no_part_of_a_prompt(tmp_path: Path
     )
     tokenizer.save_pretrained(directory)
     assert AutoTokenizer.from_pretrained(directory).encode("12")[-1] == END
-    _, tokens = PromptTokenizer(directory, chat=False).encode("12", "a.jsonl:1")
+    _, tokens, _ = PromptTokenizer(directory, chat=False).encode("12", "a.jsonl:1")
     assert tokens.tolist() == [4, 5]
     # One that the user wrote stays.
-    _, tokens = PromptTokenizer(directory, chat=False).encode("12^", "a.jsonl:1")
+    _, tokens, _ = PromptTokenizer(directory, chat=False).encode("12^", "a.jsonl:1")
     assert tokens.tolist()[:3] == [4, 5, END]
 
 
