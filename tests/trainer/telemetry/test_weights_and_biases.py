@@ -18,6 +18,7 @@ from rljob_trainer.samples.evaluation import EvaluationResult
 from rljob_trainer.telemetry.recorder import Recorder
 from rljob_trainer.telemetry.weights_and_biases import WeightsAndBiases
 from tests.support.job import manifest
+from tests.support.waiting import wait_for
 
 NOWHERE = "http://127.0.0.1:9"  # the port "discard": nothing listens
 
@@ -63,8 +64,17 @@ def records(path: Path) -> Iterator[Record]:
 
 
 def written(directory: Path) -> list[Record]:
-    files = sorted((directory / "wandb").glob("offline-run-*/run-*.wandb"))
-    return [record for path in files for record in records(path)]
+    """What a run has written; wandb's own process may close a file after it has said so."""
+
+    def found() -> list[Record]:
+        files = sorted((directory / "wandb").glob("offline-run-*/run-*.wandb"))
+        return [record for path in files for record in records(path)]
+
+    def ended() -> bool:
+        return any(record.WhichOneof("record_type") == "exit" for record in found())
+
+    wait_for(ended, "the run's file is complete", 30)
+    return found()
 
 
 def logged(found: list[Record]) -> list[dict[str, Any]]:
