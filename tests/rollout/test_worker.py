@@ -148,7 +148,7 @@ def test_weights_that_change_in_the_middle_show_in_the_spans(scene: Scene) -> No
 
     completion = scene.play(script, rollout__sampling__maxResponseTokens=800)
     for sample in completion.samples:
-        first, second = sample.versions
+        first, second = sample.segments[0].versions
         assert (first.version, second.version) == (0, 1)
         assert (first.start, first.end, second.end) == (0, second.start, 800)
 
@@ -165,7 +165,9 @@ def test_what_a_pause_aborts_is_generated_again(scene: Scene) -> None:
         return trainer.completed(1)[0]
 
     completion = scene.play(script, rollout__sampling__maxResponseTokens=800)
-    assert [sample.versions for sample in completion.samples] == [(VersionSpan(1, 0, 800),)] * 4
+    assert [sample.segments[0].versions for sample in completion.samples] == [
+        (VersionSpan(1, 0, 800),)
+    ] * 4
     assert [sample.status for sample in completion.samples] == ["completed"] * 4
 
 
@@ -304,7 +306,9 @@ def test_groups_of_an_engine_that_an_update_left_out_go_to_others(scene: Scene) 
         return trainer.completed(1)[0]
 
     completion = scene.play(script, rollout__sampling__maxResponseTokens=800)
-    assert [sample.versions for sample in completion.samples] == [(VersionSpan(1, 0, 800),)] * 4
+    assert [sample.segments[0].versions for sample in completion.samples] == [
+        (VersionSpan(1, 0, 800),)
+    ] * 4
 
 
 def test_a_silent_engine_is_retired_and_comes_back_as_another(
