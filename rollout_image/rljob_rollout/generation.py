@@ -47,7 +47,7 @@ class EngineClient:
         keeps_partial: bool,
         timeout_seconds: float | None = None,
     ) -> None:
-        """Sends no request yet.
+        """Sends no request yet; needs a running event loop.
 
         Args:
             url: the engine's.

@@ -174,7 +174,6 @@ def _stream(chunks: list[dict[str, Any]]) -> Response:
     async def lines() -> AsyncIterator[str]:
         for chunk in chunks:
             yield f"data: {json.dumps(chunk)}\n\n"
-            await asyncio.sleep(0)
         yield "data: [DONE]\n\n"
 
     return StreamingResponse(lines(), media_type="text/event-stream")
