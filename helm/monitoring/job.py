@@ -113,6 +113,13 @@ def _learning(made: Dashboard) -> Dashboard:
             )
         )
         .with_panel(
+            lines(
+                "Rewards by name",
+                [_last("rewards_mean", "{{name}}")],
+                description="Means of the last batch, before their weights.",
+            )
+        )
+        .with_panel(
             cells(
                 "Rewards",
                 f"sum by (le) (increase(rljob_reward_bucket{_OF}[$__rate_interval]))",

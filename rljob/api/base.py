@@ -17,6 +17,7 @@ HOOK = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$"
 REDIS_URL = r"^rediss?://"
 HTTP_URL = r"^https?://"
 QUANTITY = r"^(0\.0*[1-9][0-9]*|[1-9][0-9]*(\.[0-9]+)?)([EPTGMK]i|[EPTGMk])?$"  # above 0
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 NCCL_VARIABLE = r"^NCCL_[A-Z0-9_]+$"
 METRIC_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 DNS_LABEL = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
@@ -33,6 +34,7 @@ PATTERN_WORDS = {
     REDIS_URL: "a redis:// or rediss:// URL",
     HTTP_URL: "an http:// or https:// URL",
     QUANTITY: "a Kubernetes quantity above 0, e.g. 10Gi",
+    VARIABLE: "letters, digits and '_'",
     METRIC_NAME: "letters, digits, '.', '_' and '-'",
     DNS_LABEL: "lower-case letters, digits and '-'",
     JOB_NAME: "lower-case letters, digits and '-', a letter first",

@@ -58,7 +58,16 @@ SAME_RUN = (
     "rollout.reward.type",
     "rollout.reward.strict",
     "rollout.reward.failureReward",
+    "rollout.reward.typeKey",
+    "rollout.reward.group",
+    "rollout.reward.bufferTokens",
+    "rollout.reward.judge",
+    # A list is compared as a whole.
+    "rollout.rewards",
 )
+
+# Optional mappings without which these immutable fields have a default: they can't come or go.
+GIVEN_ONCE = ("rollout.reward",)
 
 # By path below spec, `[]` for the items of a list. A field that is not listed has the effect of its
 # parent.

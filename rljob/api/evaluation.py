@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from rljob.api.base import METRIC_NAME, FilePath, Part, PositiveInt, Probability
-from rljob.api.rollout import RewardSpec
+from rljob.api.reward import RewardSpec
 
 
 class EvaluationSamplingSpec(Part):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 
 from rljob.api.problem import Path, Problem, problem
+from rljob.api.reward_place import rewards_of
 from rljob.api.rljob import RLJob
 from rljob.errors import UsageError
 from rljob.model_config import read_config
@@ -84,14 +85,7 @@ def _code(job: RLJob, directory: FilePath) -> Iterator[Problem]:
 
 def _hooks(job: RLJob) -> Iterator[tuple[Path, str]]:
     spec = job.spec
-    rewards: list[tuple[Path, str]] = [
-        (("spec", "rollout", "reward", "type"), spec.rollout.reward.type)
-    ]
-    rewards += [
-        (("spec", "evaluation", index, "reward", "type"), evaluation.reward.type)
-        for index, evaluation in enumerate(spec.evaluation)
-        if evaluation.reward is not None
-    ]
+    rewards = [((*path, "type"), reward.type) for path, reward in rewards_of(job)]
     others: tuple[tuple[Path, str | None], ...] = (
         (("spec", "data", "source"), spec.data.source),
         (("spec", "algorithm", "estimator"), spec.algorithm.estimator),

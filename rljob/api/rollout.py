@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from rljob.api.base import (
-    HTTP_URL,
+    BY_NAME,
     LARGEST_INT,
     QUANTITY,
     UNIQUE,
@@ -18,6 +18,7 @@ from rljob.api.base import (
     Text,
 )
 from rljob.api.passthrough.named import named
+from rljob.api.reward import NamedRewardSpec, RewardSpec, only
 
 
 class SamplingSpec(Part):
@@ -81,47 +82,6 @@ class AutoscalingSpec(Part):
         le=3600,
         description="Rate: seconds for which fewer replicas must have been enough; also the "
         "minimum time between a step up and a step down.",
-    )
-
-
-class RewardSpec(Part):
-    """How a response is judged."""
-
-    type: Literal["exact", "math", "f1", "gpqa", "dapo", "deepscaler", "code", "random"] | Hook = (
-        Field(
-            "exact",
-            description='Name of a built-in reward (docs/rewards.md), or "module:function".',
-        )
-    )
-    url: str | None = Field(
-        None, pattern=HTTP_URL, max_length=2048, description="Address of a remote reward model."
-    )
-    timeout_seconds: PositiveFloat = Field(
-        30.0,
-        description="Seconds until judging a sample counts as failed and its process is killed.",
-    )
-    memory: str = Field(
-        "2Gi",
-        pattern=QUANTITY,
-        max_length=128,
-        description="Memory that judging may use, a Kubernetes quantity, on top of what the "
-        "reward's module used when it was imported. A process that needs more is replaced.",
-    )
-    retries: NonNegativeInt = Field(
-        2,
-        description="Retries for a sample on which your own function failed. Built-in rewards are "
-        "not retried.",
-    )
-    failure_reward: float | None = Field(
-        None,
-        allow_inf_nan=False,
-        description="Reward of a sample that no attempt could judge. Default: 0 for a built-in "
-        "reward; with your own function the group is dropped.",
-    )
-    strict: bool = Field(
-        False,
-        description="math: an answer counts only in a box or after a final-answer phrase, and not "
-        "in a truncated response. code: 1 if all tests are passed, else 0, instead of their share.",
     )
 
 
@@ -207,7 +167,16 @@ class RolloutSpec(Part):
     episodes: EpisodesSpec = Field(
         default_factory=EpisodesSpec, description="The generate function's processes and limits."
     )
-    reward: RewardSpec = Field(default_factory=RewardSpec, description="Judging of responses.")
+    reward: RewardSpec | None = Field(
+        None, description="The reward, if there is one. Default: `exact`, unless rewards is given."
+    )
+    rewards: list[NamedRewardSpec] = Field(
+        default_factory=list,
+        max_length=16,
+        json_schema_extra=BY_NAME,
+        description="Several rewards instead of one. A sample earns the sum of weight times "
+        "reward; each is also recorded and drawn by its name.",
+    )
     reward_processes: PositiveInt = Field(
         4,
         description="Processes of a worker that judge responses: one sample at a time each, or one "
@@ -239,3 +208,8 @@ class RolloutSpec(Part):
     template: dict[str, Any] = Field(
         default_factory=dict, description="Pod template overlay, by strategic merge."
     )
+
+    @property
+    def all_rewards(self) -> list[NamedRewardSpec]:
+        """What judges a sample: `rewards`, or `reward` as the only one, with weight 1."""
+        return self.rewards or [only(self.reward or RewardSpec())]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rljob.api.problem import Path, Problem, problem, show
+from rljob.api.problem import Problem, problem, show
 from rljob.api.rljob import RLJob
 
 NOT_HERE = "not supported by `rljob run`"
@@ -53,7 +53,6 @@ LIMITS = (
         "Off",
         local=True,
     ),
-    _only("spec.rollout.reward.url", lambda job: job.spec.rollout.reward.url, None),
     Limit(
         "spec.buffer.external.urlSecretRef",
         lambda job: job.spec.buffer.external and job.spec.buffer.external.url_secret_ref,
@@ -94,10 +93,6 @@ def unsupported(job: RLJob, *, local: bool) -> list[Problem]:
                 "spec.schedule.overSamplingBatchSize", size, f"{wanted}, rolloutBatchSize", NOT_YET
             )
         )
-    for index, evaluation in enumerate(job.spec.evaluation):
-        if evaluation.reward is not None and evaluation.reward.url is not None:
-            path: Path = ("spec", "evaluation", index, "reward", "url")
-            problems.append(problem(path, evaluation.reward.url, "null", NOT_YET))
     return problems
 
 

@@ -66,7 +66,10 @@ def places_of(name: str) -> list[str]:
     fields = list(_fields("spec", root()["properties"]["spec"]))
     # Among this many names, a merely similar one may be a coincidence.
     match = nearest(name, [key for _, key in fields], cutoff=CLOSE)
-    return [field for field, key in fields if key == match]
+    found = [field for field, key in fields if key == match]
+    # A field that is much deeper than another of its name is hardly ever meant.
+    highest = min((field.count(".") for field in found), default=0)
+    return [field for field in found if field.count(".") <= highest + 1]
 
 
 def _fields(prefix: str, schema: Schema) -> Iterator[tuple[str, str]]:

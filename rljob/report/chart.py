@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rljob.report.run import Run, finite
+from rljob.telemetry.metrics import REWARDS
 
 Figure = dict[str, Any]
 
@@ -151,6 +152,17 @@ CHARTS = (
 STAGES = ("wait", "logprob", "train", "publish", "save", "evaluate")
 
 
+def charts(run: Run) -> list[Chart]:
+    """The charts of a run; with several rewards, one of each by its name."""
+    names = list(dict.fromkeys(n for r in run.metrics for n in r if n.startswith(REWARDS)))
+    if len(names) < 2:
+        return list(CHARTS)
+    # plotly interprets some tags in texts
+    curves = [Curve(name, html.escape(name.removeprefix(REWARDS))) for name in names]
+    reward, *others = CHARTS
+    return [reward, Chart("Rewards by name, before their weights", "", tuple(curves)), *others]
+
+
 def figure(chart: Chart, run: Run) -> Figure | None:
     """The chart of a run; None if the run has none of its metrics."""
     known = [
@@ -159,7 +171,7 @@ def figure(chart: Chart, run: Run) -> Figure | None:
     if not known:
         return None
     traces = [
-        _line(run.batches, run.series(curve.metric), curve.label, _COLORS[n])
+        _line(run.batches, run.series(curve.metric), curve.label, _COLORS[n % len(_COLORS)])
         for n, curve in enumerate(known)
     ]
     return {"data": traces, "layout": _layout(chart.unit, **dict(chart.axis))}

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from rljob.report.chart import CHARTS, Figure, evaluation_figure, figure, time_figure
+from rljob.report.chart import Figure, charts, evaluation_figure, figure, time_figure
 from rljob.report.run import Record, Run, finite, read_run
 
 FILE_NAME = "report.html"
@@ -52,7 +52,7 @@ def render(run: Run) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
-    curves = [(chart.title, drawn) for chart in CHARTS if (drawn := figure(chart, run))]
+    curves = [(chart.title, drawn) for chart in charts(run) if (drawn := figure(chart, run))]
     figures = [*(drawn for _, drawn in curves), time_figure(run), evaluation_figure(run)]
     return environment.get_template("page.html.j2").render(
         run=run,

@@ -35,6 +35,8 @@ _PROMETHEUS_UNITS = {
     "bytes": "_bytes",
 }
 
+REWARDS = "rewards/"  # prefix of the mean of each reward by its name: "rewards/format"
+
 METRICS: tuple[Metric, ...] = (
     Metric("reward/mean", "Mean reward of the samples trained on."),
     Metric("reward/std", "Standard deviation of their rewards."),

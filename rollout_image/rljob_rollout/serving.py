@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from rljob.api.rollout import RewardSpec
+from rljob.api.reward import NamedRewardSpec
 from rljob.buffer.client import WorkerBuffer
 from rljob.buffer.records import (
     Completion,
@@ -22,10 +22,9 @@ from rljob_rollout.episodes.player import EpisodeError, Player
 from rljob_rollout.episodes.session import InterruptedEpisodeError
 from rljob_rollout.generation import EngineClient, RefusedError
 from rljob_rollout.hand import Hand
+from rljob_rollout.judging.scorer import Judgement, Scorer, ScoringError
 from rljob_rollout.rewards import RewardInput
-from rljob_rollout.scoring import Scorer, ScoringError
 from rljob_rollout.tokenizer import ResponseTokenizer
-from rljob_rollout.verdict import Score
 from rljob_rollout.worker_metrics import WorkerMetrics
 
 log = structlog.get_logger()
@@ -188,32 +187,33 @@ class Serving:
                 status=answer.status,
                 index=index,
                 seed=group.seed,
+                max_response_tokens=int(group.sampling["max_response_tokens"]),
             )
             for index, answer in enumerate(answers)
         ]
         known = {
-            index: Score(answer.reward, {})
+            index: Judgement(answer.reward, {}, {})
             for index, answer in enumerate(answers)
             if answer.reward is not None
         }
         unknown = [each for each in inputs if each.index not in known]
-        spec = RewardSpec.model_validate(group.reward)
-        scores = iter(await self._scorer.score(spec, unknown) if unknown else [])
+        specs = [NamedRewardSpec.model_validate(reward) for reward in group.rewards]
+        judged = iter(await self._scorer.score(specs, unknown) if unknown else [])
         return tuple(
-            _sample(judged, answer, known.get(judged.index) or next(scores))
-            for judged, answer in zip(inputs, answers, strict=True)
+            _sample(each, answer, known.get(each.index) or next(judged))
+            for each, answer in zip(inputs, answers, strict=True)
         )
 
 
-def _sample(judged: RewardInput, answer: Answer, score: Score) -> Sample:
+def _sample(judged: RewardInput, answer: Answer, judgement: Judgement) -> Sample:
     return Sample(
         index=judged.index,
         trajectories=answer.trajectories,
         response=judged.response,
-        reward=score.reward + answer.earned,
-        rewards={},
+        reward=judgement.reward + answer.earned,
+        rewards=judgement.rewards,
         status=judged.status,
-        metadata={**answer.metadata, **score.metadata},
+        metadata={**answer.metadata, **judgement.metadata},
     )
 
 

@@ -23,8 +23,8 @@ from rljob_rollout.episodes.hosts import Hosts
 from rljob_rollout.episodes.player import Player
 from rljob_rollout.generation import EngineClient, EngineSilentError, RefusedError
 from rljob_rollout.hand import Hand
+from rljob_rollout.judging.scorer import Scorer
 from rljob_rollout.pulse import Pulse
-from rljob_rollout.scoring import Scorer
 from rljob_rollout.serving import Serving
 from rljob_rollout.tokenizer import ResponseTokenizer
 from rljob_rollout.watchdog import Watchdog
@@ -265,8 +265,13 @@ class Worker:
     async def _stay_registered(self) -> None:
         while True:
             if not self._silent:
+                outages = self._scorer.outages
+                self._metrics.reward_outages(len(outages))
                 engine = replace(
-                    self._engine, groups=len(self._hand), busy_seconds=self._hand.busy_seconds
+                    self._engine,
+                    groups=len(self._hand),
+                    busy_seconds=self._hand.busy_seconds,
+                    trouble="; ".join(outages),
                 )
                 await self._buffer.heartbeat(engine, _ENGINE_TTL_SECONDS)
             admissible = await self._buffer.admissible_engines()
@@ -365,7 +370,7 @@ class Worker:
             # Then the leases lapse and the registration expires.
             log.warning("worker.left_silently", error=str(error) or type(error).__name__)
         await self._process.stop()
-        self._scorer.close()
+        await self._scorer.close()
         await self._buffer.close()
         self._server.close()
         log.info("worker.stopped", released=released)

@@ -43,6 +43,11 @@ class WorkerMetrics:
             "Samples that could not be judged and got the failure reward.",
             registry=self.registry,
         )
+        self._reward_outages = Gauge(
+            "rljob_rollout_reward_outages",
+            "Reward servers that do not answer at the moment.",
+            registry=self.registry,
+        )
         self._turns = Histogram(
             "rljob_rollout_episode_turns",
             "Turns of an episode of the generate function.",
@@ -134,6 +139,10 @@ class WorkerMetrics:
     def episode_failed(self) -> None:
         """Counts an attempt at an episode that failed."""
         self._failed_episodes.inc()
+
+    def reward_outages(self, count: int) -> None:
+        """Sets how many reward servers do not answer."""
+        self._reward_outages.set(count)
 
     def generation_failed(self) -> None:
         """Counts a request that the engine did not answer, or not in time."""

@@ -241,12 +241,8 @@ UNSUPPORTED = {
     "spec.trainer.parallelism.context": "trainer: {parallelism: {context: 2}}",
     "spec.trainer.parallelism.expert": "trainer: {parallelism: {expert: 2}}",
     "spec.rollout.autoscaling.mode": "rollout: {autoscaling: {mode: Rate}}",
-    "spec.rollout.reward.url": "rollout: {reward: {url: 'http://a'}}",
     "spec.buffer.external.urlSecretRef": ("buffer: {external: {urlSecretRef: {name: a, key: b}}}"),
     "spec.schedule.overSamplingBatchSize": "schedule: {rollouts: 1, overSamplingBatchSize: 32}",
-    "spec.evaluation[0].reward.url": (
-        "evaluation: [{name: a, prompts: b, reward: {url: 'http://a'}}]"
-    ),
 }
 
 

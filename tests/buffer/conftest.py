@@ -63,7 +63,7 @@ def group(number: int, incarnation: int, kind: Kind = "train") -> Group:
         metadata={},
         samples=1,
         sampling={},
-        reward={},
+        rewards=[],
         seed=number,
     )
 

@@ -45,7 +45,7 @@ GROUPS = st.builds(
     metadata=st.dictionaries(st.text(), JSON, max_size=3),
     samples=st.integers(1, 64),
     sampling=st.just({"temperature": 1.0, "stop": ["\n"]}),
-    reward=st.just({"type": "exact", "url": None}),
+    rewards=st.just([{"type": "exact", "url": None}]),
     seed=INTEGERS,
 )
 

@@ -65,9 +65,13 @@ def test_every_problem_of_every_file(tmp_path: Path) -> None:
 
 
 def test_what_is_not_supported_is_told_with_its_place(tmp_path: Path) -> None:
-    file = written(tmp_path, rollout="{reward: {url: 'http://judge'}}")
+    file = written(
+        tmp_path,
+        schedule="{rollouts: 300, overSamplingBatchSize: 64}",
+        algorithm="{filter: nonzero-std}",
+    )
     said = (
-        f'{file}:8:22: spec.rollout.reward.url: found "http://judge", allowed null '
+        f"{file}:7:29: spec.schedule.overSamplingBatchSize: found 64, allowed 16, rolloutBatchSize "
         "(not supported yet)"
     )
     assert run(file) == (64, [said])

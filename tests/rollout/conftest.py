@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from rljob.api import RLJob
-from rljob.api.rollout import RewardSpec, SamplingSpec
+from rljob.api.reward import RewardSpec, only
+from rljob.api.rollout import SamplingSpec
 from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.records import Completion, Group
 from rljob_rollout.engine import EngineProcess
@@ -64,7 +65,7 @@ class Trainer(TrainerBuffer):
             "metadata": {"source": f"train.jsonl:{number}"},
             "samples": 4,
             "sampling": sampling.model_dump(),
-            "reward": reward.model_dump(),
+            "rewards": [only(reward).model_dump()],
             "seed": 1,
         }
         return Group(**{**values, **changes})

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rljob.api.rollout import RewardSpec, SamplingSpec
+from rljob.api.reward import RewardSpec, only
+from rljob.api.rollout import SamplingSpec
 from rljob.buffer.records import Group, Lease, VersionSpan
 from rljob_rollout.generation import (
     RefusedError,
@@ -95,7 +96,7 @@ def lease(samples: int, tokens: int) -> Lease:
         metadata={},
         samples=samples,
         sampling=SamplingSpec(max_response_tokens=tokens).model_dump(),
-        reward=RewardSpec().model_dump(),
+        rewards=[only(RewardSpec()).model_dump()],
         seed=0,
     )
     return Lease("train 1-1", group, 0.0, 1, None)

@@ -18,7 +18,7 @@ def a_group(group_id: int) -> Group:
         metadata={},
         samples=1,
         sampling={},
-        reward={},
+        rewards=[],
         seed=0,
     )
 

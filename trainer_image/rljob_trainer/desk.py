@@ -33,6 +33,7 @@ from rljob_trainer.samples.ledger import Ledger, OpenGroup
 from rljob_trainer.samples.rollout_batch import RolloutBatch
 from rljob_trainer.telemetry.collapse import Collapse
 from rljob_trainer.telemetry.health import Health
+from rljob_trainer.telemetry.outages import Outages
 from rljob_trainer.telemetry.pod_logs import PodLogs
 from rljob_trainer.telemetry.recorder import Recorder
 from rljob_trainer.telemetry.utilization import Utilization
@@ -72,6 +73,7 @@ class Desk:
         self._incarnation = IncarnationFile(run_dir)
         self._incidents = Incidents(run_dir)
         self._collapse = Collapse(self._incidents.add)
+        self._outages = Outages(self._incidents.add)
         self.recorder = Recorder(job, run_dir, registry)
         self.health = Health(spec, registry)
         self._utilization = Utilization(registry)
@@ -297,7 +299,7 @@ class Desk:
     def _update_status(self) -> None:
         engines = self._holders()
         self._utilization.look(engines)
-        self.recorder.engines(len(engines))
+        self.recorder.engines(len(engines), self._outages.look(engines))
         self.health.lagging(self.publisher.lagging)
         occupancy = self._buffer.occupancy()
         self.health.buffer(occupancy, self._buffer.memory())

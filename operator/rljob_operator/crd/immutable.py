@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rljob.api.change import effect, is_divided
+from rljob.api.change import GIVEN_ONCE, effect, is_divided
 from rljob.api.rules.cel import Cel
 from rljob_operator.crd.schema import ANYTHING
 
@@ -24,7 +24,7 @@ def _rules(part: dict[str, Any], at: str, *, immutable: bool) -> Iterator[Cel]:
         inside = "properties" in field and (
             ANYTHING not in field or is_divided(here.removeprefix("spec."))
         )
-        if fixed and optional:
+        if optional and (fixed or here.removeprefix("spec.") in GIVEN_ONCE):
             yield _given_or_not(at, name)
         if inside:
             yield from _rules(field, here, immutable=fixed)

@@ -16,6 +16,7 @@ from rljob.api.rules import (
     options,
     parallel,
     platform,
+    reward,
     rollout,
     schedule,
     shape,
@@ -34,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     *schedule.RULES,
     *parallel.RULES,
     *rollout.RULES,
+    *reward.RULES,
     *shape.RULES,
     *options.RULES,
 )

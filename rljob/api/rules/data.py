@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rljob.api.problem import Problem, problem, show
 from rljob.api.rljob import RLJob
 from rljob.api.rules.cel import Cel, twin
-from rljob.api.rules.rollout import repeated
+from rljob.api.rules.repeated import repeated
 
 # Arguments of transformers' `apply_chat_template` itself, not of the template.
 _RENDERING = (

@@ -11,7 +11,7 @@ from rljob.api.pod_paths import POD_PATHS
 from rljob.api.problem import Problem, problem
 from rljob.api.rljob import ObjectMeta, RLJob
 from rljob.api.rules.cel import Cel, twin
-from rljob.api.rules.rollout import repeated
+from rljob.api.rules.repeated import repeated
 from rljob.errors import EXIT_USAGE
 
 # Fields that the API server adds to those of ObjectMeta.

@@ -1,24 +1,11 @@
-"""Sampling, replicas, rewards and the transport of weights."""
+"""Sampling, replicas and the transport of weights."""
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
 
-from rljob.api.problem import Path, Problem, problem
+from rljob.api.problem import Problem, problem
 from rljob.api.rljob import RLJob
-from rljob.api.rollout import RewardSpec
 from rljob.api.rules.cel import Cel, twin
-
-
-def repeated(path: Path, values: list[Any], key: str | None = None) -> Iterator[Problem]:
-    """A problem for each repeated value of a list, or of the `key` of its items."""
-    seen: Counter[Any] = Counter()
-    for index, value in enumerate(values):
-        seen[value] += 1
-        if seen[value] == 2:
-            place = (*path, index) if key is None else (*path, index, key)
-            yield problem(place, value, "each once", f"also at index {values.index(value)}")
+from rljob.api.rules.repeated import repeated
 
 
 @twin(
@@ -223,31 +210,6 @@ def partial_needs_tokens(job: RLJob) -> Iterator[Problem]:
         )
 
 
-_STRICT = Cel(
-    at="spec.rollout.reward",
-    rule="!self.strict || self.type in ['math', 'code']",
-    message="found true, allowed false (type is {self.type}; only math and code support strict)",
-    field="strict",
-    reason="FieldValueForbidden",
-)
-
-
-@twin(_STRICT, replace(_STRICT, at="spec.evaluation[].reward"))
-def only_math_and_code_are_strict(job: RLJob) -> Iterator[Problem]:
-    """`reward.strict` needs `reward.type` math or code."""
-    rewards: list[tuple[Path, RewardSpec | None]] = [
-        (("spec", "rollout", "reward"), job.spec.rollout.reward),
-        *(
-            (("spec", "evaluation", index, "reward"), evaluation.reward)
-            for index, evaluation in enumerate(job.spec.evaluation)
-        ),
-    ]
-    for path, reward in rewards:
-        if reward is not None and reward.strict and reward.type not in ("math", "code"):
-            reason = f"type is {reward.type}; only math and code support strict"
-            yield problem((*path, "strict"), True, "false", reason)
-
-
 RULES = (
     top_k_is_all_or_some,
     stops_differ,
@@ -258,5 +220,4 @@ RULES = (
     transport_reaches_the_engines,
     only_a_disk_has_deltas,
     partial_needs_tokens,
-    only_math_and_code_are_strict,
 )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 # A reader refuses records of another schema, so that trainer and rollout images of different
 # versions never misread each other.
-SCHEMA = 2
+SCHEMA = 3
 
 Tokens = NDArray[np.int32]
 Numbers = NDArray[np.float32]

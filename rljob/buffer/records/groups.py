@@ -26,9 +26,9 @@ Status = Literal["completed", "truncated", "aborted", "failed"]
 class Group(Record):
     """A prompt and the request for `samples` responses to it; the unit that a worker leases.
 
-    `label` and `metadata` are the prompt's JSON values, `sampling` and `reward` the fields of
-    SamplingSpec and RewardSpec. Samples are seeded from `seed`. `messages` is what a chat template
-    rendered the prompt from, for jobs with a generate function.
+    `label` and `metadata` are the prompt's JSON values, `sampling` the fields of SamplingSpec, each
+    of `rewards` those of a NamedRewardSpec. Samples are seeded from `seed`. `messages` is what a
+    chat template rendered the prompt from, for jobs with a generate function.
     """
 
     id: int
@@ -41,7 +41,7 @@ class Group(Record):
     metadata: dict[str, Any]
     samples: int
     sampling: dict[str, Any]
-    reward: dict[str, Any]
+    rewards: list[dict[str, Any]]
     seed: int
 
     def __post_init__(self) -> None:

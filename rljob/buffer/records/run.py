@@ -15,8 +15,9 @@ class Engine:
     """A live engine. `id` is new at every start of the engine, because its weights are then new.
 
     `groups` is the number of groups that its worker is generating, `busy_seconds` the time since
-    its start in which there was at least one; both as of the last heartbeat, and ignored when
-    engines are compared.
+    its start in which there was at least one, `trouble` what its worker waits for, such as a reward
+    server that does not answer. These are as of the last heartbeat, and ignored when engines are
+    compared.
     """
 
     id: str
@@ -24,6 +25,7 @@ class Engine:
     url: str
     groups: int = field(default=0, compare=False)
     busy_seconds: float = field(default=0.0, compare=False)
+    trouble: str = field(default="", compare=False)
 
     @classmethod
     def unpack_all(cls, reply: Sequence[bytes]) -> list[Self]:

@@ -2,16 +2,17 @@
 
 import importlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, get_args
 
+from rljob.api.reward import BuiltIn
 from rljob.errors import UsageError
 
-# A function of a RewardInput, plain or async; the package docstring says what it may return. `math`
-# and `code` have the option `strict`.
+# A function of a RewardInput, or of a group's list, plain or async; the package docstring says what
+# it may return. Built-in ones may have options: `strict`, `buffer_tokens`.
 Reward = Callable[..., Any | Awaitable[Any]]
 
 # Each in the module of its name, so that a job does not import what it does not use.
-NAMES = ("exact", "math", "f1", "gpqa", "dapo", "deepscaler", "code", "random")
+NAMES: tuple[str, ...] = get_args(BuiltIn)
 
 
 def load_reward(type_: str, field: str) -> Reward:

@@ -20,6 +20,7 @@ class RewardInput:
         status: "completed", or "truncated" at the length limit.
         index: of the response in its group; the default is for tests of custom rewards.
         seed: the group's, the same in every attempt and after a resume; default as for `index`.
+        max_response_tokens: the longest response that the job allows; default as for `index`.
     """
 
     prompt: str
@@ -31,3 +32,4 @@ class RewardInput:
     status: Status
     index: int = 0
     seed: int = 0
+    max_response_tokens: int = 0

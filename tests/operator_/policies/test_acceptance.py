@@ -20,7 +20,11 @@ DEPLOYMENT = Ref("Deployment", "job-rollout")
     [
         ({"schedule": {"rollouts": 0}}, "Invalid", "spec.schedule.rollouts: found 0, allowed"),
         ({"model": {"checkpoint": "tiny"}}, "Invalid", "spec.model.checkpoint: found"),
-        ({"rollout": {"reward": {"url": "http://a"}}}, "Unsupported", "spec.rollout.reward.url"),
+        (
+            {"model": {"checkpoint": "/models/tiny", "preset": "qwen3-4b"}},
+            "Unsupported",
+            "spec.model.preset: found",
+        ),
         ({"gang": {"scheduler": "coscheduling"}}, "KindMissing", "scheduling.x-k8s.io"),
     ],
 )

@@ -136,3 +136,28 @@ class Judge:
 
 judge = Judge()
 number = 5
+
+
+def ranks(samples: list[RewardInput]) -> list[dict[str, Any]]:
+    """The longest response is the best."""
+    lengths = sorted(len(each.response) for each in samples)
+    return [{"reward": lengths.index(len(each.response)), "of": len(samples)} for each in samples]
+
+
+async def asynchronous_ranks(samples: list[RewardInput]) -> list[dict[str, Any]]:
+    await asyncio.sleep(0)
+    return ranks(samples)
+
+
+def too_few(samples: list[RewardInput]) -> list[float]:
+    return [1.0]
+
+
+def one_is_nan(samples: list[RewardInput]) -> list[float]:
+    return [1.0, float("nan")]
+
+
+def group_fails_once(samples: list[RewardInput]) -> list[float]:
+    if _note_call(samples[0]) == 1:
+        raise KeyError("answer")
+    return [1.0] * len(samples)

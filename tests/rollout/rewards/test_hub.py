@@ -4,7 +4,7 @@ from typing import Literal, get_args, get_origin
 
 import pytest
 
-from rljob.api.rollout import RewardSpec
+from rljob.api.reward import RewardSpec
 from rljob.errors import UsageError
 from rljob_rollout.rewards import load_reward
 from rljob_rollout.rewards.hub import NAMES

@@ -16,6 +16,7 @@ import pytest
 
 from examples.sort_digits.prepare import write_tokenizer
 from rljob.api.data import DataSpec
+from rljob.api.reward import RewardSpec
 from rljob.errors import UsageError
 from rljob_trainer.data.ahead import DEPTH, ReadAhead
 from rljob_trainer.data.jsonl import JsonlSource
@@ -65,7 +66,7 @@ class Sources:
             self._tokenizer,
             3,
             Path(self._path).parent / "index",
-            reward="exact",
+            rewards=[RewardSpec(type="exact")],
             workers=workers,
         )
         self._opened.append(source)

@@ -10,6 +10,7 @@ import pytest
 
 from examples.sort_digits.prepare import write_tokenizer
 from rljob.api.data import DataSpec
+from rljob.api.reward import RewardSpec
 from rljob.errors import UsageError
 from rljob_trainer.data.custom import CustomSource
 from rljob_trainer.data.source import PromptRef, Skipped
@@ -66,7 +67,10 @@ def opened(tokenizer: PromptTokenizer, monkeypatch: pytest.MonkeyPatch) -> Opene
     def opened(cls: Any, seed: int = 1, **spec: Any) -> CustomSource:
         monkeypatch.setitem(globals(), "given", cls)
         return CustomSource(
-            DataSpec(source=f"{__name__}:given", **spec), tokenizer, seed, reward="own:reward"
+            DataSpec(source=f"{__name__}:given", **spec),
+            tokenizer,
+            seed,
+            rewards=[RewardSpec(type="own:reward")],
         )
 
     return opened
@@ -251,7 +255,7 @@ def test_end_that_it_does_not_take(opened: Opener) -> None:
 )
 def test_class_that_is_not_there(tokenizer: PromptTokenizer, hook: str, message: str) -> None:
     with pytest.raises(UsageError) as error:
-        CustomSource(DataSpec(source=hook), tokenizer, 1, reward="own:reward")
+        CustomSource(DataSpec(source=hook), tokenizer, 1, rewards=[RewardSpec(type="own:reward")])
     assert message in str(error.value)
     assert 'allowed: "module:Class" on PYTHONPATH' in str(error.value)
 

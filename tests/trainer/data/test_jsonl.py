@@ -10,6 +10,7 @@ import pytest
 
 from examples.sort_digits.prepare import write_tokenizer
 from rljob.api.data import DataSpec
+from rljob.api.reward import RewardSpec
 from rljob.errors import UsageError
 from rljob_trainer.data import jsonl
 from rljob_trainer.data.jsonl import JsonlSource
@@ -36,7 +37,12 @@ def numbered(path: Path, count: int) -> str:
 def source(tokenizer: PromptTokenizer, *paths: str, seed: int = 1, **spec: Any) -> JsonlSource:
     index = Path(paths[0]).parent / "index"
     return JsonlSource(
-        DataSpec(prompts=list(paths), **spec), paths, tokenizer, seed, index, reward="exact"
+        DataSpec(prompts=list(paths), **spec),
+        paths,
+        tokenizer,
+        seed,
+        index,
+        rewards=[RewardSpec(type="exact")],
     )
 
 

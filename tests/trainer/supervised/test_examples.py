@@ -8,6 +8,7 @@ import torch
 
 from examples.sort_digits.prepare import write_tokenizer
 from rljob.api.data import DataSpec
+from rljob.api.reward import RewardSpec
 from rljob.errors import UsageError
 from rljob_trainer.data.answer import Answers
 from rljob_trainer.data.jsonl import JsonlSource
@@ -37,7 +38,13 @@ def opened(
     spec = DataSpec(prompts=[str(path)], skip_long_prompts=True)
     answers = Answers(tokenizer, longest=3, skip_long=True)
     source = JsonlSource(
-        spec, [str(path)], tokenizer, 1, directory / "index", reward="exact", answers=answers
+        spec,
+        [str(path)],
+        tokenizer,
+        1,
+        directory / "index",
+        rewards=[RewardSpec(type="exact")],
+        answers=answers,
     )
     return Examples(source, SIZE)
 

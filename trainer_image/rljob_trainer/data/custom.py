@@ -8,6 +8,7 @@ from typing import Any
 import msgpack
 
 from rljob.api.data import DataSpec
+from rljob.api.reward import RewardSpec
 from rljob.errors import UsageError
 from rljob_trainer.data.answer import Answers
 from rljob_trainer.data.encoder import PromptEncoder
@@ -40,7 +41,7 @@ class CustomSource(PromptSource):
         tokenizer: PromptTokenizer,
         seed: int,
         *,
-        reward: str,
+        rewards: Sequence[RewardSpec],
         answers: Answers | None = None,
     ) -> None:
         super().__init__(spec)
@@ -48,7 +49,7 @@ class CustomSource(PromptSource):
         assert spec.source is not None
         self._hook = spec.source
         self._spec = spec
-        self._encoder = PromptEncoder(spec, tokenizer, reward=reward, answers=answers)
+        self._encoder = PromptEncoder(spec, tokenizer, rewards=rewards, answers=answers)
         self._given = 0
         made = _imported(self._hook)
         self._user = self._run("its __init__(data, seed)", made, spec, seed)

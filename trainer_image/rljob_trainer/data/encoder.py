@@ -1,9 +1,11 @@
 """Turns a record, as the user wrote it, into a prompt."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from rljob.api.data import DataSpec
+from rljob.api.reward import RewardSpec, of_prompt
 from rljob.errors import UsageError
 from rljob_trainer.data.answer import Answers
 from rljob_trainer.data.label import check_label
@@ -19,19 +21,19 @@ class PromptEncoder:
         spec: DataSpec,
         tokenizer: PromptTokenizer,
         *,
-        reward: str,
+        rewards: Sequence[RewardSpec],
         answers: Answers | None = None,
     ) -> None:
         """
         Args:
             spec: the job's data section, which names the keys.
             tokenizer: the model's.
-            reward: the reward that judges responses, as the manifest names it.
+            rewards: those that judge responses.
             answers: makes answers of labels, where they are learned and nothing is judged.
         """
         self._spec = spec
         self._tokenizer = tokenizer
-        self._reward = reward
+        self._rewards = rewards
         self._answers = answers
 
     def check(self, record: dict[str, Any], where: str) -> None:
@@ -53,16 +55,17 @@ class PromptEncoder:
                 )
         self._tokenizer.check(record[self._spec.input_key], where)
         label = record[self._spec.label_key]
-        if self._answers is not None:
-            self._answers.check(label, where)
-        else:
-            check_label(label, self._reward, where)
         metadata = self._metadata(record)
         if not isinstance(metadata, dict):
             raise UsageError(
                 f"{where}: {self._spec.metadata_key!r} (spec.data.metadataKey) is a "
                 f"{type(metadata).__name__}; allowed: an object"
             )
+        if self._answers is not None:
+            self._answers.check(label, where)
+            return
+        for reward in self._rewards:
+            check_label(label, of_prompt(reward, metadata, where).type, where)
 
     def encode(self, record: dict[str, Any], where: str) -> Prompt | LongPrompt:
         """Encodes a record that was checked.

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from rljob.api.data import DataSpec
+from rljob.api.reward import RewardSpec
 from rljob.errors import UsageError
 from rljob_trainer.data.ahead import ReadAhead
 from rljob_trainer.data.answer import Answers
@@ -54,12 +55,12 @@ class JsonlPrompts:
         seed: int,
         index_directory: Path,
         *,
-        reward: str,
+        rewards: Sequence[RewardSpec],
         answers: Answers | None = None,
     ) -> None:
         self._spec = spec
         self._seed = seed
-        self._encoder = PromptEncoder(spec, tokenizer, reward=reward, answers=answers)
+        self._encoder = PromptEncoder(spec, tokenizer, rewards=rewards, answers=answers)
         self._files = [self._open(Path(path), index_directory) for path in paths]
         self._ends = list(accumulate(file.lines for file in self._files))
         self._epoch = 0
@@ -197,14 +198,14 @@ class JsonlSource(PromptSource):
         seed: int,
         index_directory: Path,
         *,
-        reward: str,
+        rewards: Sequence[RewardSpec],
         answers: Answers | None = None,
         workers: int = 0,
     ) -> None:
         """Opens the files, with the errors of `JsonlPrompts`; `workers` processes read ahead."""
         super().__init__(spec)
         prompts = JsonlPrompts(
-            spec, paths, tokenizer, seed, index_directory, reward=reward, answers=answers
+            spec, paths, tokenizer, seed, index_directory, rewards=rewards, answers=answers
         )
         self.files = prompts.checksums
         self._allow_changed = spec.allow_changed

@@ -31,7 +31,7 @@ def open_source(
     """
     if job.data.source is not None:
         return CustomSource(
-            job.data, tokenizer, job.seed, reward=job.rollout.reward.type, answers=answers
+            job.data, tokenizer, job.seed, rewards=job.rollout.all_rewards, answers=answers
         )
     return JsonlSource(
         job.data,
@@ -39,7 +39,7 @@ def open_source(
         tokenizer,
         job.seed,
         index_directory(run_dir),
-        reward=job.rollout.reward.type,
+        rewards=job.rollout.all_rewards,
         answers=answers,
         workers=job.trainer.data_workers,
     )

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from rljob.buffer.records import REWARD_ERROR, Sample
+from rljob.telemetry.metrics import REWARDS
 from rljob_trainer.algorithms.reward import as_float32
 from rljob_trainer.samples.ledger import OpenGroup
 
@@ -53,7 +54,17 @@ def batch_metrics(batch: Sequence[OpenGroup], version: int) -> dict[str, float]:
         "staleness/max": ages[:, 0].max().item(),
         "groups/uses_mean": sum(entry.uses + 1 for entry in batch) / len(batch),
         "time/generate": max(c.finished for c in completions) - min(c.leased for c in completions),
+        **_rewards_by_name(samples),
     }
+
+
+def _rewards_by_name(samples: Sequence[Sample]) -> dict[str, float]:
+    """Means over the samples that were judged; a generate function may give its own reward."""
+    found: dict[str, list[float]] = {}
+    for sample in samples:
+        for name, reward in sample.rewards.items():
+            found.setdefault(name, []).append(reward)
+    return {f"{REWARDS}{name}": sum(values) / len(values) for name, values in found.items()}
 
 
 def shown_samples(batch: Sequence[OpenGroup], count: int) -> list[dict[str, Any]]:
@@ -71,6 +82,7 @@ def shown_samples(batch: Sequence[OpenGroup], count: int) -> list[dict[str, Any]
             "response": sample.response,
             "label": entry.group.label,
             "reward": sample.reward,
+            "rewards": sample.rewards,
             "version": max(sample.versions, default=None),
         }
         for entry, sample in shown[:count]

@@ -9,6 +9,7 @@ import structlog
 
 from rljob.api import RLJobSpec
 from rljob.api.evaluation import EvaluationSpec
+from rljob.api.reward import only
 from rljob.buffer.records import Completion, Group
 from rljob.errors import UsageError
 from rljob_trainer.data.jsonl import JsonlPrompts
@@ -47,13 +48,14 @@ class Evaluation:
         self.name = spec.name
         self._spec = spec
         self._job = job
+        self._rewards = job.rollout.all_rewards if spec.reward is None else [only(spec.reward)]
         source = JsonlPrompts(
             job.data,
             [spec.prompts],
             tokenizer,
             job.seed,
             index_directory,
-            reward=(spec.reward or job.rollout.reward).type,
+            rewards=self._rewards,
         )
         count = min(len(source), spec.limit or len(source))
         prompts = (source.line(index) for index in range(count))
@@ -91,7 +93,7 @@ class Evaluation:
     def _groups(self, exchange: Exchange) -> list[Group]:
         overrides = self._spec.sampling.model_dump(exclude_none=True)
         sampling = {**self._job.rollout.sampling.model_dump(), **overrides}
-        reward = (self._spec.reward or self._job.rollout.reward).model_dump()
+        rewards = [reward.model_dump() for reward in self._rewards]
         groups = []
         for prompt in self._prompts:
             group_id = exchange.ledger.draw_id()
@@ -107,7 +109,7 @@ class Evaluation:
                     metadata=prompt.metadata,
                     samples=self._spec.samples_per_prompt,
                     sampling=sampling,
-                    reward=reward,
+                    rewards=rewards,
                     seed=self._job.seed * 1_000_003 + group_id,
                 )
             )

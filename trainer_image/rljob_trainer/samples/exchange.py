@@ -195,7 +195,7 @@ class Exchange:
             metadata=prompt.metadata,
             samples=spec.algorithm.samples_per_prompt,
             sampling=spec.rollout.sampling.model_dump(),
-            reward=spec.rollout.reward.model_dump(),
+            rewards=[reward.model_dump() for reward in spec.rollout.all_rewards],
             seed=spec.seed * 1_000_003 + group_id,
         )
 

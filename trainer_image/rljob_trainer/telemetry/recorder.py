@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from rljob.api import RLJob
 from rljob.api.estimator import generates
-from rljob.telemetry.metrics import METRICS
+from rljob.telemetry.metrics import METRICS, REWARDS
 from rljob.telemetry.outcome import read_summary
 from rljob_trainer.files.journal import Journal
 from rljob_trainer.samples.evaluation import EvaluationResult
@@ -100,6 +100,12 @@ class Recorder:
             for metric in METRICS
             if metric.name != _DROPPED
         }
+        self._rewards = Gauge(
+            "rljob_rewards_mean",
+            "Mean of each reward by its name, over the samples trained on, before its weight.",
+            ["name"],
+            registry=registry,
+        )
         self._counters = Counters(registry)
         self._evaluation = Gauge(
             "rljob_evaluation_reward",
@@ -164,12 +170,15 @@ class Recorder:
         """Sets what the trainer is doing now."""
         self._status.update(phase=phase, message=message)
 
-    def engines(self, count: int) -> None:
-        """Sets how many live engines hold the published weights. Without one, training waits."""
+    def engines(self, count: int, outages: str = "") -> None:
+        """Sets how many live engines hold the published weights, and what their workers wait for.
+
+        Without an engine, training waits.
+        """
         self._engines.set(count)
         self._status["engines"] = count
         if self._status["phase"] == "running":
-            self._status["message"] = "" if count else "no engine is left; waiting for one"
+            self._status["message"] = outages if count else "no engine is left; waiting for one"
 
     def update(self, **values: Any) -> None:
         """Sets numbers of /status that change within a batch."""
@@ -206,7 +215,9 @@ class Recorder:
         dropped = int(metrics.get(_DROPPED, 0))
         self._counters.batch(rewards, samples=count, tokens=tokens, dropped=dropped)
         for name, value in metrics.items():
-            if name != _DROPPED:
+            if name.startswith(REWARDS):
+                self._rewards.labels(name.removeprefix(REWARDS)).set(value)
+            elif name != _DROPPED:
                 self._gauges[name].set(value)
         if self._job.spec.tracking.tensorboard:
             self._tensorboard.batch(rollout, metrics, samples)

@@ -9,13 +9,13 @@ import psutil
 
 from tests.support.waiting import wait_for
 
-CODE = Path(__file__).parent / "code"
+CODE = Path(__file__).parents[1] / "code"
 # A process of its own: what its children print, and that they end with it, is seen from outside.
 JUDGE = """
 import asyncio, sys
-from rljob.api.rollout import RewardSpec
+from rljob.api.reward import RewardSpec
 from rljob_rollout.rewards import RewardInput
-from rljob_rollout.reward_pool import RewardPool
+from rljob_rollout.judging.pool import RewardPool
 
 async def judge(hook):
     pool = RewardPool({hook: "spec.rollout.reward.type"}, 2, replica=3)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Any
 import psutil
 import pytest
 
-from rljob.api.rollout import RewardSpec
+from rljob.api.reward import NamedRewardSpec, RewardSpec, only
 from rljob.errors import UsageError
+from rljob_rollout.judging.scorer import Scorer, ScoringError
 from rljob_rollout.rewards import RewardInput
-from rljob_rollout.scoring import Scorer, ScoringError
 from tests.rollout.code import odd_rewards
 from tests.rollout.spec import spec_of
 from tests.support.landlock import HAS_LANDLOCK, needs_landlock
@@ -34,7 +35,7 @@ CODE = ["code"] if HAS_LANDLOCK else []
 def scorer() -> Iterator[Scorer]:
     """Two processes that know every reward."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parent / "code")
+        patch.syspath_prepend(Path(__file__).parents[1] / "code")
         evaluation = [
             {"name": f"e{n}", "prompts": "x", "reward": {"type": hook}}
             for n, hook in enumerate([*HOOKS, "f1", "math", *CODE])
@@ -42,7 +43,7 @@ def scorer() -> Iterator[Scorer]:
         changes = {"rollout__reward": {"type": "exact"}, "rollout__rewardProcesses": 2}
         scorer = Scorer(spec_of(evaluation=evaluation, **changes))
         yield scorer
-        scorer.close()
+        asyncio.run(scorer.close())
 
 
 class Judge:
@@ -54,7 +55,7 @@ class Judge:
     def __call__(self, hook: str, *samples: RewardInput, **changes: Any) -> list[Any]:
         """(reward, metadata) of each sample; `changes` are fields of the spec."""
         spec = RewardSpec(**{"type": hook, "retries": 0, "timeout_seconds": LONG, **changes})
-        found = asyncio.run(self.scorer.score(spec, samples or [sample()]))
+        found = asyncio.run(self.scorer.score([only(spec)], samples or [sample()]))
         return [(score.reward, score.metadata) for score in found]
 
 
@@ -72,6 +73,7 @@ def sample(response: str = "0349", label: Any = "0349", **metadata: Any) -> Rewa
         metadata={"source": "train.jsonl:7", **metadata},
         response_tokens=[3, 6, 7, 12],
         status="completed",
+        max_response_tokens=16,
     )
 
 
@@ -274,3 +276,64 @@ def test_a_program_ends_with_the_process_that_judges_it(scores: Judge) -> None:
         ),
         "the program ends",
     )
+
+
+def test_several_rewards_are_summed_with_their_weights(scorer: Scorer) -> None:
+    specs = [
+        NamedRewardSpec(name="right", type="exact", weight=2.0),
+        NamedRewardSpec(name="parts", type="odd_rewards:with_parts", weight=0.0),
+        NamedRewardSpec(name="short", type="overlong", buffer_tokens=16, weight=0.5),
+    ]
+    right, wrong = asyncio.run(scorer.score(specs, [sample("a b", "a b"), sample("c")]))
+    assert right.rewards == {"right": 1.0, "parts": 0.25, "short": -0.25}
+    assert right.reward == 2.0 - 0.5 * 0.25
+    assert right.metadata == {"parts": {"format": 1, "words": ["a", "b"]}}
+    assert wrong.reward == -0.5 * 0.25
+
+
+def test_a_reward_of_several_that_fails_is_named(scorer: Scorer) -> None:
+    specs = [
+        NamedRewardSpec(name="right", type="exact"),
+        NamedRewardSpec(name="odd", type="odd_rewards:raises", retries=0, failure_reward=-1.0),
+    ]
+    (found,) = asyncio.run(scorer.score(specs, [sample()]))
+    assert found.rewards == {"right": 1.0, "odd": -1.0}
+    assert found.metadata == {"reward_error": "odd: raised KeyError: 'answer'"}
+
+
+@pytest.mark.parametrize("hook", ["odd_rewards:ranks", "odd_rewards:asynchronous_ranks"])
+def test_a_group_is_judged_at_once(scores: Judge, hook: str) -> None:
+    found = scores(hook, sample("aaa"), sample("a"), sample("aa"), group=True)
+    assert found == [(2.0, {"of": 3}), (0.0, {"of": 3}), (1.0, {"of": 3})]
+
+
+@pytest.mark.parametrize(
+    ("hook", "said"),
+    [
+        ("odd_rewards:too_few", "returned [1.0], 1 items; allowed: a list of 2 rewards"),
+        ("odd_rewards:text", "returned '0.5', 3 items; allowed: a list of 2 rewards"),
+        ("odd_rewards:nothing", "returned None; allowed: a list of 2 rewards"),
+        ("odd_rewards:raises", "raised KeyError"),
+        ("odd_rewards:one_is_nan", "returned nan"),
+    ],
+)
+def test_a_group_that_is_judged_wrongly_fails(scores: Judge, hook: str, said: str) -> None:
+    with pytest.raises(ScoringError, match=re.escape(f"reward {hook}: {said}")):
+        scores(hook, sample(), sample(), group=True)
+
+
+def test_a_group_is_judged_again_as_a_whole(scores: Judge, tmp_path: Path) -> None:
+    calls = str(tmp_path / "calls")
+    samples = [sample(calls=calls), sample(calls=calls)]
+    assert scores("odd_rewards:group_fails_once", *samples, group=True, retries=1) == [
+        (1.0, {}),
+        (1.0, {}),
+    ]
+
+
+def test_a_prompt_names_its_reward(scores: Judge) -> None:
+    key = {"type_key": "kind"}
+    assert scores("exact", sample("It is 7.", "7", kind="math"), **key) == [(1.0, {})]
+    assert scores("exact", sample("It is 7.", "7"), **key) == [(0.0, {})]
+    with pytest.raises(UsageError, match=r"train.jsonl:7: found 'maths' as 'kind' \(typeKey\)"):
+        scores("exact", sample(kind="maths"), **key)

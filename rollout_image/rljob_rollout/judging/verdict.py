@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,14 @@ def verdict(value: Any) -> Verdict:
         return Score(reward, json.loads(json.dumps(metadata)))
     except (TypeError, ValueError, RecursionError) as error:
         return Failure(f"returned {short(value)}: {error}; allowed next to the reward: JSON values")
+
+
+def verdicts(values: Any, count: int) -> list[Verdict] | Failure:
+    """Checks what a function that judges `count` samples has returned."""
+    if not isinstance(values, Sequence) or isinstance(values, str | bytes) or len(values) != count:
+        items = f", {len(values)} items" if isinstance(values, Sequence) else ""
+        return Failure(f"returned {short(values)}{items}; allowed: a list of {count} rewards")
+    return [verdict(value) for value in values]
 
 
 def short(value: Any) -> str:

@@ -14,12 +14,12 @@ from io import TextIOWrapper
 from typing import Any
 
 from rljob.api.quantity import bytes_of
-from rljob.api.rollout import RewardSpec
+from rljob.api.reward import RewardSpec
 from rljob.errors import UsageError
 from rljob.telemetry import lifeline, log
+from rljob_rollout.judging.verdict import Failure, Verdict, verdict, verdicts
 from rljob_rollout.memory_limit import OUT_OF_MEMORY, data_bytes, limit_memory
 from rljob_rollout.rewards import Reward, RewardInput, load_reward
-from rljob_rollout.verdict import Failure, Verdict, verdict
 
 _rewards: dict[str, Reward | UsageError] = {}
 _taken = 0  # bytes, once all rewards were loaded
@@ -68,8 +68,7 @@ def judge(spec: RewardSpec, sample: RewardInput) -> Verdict:
     """The verdict of a plain function on a sample."""
     _limit_memory(spec)
     try:
-        reward = _reward(spec.type)
-        return verdict(reward(sample, strict=True) if spec.strict else reward(sample))
+        return verdict(_reward(spec.type)(sample, **options(spec)))
     except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
         return _failure(error)
 
@@ -85,6 +84,29 @@ def judge_together(spec: RewardSpec, samples: Sequence[RewardInput]) -> list[Ver
         return asyncio.run(together())
     except BaseException as error:  # noqa: BLE001 - from a task that the user's code started
         return [_failure(error)] * len(samples)
+
+
+def judge_group(spec: RewardSpec, samples: Sequence[RewardInput]) -> list[Verdict] | Failure:
+    """The verdicts of a plain or an async function that judges a group at once."""
+    _limit_memory(spec)
+
+    async def found() -> list[Verdict] | Failure:
+        async with asyncio.timeout(spec.timeout_seconds):
+            result = _reward(spec.type)(list(samples))
+            return verdicts(await result if inspect.isawaitable(result) else result, len(samples))
+
+    try:
+        return asyncio.run(found())
+    except TimeoutError:
+        return too_long(spec)
+    except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
+        return _failure(error)
+
+
+def options(spec: RewardSpec) -> dict[str, Any]:
+    """The options of a built-in reward."""
+    given = {"strict": spec.strict or None, "buffer_tokens": spec.buffer_tokens}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def too_long(spec: RewardSpec) -> Failure:

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 import structlog
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
-from rljob.api.rollout import RewardSpec
+from rljob.api.reward import RewardSpec
 from rljob.errors import UsageError
-from rljob_rollout import reward_process
+from rljob_rollout.judging import process
+from rljob_rollout.judging.verdict import Failure, Verdict
 from rljob_rollout.memory_limit import OUT_OF_MEMORY
 from rljob_rollout.rewards import RewardInput
-from rljob_rollout.verdict import Failure, Verdict
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ class RewardPool:
         self._pool = self._start()
         try:
             self._asynchronous = {
-                type_: self._pool.schedule(reward_process.is_async, args=(type_,)).result()
+                type_: self._pool.schedule(process.is_async, args=(type_,)).result()
                 for type_ in rewards
             }
         except (BrokenProcessPool, ProcessExpired) as error:
@@ -57,9 +57,7 @@ class RewardPool:
     async def is_async(self, type_: str) -> bool:
         """Whether a reward is an async function."""
         if type_ not in self._asynchronous:
-            future: ProcessFuture[bool] = self._pool.schedule(
-                reward_process.is_async, args=(type_,)
-            )
+            future: ProcessFuture[bool] = self._pool.schedule(process.is_async, args=(type_,))
             self._asynchronous[type_] = await asyncio.wrap_future(future)
         return self._asynchronous[type_]
 
@@ -67,7 +65,7 @@ class RewardPool:
         """The verdict of a plain or an async function on one sample."""
         if await self.is_async(spec.type):
             return (await self.judge_together(spec, [sample]))[0]
-        return await self._run(spec, spec.timeout_seconds, reward_process.judge, sample)
+        return await self._run(spec, spec.timeout_seconds, process.judge, sample)
 
     async def judge_together(
         self, spec: RewardSpec, samples: Sequence[RewardInput]
@@ -77,13 +75,19 @@ class RewardPool:
         If their process is lost, each sample is judged alone, so only the one that ends it fails.
         """
         limit = spec.timeout_seconds + _GRACE_SECONDS
-        found = await self._run(spec, limit, reward_process.judge_together, samples)
+        found = await self._run(spec, limit, process.judge_together, samples)
         if not isinstance(found, Failure):
             return found
         if len(samples) == 1:
             return [found]
         alone = await asyncio.gather(*(self.judge_together(spec, [each]) for each in samples))
         return [found for (found,) in alone]
+
+    async def judge_group(self, spec: RewardSpec, samples: Sequence[RewardInput]) -> list[Verdict]:
+        """The verdicts of a function that judges a group at once; if it fails, of each sample."""
+        limit = spec.timeout_seconds + _GRACE_SECONDS
+        found = await self._run(spec, limit, process.judge_group, samples)
+        return [found] * len(samples) if isinstance(found, Failure) else found
 
     def close(self) -> None:
         """Kills the processes."""
@@ -92,7 +96,7 @@ class RewardPool:
     def _start(self) -> ProcessPool:
         return ProcessPool(
             max_workers=self._processes,
-            initializer=reward_process.prepare,
+            initializer=process.prepare,
             initargs=self._arguments,
             # Not a fork: this process has running threads.
             context=multiprocessing.get_context("spawn"),
@@ -113,7 +117,7 @@ class RewardPool:
             try:
                 return await asyncio.wrap_future(future)
             except TimeoutError:
-                return reward_process.too_long(spec)
+                return process.too_long(spec)
             except ProcessExpired as error:
                 return Failure(_ended(spec, error.exitcode))
             except BrokenProcessPool as error:
