@@ -163,7 +163,7 @@ def a_completion(*samples):
 
 def test_the_layout_is_a_schema_byte_msgpack_and_little_endian_arrays():
     data = a_completion(a_sample()).pack()
-    assert data[0] == 2
+    assert data[0] == 3
     body = msgpack.unpackb(data[1:])
     assert body["group"] == 5
     sample = body["samples"][0]
@@ -248,7 +248,7 @@ def test_a_value_that_no_record_can_hold_is_named():
 
 def test_another_schema_is_refused():
     data = a_completion().pack()
-    with pytest.raises(RecordError, match=r"completion of record schema 1; .* reads schema 2"):
+    with pytest.raises(RecordError, match=r"completion of record schema 1; .* reads schema 3"):
         Completion.unpack(b"\x01" + data[1:])
 
 
