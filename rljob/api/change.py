@@ -113,6 +113,8 @@ EFFECTS: dict[str, Effect] = {
     "evaluation": "trainer",
     # An engine reserves room for the longest response.
     "evaluation[].sampling.maxResponseTokens": "all",
+    # An engine reads texts only if there are some to stop at.
+    "evaluation[].sampling.stop": "all",
     "code": "all",
     # The gang was scheduled as a whole.
     "gang": "immutable",

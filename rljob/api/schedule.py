@@ -42,8 +42,9 @@ class ScheduleSpec(Part):
     )
     eval_interval: PositiveInt | None = Field(
         None,
-        description="Rollout batches between two evaluations. They always run before the first and "
-        "after the last batch. Default: only those two.",
+        description="Rollout batches between two evaluations, for data sets without an interval of "
+        "their own. They always run before the first and after the last batch. Default: only those "
+        "two.",
     )
     target_reward: float | None = Field(
         None,

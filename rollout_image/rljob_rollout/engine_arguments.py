@@ -50,7 +50,9 @@ def engine_arguments(spec: RLJobSpec, *, replica: int, gpu: bool) -> dict[str, A
         # Engines with the same seed would sample the same responses to the same prompt.
         "random_seed": (spec.seed + replica * 1_000_003) % 2**31,
         # The engine needs the tokenizer only for stop texts.
-        "skip_tokenizer_init": not spec.rollout.sampling.stop,
+        "skip_tokenizer_init": not (
+            spec.rollout.sampling.stop or any(e.sampling.stop for e in spec.evaluation)
+        ),
         # The trainer sends all weights before the engine works. Dummy weights reveal a tensor that
         # was never sent, which the checkpoint's would hide, and save reading the checkpoint.
         "load_format": "dummy",

@@ -48,7 +48,16 @@ SPEC: dict[str, Any] = {
             "name": "aime",
             "prompts": "/data/aime.jsonl",
             "limit": 100,
-            "sampling": {"temperature": 0.6, "topP": 0.95, "maxResponseTokens": 512},
+            "interval": 20,
+            "sampling": {
+                "temperature": 0.6,
+                "topP": 0.95,
+                "topK": 20,
+                "maxResponseTokens": 512,
+                "stop": ["</answer>"],
+                "stopTokenIds": [7],
+                "ignoreEos": False,
+            },
             "reward": {"type": "math"},
         }
     ],
@@ -91,6 +100,9 @@ BY_HAND: dict[str, list[tuple[Kind, Any]]] = {
         ("invalid", 7),
     ],
     "algorithm.kl.estimator": [("other", "k2"), ("invalid", "k4"), ("invalid", 7)],
+    # Training has texts to stop at.
+    "evaluation[].sampling.ignoreEos": [("invalid", True), ("invalid", "no")],
+    "evaluation[].sampling.topK": [("other", 40), ("other", -1), ("invalid", 0), ("invalid", -2)],
     "evaluation[].reward.type": [("other", "f1"), ("invalid", "mathx"), ("invalid", 7)],
     "trainer.megatron": [("other", {"attention_dropout": 0.1}), ("invalid", {"attention": 1})],
     "rollout.sglang": [

@@ -74,6 +74,10 @@ def test_the_engine_reads_texts_only_to_find_stop_texts(checkpoint: Path) -> Non
     for stop, skipped in ((["\n"], False), ([], True)):
         spec = spec_of(checkpoint, rollout__sampling__stop=stop)
         assert engine_arguments(spec, replica=0, gpu=True)["skip_tokenizer_init"] is skipped
+        sampling = {"stop": stop}
+        evaluation = [{"name": "e", "prompts": "x", "sampling": sampling}]
+        spec = spec_of(checkpoint, evaluation=evaluation)
+        assert engine_arguments(spec, replica=0, gpu=True)["skip_tokenizer_init"] is skipped
 
 
 @pytest.mark.parametrize(("mode", "disabled"), [("in_place", True), ("retract", False)])

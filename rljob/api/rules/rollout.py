@@ -1,53 +1,92 @@
 """Sampling, replicas and the transport of weights."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from rljob.api.problem import Problem, problem
+from rljob.api.evaluation import EvaluationSamplingSpec
+from rljob.api.problem import Path, Problem, problem
 from rljob.api.rljob import RLJob
+from rljob.api.rollout import SamplingSpec
 from rljob.api.rules.cel import Cel, twin
 from rljob.api.rules.repeated import repeated
 
-
-@twin(
-    Cel(
-        at="spec.rollout.sampling",
-        rule="self.topK != 0",
-        message="found 0, allowed -1 (all) or at least 1",
-        field="topK",
-    )
+_TOP_K = Cel(
+    at="spec.rollout.sampling",
+    rule="!has(self.topK) || self.topK != 0",
+    message="found 0, allowed -1 (all) or at least 1",
+    field="topK",
 )
+
+
+def _samplings(job: RLJob) -> list[tuple[Path, SamplingSpec | EvaluationSamplingSpec]]:
+    """The sampling of training and of each evaluation."""
+    return [
+        (("spec", "rollout", "sampling"), job.spec.rollout.sampling),
+        *(
+            (("spec", "evaluation", index, "sampling"), evaluation.sampling)
+            for index, evaluation in enumerate(job.spec.evaluation)
+        ),
+    ]
+
+
+@twin(_TOP_K, replace(_TOP_K, at="spec.evaluation[].sampling"))
 def top_k_is_all_or_some(job: RLJob) -> Iterator[Problem]:
     """`sampling.topK` is -1 or at least 1."""
-    if job.spec.rollout.sampling.top_k == 0:
-        yield problem("spec.rollout.sampling.topK", 0, "-1 (all) or at least 1")
+    for path, sampling in _samplings(job):
+        if sampling.top_k == 0:
+            yield problem((*path, "topK"), 0, "-1 (all) or at least 1")
 
 
 def stops_differ(job: RLJob) -> Iterator[Problem]:
     """`sampling.stop` and `sampling.stopTokenIds` name each stop once."""
-    place = ("spec", "rollout", "sampling")
-    yield from repeated((*place, "stop"), job.spec.rollout.sampling.stop)
-    yield from repeated((*place, "stopTokenIds"), job.spec.rollout.sampling.stop_token_ids)
+    for path, sampling in _samplings(job):
+        yield from repeated((*path, "stop"), sampling.stop or [])
+        yield from repeated((*path, "stopTokenIds"), sampling.stop_token_ids or [])
+
+
+_TRAINING_DOES_NOT = (
+    "self.rollout.sampling.ignoreEos "
+    "&& self.rollout.sampling.stop.size() + self.rollout.sampling.stopTokenIds.size() > 0"
+)
+_NEVER_ENDS = " && ".join(
+    (
+        "(has(e.sampling.ignoreEos) ? e.sampling.ignoreEos : self.rollout.sampling.ignoreEos)",
+        "(has(e.sampling.stop) ? e.sampling.stop : self.rollout.sampling.stop).size() "
+        "+ (has(e.sampling.stopTokenIds) ? e.sampling.stopTokenIds "
+        ": self.rollout.sampling.stopTokenIds).size() > 0",
+    )
+)
+_ENDS = "stop or stopTokenIds end a response"
+_AS_IN_TRAINING = f"{_ENDS}; unset fields are as in spec.rollout.sampling"
 
 
 @twin(
     Cel(
         at="spec.rollout.sampling",
         rule="!self.ignoreEos || self.stop.size() + self.stopTokenIds.size() == 0",
-        message="found true, allowed false (stop or stopTokenIds end a response)",
+        message=f"found true, allowed false ({_ENDS})",
         field="ignoreEos",
         reason="FieldValueForbidden",
-    )
+    ),
+    Cel(
+        at="spec",
+        rule=f"{_TRAINING_DOES_NOT} || !self.evaluation.exists(e, {_NEVER_ENDS})",
+        message=f"found true, allowed false ({_AS_IN_TRAINING})",
+        field="evaluation",
+        reason="FieldValueForbidden",
+    ),
 )
 def responses_can_end(job: RLJob) -> Iterator[Problem]:
     """`sampling.ignoreEos` fixes the length, so `stop` and `stopTokenIds` must be empty."""
-    sampling = job.spec.rollout.sampling
-    if sampling.ignore_eos and (sampling.stop or sampling.stop_token_ids):
-        yield problem(
-            "spec.rollout.sampling.ignoreEos",
-            True,
-            "false",
-            "stop or stopTokenIds end a response",
-        )
+    training = job.spec.rollout.sampling
+    if training.ignore_eos and (training.stop or training.stop_token_ids):
+        yield problem("spec.rollout.sampling.ignoreEos", True, "false", _ENDS)
+        return
+    for index, evaluation in enumerate(job.spec.evaluation):
+        sampling = evaluation.sampling.over(training)
+        if sampling["ignore_eos"] and (sampling["stop"] or sampling["stop_token_ids"]):
+            path = ("spec", "evaluation", index, "sampling", "ignoreEos")
+            yield problem(path, True, "false", _AS_IN_TRAINING)
 
 
 @twin(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from rljob.api.estimator import generates
-from rljob.api.problem import Problem, problem
+from rljob.api.problem import Path, Problem, problem
 from rljob.api.rljob import RLJob
 from rljob.api.rules.cel import Cel, twin
 
@@ -13,6 +13,7 @@ MADE = (
     "= rolloutBatchSize {self.schedule.rolloutBatchSize} x samplesPerPrompt "
     "{self.algorithm.samplesPerPrompt}"
 )
+UNPUBLISHED = "has(e.interval) && e.interval % self.schedule.updateWeightsInterval != 0"
 
 
 @twin(
@@ -221,21 +222,34 @@ def publishes_at_all(job: RLJob) -> Iterator[Problem]:
         field="schedule.evalInterval",
         reason="FieldValueForbidden",
     ),
+    Cel(
+        at="spec",
+        rule="self.schedule.updateWeightsInterval < 1 "
+        f"|| !self.evaluation.exists(e, {UNPUBLISHED})",
+        message=f"found {{self.evaluation.filter(e, {UNPUBLISHED})[0].interval}}, allowed a "
+        "multiple of {self.schedule.updateWeightsInterval} (updateWeightsInterval; the engines "
+        "have no newer weights to evaluate)",
+        field="evaluation",
+    ),
 )
 def evaluates_what_it_published(job: RLJob) -> Iterator[Problem]:
-    """`evalInterval` is a multiple of `updateWeightsInterval`, and needs an `evaluation`."""
+    """Evaluation intervals are multiples of `updateWeightsInterval`, and need an `evaluation`."""
     interval = job.spec.schedule.eval_interval
     publish = job.spec.schedule.update_weights_interval
-    if interval is None:
-        return
-    if interval % publish:
-        yield problem(
-            "spec.schedule.evalInterval",
-            interval,
-            f"a multiple of {publish}",
-            "updateWeightsInterval; the engines have no newer weights to evaluate",
-        )
-    if not job.spec.evaluation:
+    intervals: list[tuple[Path, int | None]] = [(("spec", "schedule", "evalInterval"), interval)]
+    intervals += [
+        (("spec", "evaluation", index, "interval"), evaluation.interval)
+        for index, evaluation in enumerate(job.spec.evaluation)
+    ]
+    for path, each in intervals:
+        if each is not None and each % publish:
+            yield problem(
+                path,
+                each,
+                f"a multiple of {publish}",
+                "updateWeightsInterval; the engines have no newer weights to evaluate",
+            )
+    if interval is not None and not job.spec.evaluation:
         yield problem(
             "spec.schedule.evalInterval",
             interval,
