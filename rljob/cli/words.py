@@ -62,9 +62,23 @@ def batch(record: dict[str, Any], rollouts: int, status: dict[str, Any] | None) 
 
 def evaluation(record: dict[str, Any], samples: int) -> list[str]:
     """An evaluation's result, and a few of its answers."""
+    reward = number(record.get("reward"), 3)
+    if "margin" in record:
+        reward += f" ±{number(record['margin'], 3)}"
+    parts = [f"reward {reward} over {record.get('count')} answers"]
+    parts += [
+        f"{name} {number(value, 3)}"
+        for name, value in record.items()
+        if name.startswith(("pass@", "majority@"))
+    ]
+    if "length" in record:
+        parts.append(f"length {number(record['length'], 1)}")
+        parts.append(f"truncated {number(record.get('truncated'), 3)}")
+    if record.get("failed"):
+        parts.append(f"failed prompts {record['failed']}")
     lines = [
         f"evaluation {text(record.get('name'))} after rollout {record.get('rollout')}: "
-        f"reward {number(record.get('reward'), 3)} over {record.get('count')} answers"
+        f"{', '.join(parts)}"
     ]
     for sample in (record.get("samples") or [])[:samples]:
         said, right = text(sample.get("response")), text(sample.get("label"))

@@ -4,7 +4,7 @@ import html
 from dataclasses import dataclass
 from typing import Any
 
-from rljob.report.run import Run, finite
+from rljob.report.run import Record, Run, finite
 from rljob.telemetry.metrics import REWARDS
 
 Figure = dict[str, Any]
@@ -199,21 +199,52 @@ def time_figure(run: Run) -> Figure | None:
 
 
 def evaluation_figure(run: Run) -> Figure | None:
-    """Every evaluation over the rollout batches."""
-    traces = [
-        {
-            **_line(
-                [record["rollout"] for record in run.evaluations_of(name)],
-                [finite(record.get("reward")) for record in run.evaluations_of(name)],
-                html.escape(name),  # plotly interprets some tags in texts
-                _COLORS[n % len(_COLORS)],
-            ),
-            "mode": "lines+markers",
-            "marker": {"size": 7},
-        }
-        for n, name in enumerate(run.evaluation_names)
-    ]
+    """Every evaluation over the rollout batches, each in the band of its 95% confidence."""
+    traces = []
+    for n, name in enumerate(run.evaluation_names):
+        records, color = run.evaluations_of(name), _COLORS[n % len(_COLORS)]
+        traces += _band(records, color)
+        traces.append(
+            {
+                **_line(
+                    [record["rollout"] for record in records],
+                    [finite(record.get("reward")) for record in records],
+                    html.escape(name),  # plotly interprets some tags in texts
+                    color,
+                ),
+                "mode": "lines+markers",
+                "marker": {"size": 7},
+            }
+        )
     return {"data": traces, "layout": _layout("mean reward")} if traces else None
+
+
+def _band(records: list[Record], color: str) -> list[Figure]:
+    """The area between reward - margin and reward + margin, where both are known."""
+    known = [
+        (record["rollout"], reward, margin)
+        for record in records
+        if (reward := finite(record.get("reward"))) is not None
+        and (margin := finite(record.get("margin"))) is not None
+    ]
+    if len(known) < 2:
+        return []
+    there = [(rollout, reward + margin) for rollout, reward, margin in known]
+    back = [(rollout, reward - margin) for rollout, reward, margin in reversed(known)]
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "95% confidence",
+            "x": [rollout for rollout, _ in there + back],
+            "y": [value for _, value in there + back],
+            "fill": "toself",
+            "fillcolor": color + "33",
+            "line": {"width": 0},
+            "hoverinfo": "skip",
+            "showlegend": False,
+        }
+    ]
 
 
 def _line(x: list[int], y: list[Any], label: str, color: str) -> dict[str, Any]:

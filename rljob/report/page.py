@@ -13,11 +13,13 @@ from markupsafe import Markup
 
 from rljob.report.chart import Figure, charts, evaluation_figure, figure, time_figure
 from rljob.report.run import Record, Run, finite, read_run
+from rljob.report.score_table import score_table
 
 FILE_NAME = "report.html"
 _PLOTLY = Path(__file__).parent / "plotly" / "plotly-basic.min.js"
 _WINDOW = 5  # batches over which the summary averages the reward
 _MOMENTS = 8  # rollout batches from which sample texts are shown
+_ROWS = 20  # evaluations of a data set in its table
 _RECENT = 10  # batches over which the throughput is averaged
 
 T = TypeVar("T")
@@ -64,6 +66,10 @@ def render(run: Run) -> str:
         moments=_moments(run),
         incidents=[(_moment(each.time), each.message) for each in run.incidents],
         answers={name: _spread(run.evaluations_of(name), 3) for name in run.evaluation_names},
+        scores={
+            name: score_table(_spread(run.evaluations_of(name), _ROWS))
+            for name in run.evaluation_names
+        },
         figures=_script_data(figures),
         plotly=Markup(_PLOTLY.read_text("utf-8")),  # noqa: S704 - the library, no text of the run
         nonce=secrets.token_urlsafe(16),
@@ -105,7 +111,9 @@ def _tiles(run: Run) -> list[Tile]:
     for name in run.evaluation_names:
         records = run.evaluations_of(name)
         before, after = records[0].get("reward"), records[-1].get("reward")
-        tiles.append(Tile(name, f"{_number(before)} → {_number(after)}", "evaluation"))
+        margin = records[-1].get("margin")
+        bounds = "" if finite(margin) is None else f" ±{_number(margin)}"
+        tiles.append(Tile(name, f"{_number(before)} → {_number(after)}{bounds}", "evaluation"))
     seconds = finite(run.summary.get("seconds")) or _sum(run, "time/total")
     if seconds:
         tiles.append(Tile("Wall time", _duration(seconds)))

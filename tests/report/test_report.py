@@ -99,6 +99,30 @@ def test_curves_hold_the_runs_numbers(tmp_path):
     assert curve(evaluations, "held-out")["x"] == [0, 30, 60, 90]
 
 
+def test_an_evaluation_has_its_margin_and_a_table(tmp_path):
+    write_run_dir(tmp_path)
+    path = tmp_path / "evaluations.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    shown = page(tmp_path)
+    band = curve(shown.figures[-1], "95% confidence")
+    assert band["x"] == [0, 30, 60, 90, 90, 60, 30, 0]
+    assert band["y"][0] == 0.03
+    assert band["y"][-1] == -0.03
+    assert "±0.030" in shown.text
+    for column in ("pass@1", "pass@2", "majority@2", "length", "truncated", "failed"):
+        assert column in shown.text
+    # Earlier versions told the mean reward alone.
+    only = [
+        {name: record[name] for name in ("rollout", "time", "name", "reward", "count", "samples")}
+        for record in records
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in only))
+    shown = page(tmp_path)
+    assert [trace["name"] for trace in shown.figures[-1]["data"]] == ["held-out"]
+    assert "±0" not in shown.text
+    assert "pass@1" not in shown.text
+
+
 def test_the_stages_of_the_time_split_add_up_to_the_total(tmp_path):
     write_run_dir(tmp_path)
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()

@@ -13,10 +13,10 @@ from rljob_operator.cache import Cache
 from rljob_operator.metrics import Metrics
 from rljob_rollout.engine_metrics import EngineMetrics
 from rljob_rollout.worker_metrics import WorkerMetrics
-from rljob_trainer.samples.evaluation import EvaluationResult
 from rljob_trainer.telemetry.health import Health
 from rljob_trainer.telemetry.recorder import Recorder
 from rljob_trainer.telemetry.utilization import Utilization
+from tests.support.an_evaluation import an_evaluation
 from tests.support.job import manifest
 
 # Read from the engine of the sorting demo, in the middle of a batch; some families of it.
@@ -28,7 +28,7 @@ def _trainer(directory: Path) -> CollectorRegistry:
     registry = CollectorRegistry()
     job = RLJob.model_validate(manifest(directory))
     recorder = Recorder(job, directory, registry)
-    recorder.evaluation(0, EvaluationResult("held-out", 0.5, 16, (), (), []))
+    recorder.evaluation(0, an_evaluation(0.5))
     recorder.close()
     Health(job.spec, registry).buffer(Occupancy(8, 2, 1), Memory(1 << 20, 1 << 30))
     Utilization(registry)

@@ -15,6 +15,7 @@ from rljob_trainer.desk import Desk
 from rljob_trainer.learning.learner import Learner
 from rljob_trainer.process.collective import Rank0
 from rljob_trainer.process.stop import StoppedError
+from rljob_trainer.samples.evaluation_schedule import EvaluationSchedule
 from rljob_trainer.samples.rollout_batch import RolloutBatch
 from rljob_trainer.telemetry.advantage import advantage_metrics
 from rljob_trainer.telemetry.limits import check_limits
@@ -73,7 +74,7 @@ class Conductor:
         self._watch = Stopwatch()
         self._memory = HostMemory()
         self._saved_at = -1
-        self._evaluated_at = -1
+        self._evaluations = EvaluationSchedule(job.spec)
         self._version = -1
         self._rollout = 0  # batches trained on
         self._unrecorded: dict[str, float] | None = None  # metrics of the last batch
@@ -125,7 +126,7 @@ class Conductor:
         if checkpoint and state:
             self._learner.load(checkpoint.path)
             self._rollout = self._saved_at = checkpoint.rollout
-            self._evaluated_at = state["evaluated_at"]
+            self._evaluations.load(state["evaluated_at"])
             log.info("run.resumed", checkpoint=checkpoint.path.name)
         damaged = self._checkpoints.damaged
         self._at_desk(lambda desk: desk.start(self._rollout, state, damaged))
@@ -226,14 +227,14 @@ class Conductor:
             self._probe_report = check_probe(answers, expected, version, self._bound)
 
     def _evaluate(self) -> None:
-        """Runs the evaluations before the first batch, at their interval, and after the last."""
-        interval = self._spec.schedule.eval_interval
-        due = self._rollout == 0 or self._is_due(interval) or self._is_done()
-        if not due or self._evaluated_at == self._rollout:
-            return
+        """Runs the evaluations that are due."""
+        for name in self._evaluations.due(self._rollout, is_done=self._is_done()):
+            self._evaluate_set(name)
+
+    def _evaluate_set(self, name: str) -> None:
         with self._watch.stage("evaluate"):
-            self._at_desk(lambda desk: desk.evaluate(self._rollout))
-        self._evaluated_at = self._rollout
+            self._at_desk(lambda desk: desk.evaluate(name, self._rollout))
+        self._evaluations.evaluated(name, self._rollout)
 
     def _record(self) -> None:
         """Records the last batch's metrics. Its times start at the previous record."""
@@ -259,7 +260,7 @@ class Conductor:
 
     def _state(self) -> bytes:
         assert self._desk is not None
-        return pack({"evaluated_at": self._evaluated_at, **self._desk.save()})
+        return pack({"evaluated_at": self._evaluations.save(), **self._desk.save()})
 
     def _finish(self, state: str) -> None:
         self._at_desk(lambda desk: desk.finish(state, self._rollout))

@@ -78,7 +78,8 @@ class Desk:
         self.health = Health(spec, registry)
         self._utilization = Utilization(registry)
         self._source = open_source(spec, tokenizer, run_dir)
-        self._evaluations = evaluations(spec, tokenizer, index_directory(run_dir))
+        opened = evaluations(spec, tokenizer, index_directory(run_dir))
+        self._evaluations = {evaluation.name: evaluation for evaluation in opened}
         self._buffer = TrainerBuffer(
             environment.buffer_url,
             job.key,
@@ -186,13 +187,12 @@ class Desk:
             futures.wait([answers], _LOOK_SECONDS)
         return answers.result() if answers.done() else []
 
-    def evaluate(self, rollout: int) -> None:
-        """Runs every evaluation with the published weights."""
-        for evaluation in self._evaluations:
-            self.recorder.phase("evaluating", evaluation.name)
-            result = evaluation.run(self.exchange)
-            self._tell(f"evaluation {result.name}", "prompt", result.failed, result.unjudged)
-            self.recorder.evaluation(rollout, result)
+    def evaluate(self, name: str, rollout: int) -> None:
+        """Runs the evaluation of a data set with the published weights, after `rollout` batches."""
+        self.recorder.phase("evaluating", name)
+        result = self._evaluations[name].run(self.exchange)
+        self._tell(f"evaluation {name}", "prompt", result.failed, result.unjudged)
+        self.recorder.evaluation(rollout, result)
         self.recorder.phase("running")
         self._utilization.skip()
 

@@ -23,6 +23,8 @@ from rljob_trainer.data.tokenizer import PromptTokenizer
 from rljob_trainer.files.journal import Journal
 from rljob_trainer.process.stop import StopFlag
 from rljob_trainer.samples.batch import batch_metrics
+from rljob_trainer.samples.evaluation import Evaluation
+from rljob_trainer.samples.evaluation_score import Score
 from rljob_trainer.samples.exchange import Exchange
 from rljob_trainer.samples.ledger import Ledger
 from tests.support.job import manifest
@@ -307,6 +309,79 @@ def test_evaluation_runs_beside_training(bench: Bench) -> None:
     completions = exchange.evaluate("held-out", asked)
     assert [c.group for c in completions] == [group.id for group in asked]
     assert [entry.group.id for entry in exchange.collect()] == list(range(1, 9))
+
+
+def evaluation(bench: Bench, tmp_path: Path, **sampling: Any) -> Evaluation:
+    """Four prompts, two samples each."""
+    data_set = {
+        "name": "held-out",
+        "prompts": str(tmp_path / "held_out.jsonl"),
+        "limit": 4,
+        "samplesPerPrompt": 2,
+        "sampling": sampling,
+    }
+    spec = RLJob.model_validate(manifest(tmp_path, evaluation=[data_set])).spec
+    tokenizer = PromptTokenizer(tmp_path / "model", chat=False)
+    return Evaluation(spec.evaluation[0], spec, tokenizer, tmp_path)
+
+
+def answered(*samples: tuple[float, Any]) -> Completion:
+    """Samples with a reward and the answer that it was given for."""
+    completion = rewarded(*(reward for reward, _ in samples))
+    with_answers = tuple(
+        replace(sample, metadata={"answer": answer})
+        for sample, (_, answer) in zip(completion.samples, samples, strict=True)
+    )
+    return replace(completion, samples=with_answers)
+
+
+def test_the_numbers_of_an_evaluation(bench: Bench, tmp_path: Path) -> None:
+    cut = answered((0.0, [1]), (0.0, [1]))
+    answers = {
+        1: failed("the engine refused it"),
+        2: answered((1.0, "7"), (1.0, "7")),
+        3: answered((0.0, "6"), (1.0, "7")),
+        4: replace(cut, samples=(replace(cut.samples[0], status="truncated"), cut.samples[1])),
+    }
+    exchange = bench.exchange(lambda group: answers[group.id])
+    result = evaluation(bench, tmp_path).run(exchange)
+    # The prompts' mean rewards are 0, 1, 0.5 and 0: their variance is 0.6875 / 3.
+    assert result.score == Score(
+        reward=0.375,
+        margin=pytest.approx(1.96 * (0.6875 / 3 / 4) ** 0.5),
+        passes={1: 0.375, 2: 0.5},
+        majority=(2, 0.375),
+        length=2.0,
+        truncated=pytest.approx(1 / 6),
+    )
+    assert (result.count, result.failed) == (8, ("the engine refused it",))
+
+
+def test_an_evaluation_of_which_every_prompt_fails(bench: Bench, tmp_path: Path) -> None:
+    exchange = bench.exchange(lambda _: failed("the engine refused it"))
+    with pytest.raises(UsageError, match="all 4 prompts of 'held-out' failed; the last: the eng"):
+        evaluation(bench, tmp_path).run(exchange)
+
+
+def test_an_evaluation_samples_as_it_says_and_else_as_training(
+    bench: Bench, tmp_path: Path
+) -> None:
+    asked = []
+
+    def answer(group: Group) -> Completion:
+        asked.append(group.sampling)
+        return rewarded(0.0, 1.0)
+
+    evaluation(bench, tmp_path, topK=20, stop=["\n"], ignoreEos=False).run(bench.exchange(answer))
+    assert asked[0] == {
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "top_k": 20,
+        "max_response_tokens": 4,
+        "stop": ["\n"],
+        "stop_token_ids": [],
+        "ignore_eos": False,
+    }
 
 
 def test_restart_publishes_the_same_version_again_unless_the_next_was_due(bench: Bench) -> None:

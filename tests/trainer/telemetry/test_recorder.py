@@ -1,5 +1,6 @@
 """What the trainer reports about itself."""
 
+import json
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -7,6 +8,7 @@ from structlog.testing import capture_logs
 
 from rljob.api import RLJob
 from rljob_trainer.telemetry.recorder import Recorder
+from tests.support.an_evaluation import an_evaluation
 from tests.support.job import manifest
 
 
@@ -46,3 +48,29 @@ def test_a_batch_from_which_only_the_critic_learns_is_recorded(tmp_path: Path) -
     (event,) = events
     assert event["critic_loss"] == 1
     assert not {"loss", "gradient_norm"} & event.keys()
+
+
+def test_an_evaluation_is_recorded_with_all_its_numbers(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    recorder = Recorder(RLJob.model_validate(manifest(tmp_path)), tmp_path, registry)
+    recorder.evaluation(3, an_evaluation(0.5))
+    recorder.close()
+    record = json.loads((tmp_path / "evaluations.jsonl").read_text())
+    assert record.pop("time") > 0
+    assert record == {
+        "rollout": 3,
+        "name": "held-out",
+        "reward": 0.5,
+        "margin": 0.125,
+        "pass@1": 0.5,
+        "pass@2": 0.75,
+        "majority@2": 0.375,
+        "length": 4.0,
+        "truncated": 0.25,
+        "count": 16,
+        "failed": 1,
+        "samples": [],
+    }
+    assert registry.get_sample_value("rljob_evaluation_reward", {"name": "held-out"}) == 0.5
+    shares = {"name": "held-out", "k": "2"}
+    assert registry.get_sample_value("rljob_evaluation_pass", shares) == 0.75

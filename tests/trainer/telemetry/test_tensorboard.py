@@ -7,6 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from rljob.api import RLJob
 from rljob_trainer.telemetry.tensorboard import TensorBoard
+from tests.support.an_evaluation import an_evaluation
 from tests.support.job import manifest
 
 ROW = {"prompt": "4093>", "response": "a|b\n<script>`", "label": 3, "reward": 0.25}
@@ -38,6 +39,30 @@ def test_numbers_samples_and_settings(tmp_path: Path) -> None:
     settings = plugins["_hparams_/session_start_info"].plugin_data.content
     assert b"trainer.optimizer.lr" in settings
     assert b"algorithm.samples_per_prompt" in settings
+
+
+def test_the_numbers_of_an_evaluation(tmp_path: Path) -> None:
+    board = TensorBoard(tmp_path / "tensorboard", RLJob.model_validate(manifest(tmp_path)))
+    board.evaluation(0, an_evaluation(0.25))
+    board.evaluation(3, an_evaluation(0.5))
+    board.close()
+    found = read(tmp_path / "tensorboard")
+    numbers = {
+        tag.removeprefix("eval/held-out/"): [
+            (event.step, event.value) for event in found.Scalars(tag)
+        ]
+        for tag in found.Tags()["scalars"]
+        if tag.startswith("eval/")
+    }
+    assert numbers == {
+        "reward": [(0, 0.25), (3, 0.5)],
+        "margin": [(0, 0.125), (3, 0.125)],
+        "pass@1": [(0, 0.25), (3, 0.5)],
+        "pass@2": [(0, 0.75), (3, 0.75)],
+        "majority@2": [(0, 0.375), (3, 0.375)],
+        "length": [(0, 4.0), (3, 4.0)],
+        "truncated": [(0, 0.25), (3, 0.25)],
+    }
 
 
 def test_nothing_is_written_before_the_first_number(tmp_path: Path) -> None:

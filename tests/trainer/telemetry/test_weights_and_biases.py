@@ -14,9 +14,9 @@ from wandb.proto.wandb_internal_pb2 import Record
 
 from rljob.api import RLJob
 from rljob.errors import UsageError
-from rljob_trainer.samples.evaluation import EvaluationResult
 from rljob_trainer.telemetry.recorder import Recorder
 from rljob_trainer.telemetry.weights_and_biases import WeightsAndBiases
+from tests.support.an_evaluation import an_evaluation
 from tests.support.job import manifest
 from tests.support.waiting import wait_for
 
@@ -93,17 +93,27 @@ def logged(found: list[Record]) -> list[dict[str, Any]]:
 
 def test_numbers_evaluations_and_settings(tmp_path: Path) -> None:
     run = a_run(tmp_path)
-    run.evaluation(0, EvaluationResult("held-out", 0.25, 1, (), (), []))
+    run.evaluation(0, an_evaluation(0.25))
     run.batch(1, {"reward/mean": 0.5, "mismatch/logprob_mean": float("nan")})
     run.batch(2, {"reward/mean": 0.75})
-    run.evaluation(2, EvaluationResult("held-out", 0.5, 1, (), (), []))
+    run.evaluation(2, an_evaluation(0.5))
     run.close()
     found = written(tmp_path)
     rows = logged(found)
     assert [row["_step"] for row in rows] == [0, 1, 2]
     assert rows[0]["eval/held-out/reward"] == 0.25
     assert rows[1]["reward/mean"] == 0.5
-    assert rows[2] == {"_step": 2, "reward/mean": 0.75, "eval/held-out/reward": 0.5}
+    assert rows[2] == {
+        "_step": 2,
+        "reward/mean": 0.75,
+        "eval/held-out/reward": 0.5,
+        "eval/held-out/margin": 0.125,
+        "eval/held-out/pass@1": 0.5,
+        "eval/held-out/pass@2": 0.75,
+        "eval/held-out/majority@2": 0.375,
+        "eval/held-out/length": 4.0,
+        "eval/held-out/truncated": 0.25,
+    }
     (begun,) = [record.run for record in found if record.WhichOneof("record_type") == "run"]
     assert (begun.project, begun.run_group) == ("math", "sweep")
     assert begun.display_name == a_job(tmp_path).metadata.name

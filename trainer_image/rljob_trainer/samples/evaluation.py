@@ -1,5 +1,6 @@
 """Held-out evaluation: the same exchange, its own prompts and sampling, no training."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +11,19 @@ import structlog
 from rljob.api import RLJobSpec
 from rljob.api.evaluation import EvaluationSpec
 from rljob.api.reward import only
-from rljob.buffer.records import Completion, Group
+from rljob.buffer.records import Completion, Group, Sample
 from rljob.errors import UsageError
 from rljob_trainer.data.jsonl import JsonlPrompts
 from rljob_trainer.data.source import Prompt
 from rljob_trainer.data.tokenizer import PromptTokenizer
 from rljob_trainer.samples.batch import unjudged
+from rljob_trainer.samples.evaluation_score import Answers, Score, score
 from rljob_trainer.samples.exchange import Exchange
 
 log = structlog.get_logger()
 
 _SHOWN = 8  # sample answers kept for the report
+_ANSWER = "answer"  # key in a sample's metadata: what the reward has read as its answer
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ class EvaluationResult:
     """The result of one data set at one weight version."""
 
     name: str
-    reward: float  # mean over all responses
-    count: int  # responses
+    score: Score
+    count: int  # responses that were asked for, of failed prompts too
     failed: tuple[str, ...]  # why prompts failed
     unjudged: tuple[str, ...]  # why samples could not be judged and got the failure reward
     samples: list[dict[str, Any]]  # the first few, for people to read
@@ -73,16 +76,21 @@ class Evaluation:
         failed = [c for c in completions if c.failure is not None]
         for completion in failed:
             log.warning("evaluation.failed", name=self.name, reason=completion.failure)
-        rewards = [s.reward for c in completions if c.failure is None for s in c.samples]
-        if not rewards:
+        answered = [_answers(c.samples) for c in completions if c.failure is None]
+        if not answered:
             raise UsageError(
                 f"spec.evaluation: all {len(failed)} prompts of {self.name!r} failed; the last: "
                 f"{failed[-1].failure}"
             )
         return EvaluationResult(
             name=self.name,
-            reward=sum(rewards) / len(rewards),
-            count=len(rewards),
+            score=score(
+                answered,
+                failed=len(failed),
+                samples=self._spec.samples_per_prompt,
+                pass_reward=self._spec.pass_reward,
+            ),
+            count=len(groups) * self._spec.samples_per_prompt,
             failed=tuple(str(completion.failure) for completion in failed),
             unjudged=tuple(
                 unjudged(sample for completion in completions for sample in completion.samples)
@@ -91,8 +99,7 @@ class Evaluation:
         )
 
     def _groups(self, exchange: Exchange) -> list[Group]:
-        overrides = self._spec.sampling.model_dump(exclude_none=True)
-        sampling = {**self._job.rollout.sampling.model_dump(), **overrides}
+        sampling = self._spec.sampling.over(self._job.rollout.sampling)
         rewards = [reward.model_dump() for reward in self._rewards]
         groups = []
         for prompt in self._prompts:
@@ -121,6 +128,20 @@ def evaluations(
 ) -> list[Evaluation]:
     """Opens a job's evaluation data sets; their files are read and checked."""
     return [Evaluation(spec, job, tokenizer, index_directory) for spec in job.evaluation]
+
+
+def _answers(samples: Sequence[Sample]) -> Answers:
+    return Answers(
+        rewards=[sample.reward for sample in samples],
+        answers=[_answer(sample.metadata.get(_ANSWER)) for sample in samples],
+        tokens=[sample.tokens for sample in samples],
+        truncated=[sample.status == "truncated" for sample in samples],
+    )
+
+
+def _answer(value: Any) -> str | None:
+    """A JSON value as a text that is the same for equal values."""
+    return None if value is None else json.dumps(value, sort_keys=True)
 
 
 def _shown(groups: Sequence[Group], completions: Sequence[Completion]) -> list[dict[str, Any]]:

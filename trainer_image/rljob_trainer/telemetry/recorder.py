@@ -113,6 +113,12 @@ class Recorder:
             ["name"],
             registry=registry,
         )
+        self._passes = Gauge(
+            "rljob_evaluation_pass",
+            "Share of a held-out data set's prompts that one of k responses passes: pass@k.",
+            ["name", "k"],
+            registry=registry,
+        )
         self._engines = Gauge(
             "rljob_engines",
             "Live engines that hold the published weights.",
@@ -242,26 +248,34 @@ class Recorder:
 
     def evaluation(self, rollout: int, result: EvaluationResult) -> None:
         """Records a data set's evaluation after `rollout` batches."""
-        self._evaluations.setdefault(result.name, []).append(result.reward)
+        reward = result.score.reward
+        self._evaluations.setdefault(result.name, []).append(reward)
         record = {
             "rollout": rollout,
             "time": time.time(),
             "name": result.name,
-            "reward": result.reward,
+            **result.score.numbers(),
             "count": result.count,
             "failed": len(result.failed),
             "samples": result.samples,
         }
         self.journals["evaluations"].append(record)
-        self._evaluation.labels(result.name).set(result.reward)
+        self._evaluation.labels(result.name).set(reward)
+        for k, share in result.score.passes.items():
+            self._passes.labels(result.name, str(k)).set(share)
         if self._job.spec.tracking.tensorboard:
             self._tensorboard.evaluation(rollout, result)
         if self._wandb is not None:
             self._wandb.evaluation(rollout, result)
         others = [e for e in self._status["evaluations"] if e["name"] != result.name]
         self._status["evaluations"] = [*others, record]
+        numbers = {name: round(value, 4) for name, value in result.score.numbers().items()}
         log.info(
-            "evaluation.done", name=result.name, rollout=rollout, reward=round(result.reward, 4)
+            "evaluation.done",
+            name=result.name,
+            rollout=rollout,
+            failed=len(result.failed),
+            **numbers,
         )
 
     def status(self) -> dict[str, Any]:

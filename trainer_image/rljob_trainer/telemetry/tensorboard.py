@@ -38,7 +38,8 @@ class TensorBoard:
     def evaluation(self, rollout: int, result: EvaluationResult) -> None:
         """Writes the evaluation of a data set after `rollout` batches."""
         writer = self._open(rollout)
-        writer.add_scalar(f"eval/{result.name}/reward", result.reward, rollout)
+        for name, value in result.score.numbers().items():
+            writer.add_scalar(f"eval/{result.name}/{name}", value, rollout)
         writer.add_text(f"eval/{result.name}/samples", _table(result.samples), rollout)
 
     def close(self) -> None:

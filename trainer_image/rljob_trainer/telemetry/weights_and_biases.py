@@ -75,7 +75,10 @@ class WeightsAndBiases:
 
     def evaluation(self, rollout: int, result: EvaluationResult) -> None:
         """Logs the evaluation of a data set after `rollout` batches."""
-        self._run.log({f"eval/{result.name}/reward": result.reward}, step=rollout)
+        numbers = result.score.numbers()
+        self._run.log(
+            {f"eval/{result.name}/{name}": value for name, value in numbers.items()}, step=rollout
+        )
 
     def close(self) -> None:
         """Waits until everything is sent, or written, for two minutes at most.
