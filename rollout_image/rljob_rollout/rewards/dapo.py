@@ -1,6 +1,7 @@
 """The verifier of DAPO."""
 
 import re
+from typing import Any
 
 from rljob_rollout.rewards.label import texts_or_numbers
 from rljob_rollout.rewards.sample import RewardInput
@@ -40,8 +41,8 @@ _REWRITTEN = (
 )
 
 
-def dapo(sample: RewardInput) -> float:
-    """1 if the last "Answer:" of the response is the label's text, else -1.
+def dapo(sample: RewardInput) -> dict[str, Any]:
+    """1 if the last "Answer:" of the response is the label's text, else -1; and this answer.
 
     Both are normalised first. Only the last 300 characters of the response are read.
     Source: Yu et al. 2025, arXiv 2503.14476, whose verifier is verl's `math_dapo`; the normal form
@@ -49,7 +50,8 @@ def dapo(sample: RewardInput) -> float:
     """
     labels = [_normal(str(label)) for label in texts_or_numbers(sample, "dapo")]
     answers = _ANSWER.findall(sample.response[-_END:])
-    return 1.0 if answers and _normal(answers[-1]) in labels else -1.0
+    answer = _normal(answers[-1]) if answers else None
+    return {"reward": 1.0 if answer in labels else -1.0, "answer": answer or None}
 
 
 def _normal(answer: str) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from string import ascii_uppercase
+from typing import Any
 
 from rljob.label import CHOICE, choice
 from rljob_rollout.rewards.answer import after_thinking
@@ -20,8 +21,8 @@ _IN_PARENTHESES = re.compile(r"\(([A-Z])\)")
 _LINE = re.compile(r"\W*([A-Z])(?:\W*|[.):]\s.*)")
 
 
-def gpqa(sample: RewardInput) -> float:
-    """1 if the response chooses the label's choice, else 0.
+def gpqa(sample: RewardInput) -> dict[str, Any]:
+    """1 if the response chooses the label's choice, else 0; and the letter of the choice.
 
     The label is a letter, a choice's index from 0, or, with the texts of all `choices` in the
     prompt's metadata, the text of the right one.
@@ -32,7 +33,8 @@ def gpqa(sample: RewardInput) -> float:
     right = choice(sample.label, choices)
     if right is None:
         raise wrong_label(sample, "gpqa", CHOICE)
-    return float(_chosen(after_thinking(sample.response)) == ascii_uppercase[right])
+    letter = _chosen(after_thinking(sample.response))
+    return {"reward": float(letter == ascii_uppercase[right]), "answer": letter}
 
 
 def _chosen(text: str) -> str | None:

@@ -26,8 +26,10 @@ _NUMBER = re.compile(r"\\(?:text|mathrm|textbf)\{\s*(-?[\d.,]*\d)\s*\}")
 _EXPONENT = re.compile(r"[-+]?\d+(?:\.\d+)?[eE][-+]?\d{1,3}")
 
 
-def math(sample: RewardInput, *, strict: bool = False) -> float:
+def math(sample: RewardInput, *, strict: bool = False) -> dict[str, Any]:
     r"""1 if the response's final answer equals the label, else 0, as math-verify judges.
+
+    With it the answer: the text that was compared, without spaces; None if there is none.
 
     The last box of a response counts. A decimal number equals the label if both round to the same
     six decimal places, counted from the first nonzero digit if the label is smaller than 0.1. A
@@ -43,13 +45,14 @@ def math(sample: RewardInput, *, strict: bool = False) -> float:
     """
     labels = references(sample, "math")
     if strict and sample.status == "truncated":
-        return 0.0
+        return {"reward": 0.0}
     text, is_whole = boxed(sample.response), True
     if text is None:
         text, is_whole = stated(sample.response) if strict else sample.response, False
     if text is None:
-        return 0.0
-    return float(is_met(labels, text, is_whole=is_whole))
+        return {"reward": 0.0, "answer": None}
+    answer = Answer(text, is_whole=is_whole)
+    return {"reward": float(is_met(labels, answer)), "answer": "".join(answer.read.split()) or None}
 
 
 def references(sample: RewardInput, reward: str) -> list["Reference"]:
@@ -61,14 +64,13 @@ def references(sample: RewardInput, reward: str) -> list["Reference"]:
     return [Reference(label, sample, reward) for label in texts_or_numbers(sample, reward)]
 
 
-def is_met(labels: Iterable["Reference"], text: str, *, is_whole: bool) -> bool:
-    """Whether the answer in a text, or the whole text as an answer, equals one of the labels."""
-    answer = _Answer(text, is_whole=is_whole)
+def is_met(labels: Iterable["Reference"], answer: "Answer") -> bool:
+    """Whether an answer equals one of the labels."""
     return any(label.is_met_by(answer) for label in labels)
 
 
-class _Answer:
-    """The answer in a text, or the whole text as an answer."""
+class Answer:
+    """The answer in a text, or the whole text as an answer; `read` is what it says."""
 
     def __init__(self, text: str, *, is_whole: bool) -> None:
         if is_whole:
@@ -79,9 +81,8 @@ class _Answer:
             text = text.replace("\\$", "")
             self.parsed = parse(text, parsing_timeout=None)
             self.last_numeral = last_numeral(text)
-        # The text that was read as the answer; math-verify drops the base.
-        read = text if is_whole else next((p for p in self.parsed if isinstance(p, str)), "")
-        self.is_based = numeral(read) is not None
+        self.read = text if is_whole else next((p for p in self.parsed if isinstance(p, str)), "")
+        self.is_based = numeral(self.read) is not None  # math-verify drops the base
 
 
 class Reference:
@@ -99,7 +100,7 @@ class Reference:
             raise wrong_label(sample, reward, "a mathematical expression")
         self._zeros = _leading_zeros(self._parsed[0])
 
-    def is_met_by(self, answer: _Answer) -> bool:
+    def is_met_by(self, answer: Answer) -> bool:
         """Whether an answer equals it."""
         if self._numeral is not None:
             return self._numeral == answer.last_numeral

@@ -193,14 +193,15 @@ def test_mathematics_that_nobody_can_work_out_gets_nothing(scores: Judge, respon
     samples = [sample(r"\boxed{7}", "7"), sample(response, "7"), sample(r"\boxed{8}", "7")]
     found = scores("math", *samples, timeout_seconds=5.0)
     assert [reward for reward, _ in found] == [1.0, 0.0, 0.0]
-    assert found[1][1] in ({}, {"reward_error": "took more than 5 s (timeoutSeconds)"})
-    assert found[0][1] == found[2][1] == {}
+    assert found[1][1].get("reward_error") in (None, "took more than 5 s (timeoutSeconds)")
+    assert (found[0][1], found[2][1]) == ({"answer": "7"}, {"answer": "8"})
 
 
 def test_mathematics_is_judged_strictly_where_the_job_asks_for_it(scores: Judge) -> None:
     samples = [sample("It is $7$.", "7"), sample(r"\boxed{7}", "7")]
-    assert scores("math", *samples) == [(1.0, {}), (1.0, {})]
-    assert scores("math", *samples, strict=True) == [(0.0, {}), (1.0, {})]
+    seven = {"answer": "7"}
+    assert scores("math", *samples) == [(1.0, seven), (1.0, seven)]
+    assert scores("math", *samples, strict=True) == [(0.0, {"answer": None}), (1.0, seven)]
 
 
 def test_a_power_tower_takes_too_long(scores: Judge) -> None:

@@ -52,12 +52,12 @@ from tests.rollout.rewards.samples import sample
     ],
 )
 def test_values(response, label, reward):
-    assert dapo(sample(response, label)) == reward
+    assert dapo(sample(response, label))["reward"] == reward
 
 
 def test_only_the_last_300_characters_are_read():
-    assert dapo(sample("Answer: 34\n" + "x" * 289, "34")) == 1.0
-    assert dapo(sample("Answer: 34\n" + "x" * 290, "34")) == -1.0
+    assert dapo(sample("Answer: 34\n" + "x" * 289, "34"))["reward"] == 1.0
+    assert dapo(sample("Answer: 34\n" + "x" * 290, "34"))["reward"] == -1.0
 
 
 @pytest.mark.parametrize("label", [None, True, [], ["34", None]])

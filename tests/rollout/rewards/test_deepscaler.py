@@ -33,7 +33,7 @@ from tests.rollout.rewards.samples import sample
     ],
 )
 def test_values(response, label, reward):
-    assert deepscaler(sample(response, label)) == reward
+    assert deepscaler(sample(response, label))["reward"] == reward
 
 
 @pytest.mark.parametrize("label", [None, True, [], "", ["2", None]])

@@ -18,7 +18,9 @@ def chosen(response, choices=None):
     metadata = {"choices": choices} if choices else {}
     letters = "ABCDEFGHIJ"[: len(choices or range(10))]
     return "".join(
-        letter for letter in letters if gpqa(sample(response, letter, metadata=metadata)) == 1.0
+        letter
+        for letter in letters
+        if gpqa(sample(response, letter, metadata=metadata))["reward"] == 1.0
     )
 
 
@@ -105,13 +107,13 @@ def test_a_letter_without_a_choice_is_wrong():
 @pytest.mark.parametrize("label", ["C", " c ", 2, "8 J", " 8 J "])
 def test_labels(label):
     metadata = {"choices": ENERGIES}
-    assert gpqa(sample("Answer: C", label, metadata=metadata)) == 1.0
-    assert gpqa(sample("Answer: D", label, metadata=metadata)) == 0.0
+    assert gpqa(sample("Answer: C", label, metadata=metadata))["reward"] == 1.0
+    assert gpqa(sample("Answer: D", label, metadata=metadata))["reward"] == 0.0
 
 
 def test_a_single_letter_is_a_letter_even_if_a_choice_has_that_text():
     metadata = {"choices": ["B", "A"]}
-    assert gpqa(sample("Answer: A", "A", metadata=metadata)) == 1.0
+    assert gpqa(sample("Answer: A", "A", metadata=metadata))["reward"] == 1.0
 
 
 @pytest.mark.parametrize(

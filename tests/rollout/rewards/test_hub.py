@@ -8,6 +8,7 @@ from rljob.api.reward import RewardSpec
 from rljob.errors import UsageError
 from rljob_rollout.rewards import load_reward
 from rljob_rollout.rewards.hub import NAMES
+from rljob_rollout.verdict import Score, verdict
 from tests.rollout.rewards.samples import sample
 
 FIELD = "spec.rollout.reward.type"
@@ -29,7 +30,9 @@ def module(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_of_the_hub_is_a_reward(name):
-    assert -1 <= load_reward(name, FIELD)(sample("1", LABELS.get(name, "1"))) <= 1
+    judged = verdict(load_reward(name, FIELD)(sample("1", LABELS.get(name, "1"))))
+    assert isinstance(judged, Score)
+    assert -1 <= judged.reward <= 1
 
 
 def test_names_of_the_hub_are_those_of_the_manifest():

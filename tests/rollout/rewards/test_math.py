@@ -37,7 +37,7 @@ from tests.rollout.rewards.samples import sample
     ],
 )
 def test_values(response, label, reward):
-    assert math(sample(response, label)) == reward
+    assert math(sample(response, label))["reward"] == reward
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_values(response, label, reward):
 )
 def test_the_last_box_counts(response, label, reward):
     """As in the MATH data set's `last_boxed_only_string`, which takes \\boxed and \\fbox."""
-    assert math(sample(response, label)) == reward
+    assert math(sample(response, label))["reward"] == reward
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_the_last_box_counts(response, label, reward):
     ],
 )
 def test_a_sign_of_currency_does_not_count(response, label, reward):
-    assert math(sample(response, label)) == reward
+    assert math(sample(response, label))["reward"] == reward
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_sign_of_currency_does_not_count(response, label, reward):
     ],
 )
 def test_numbers_of_any_size_are_compared_relatively(response, label, reward):
-    assert math(sample(response, label)) == reward
+    assert math(sample(response, label))["reward"] == reward
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_numbers_of_any_size_are_compared_relatively(response, label, reward):
     ],
 )
 def test_the_base_of_a_number_is_part_of_the_answer(response, label, reward):
-    assert math(sample(response, label)) == reward
+    assert math(sample(response, label))["reward"] == reward
 
 
 @pytest.mark.parametrize(
@@ -156,18 +156,18 @@ def test_the_base_of_a_number_is_part_of_the_answer(response, label, reward):
     ],
 )
 def test_strictly_an_answer_is_marked_as_that(response, label, reward):
-    assert math(sample(response, label), strict=True) == reward
+    assert math(sample(response, label), strict=True)["reward"] == reward
 
 
 def test_strictly_a_truncated_response_gets_nothing():
     truncated = sample(r"\boxed{72} and", "72", status="truncated")
-    assert math(truncated) == 1.0
-    assert math(truncated, strict=True) == 0.0
+    assert math(truncated)["reward"] == 1.0
+    assert math(truncated, strict=True)["reward"] == 0.0
 
 
 def test_of_several_labels_any_will_do():
-    assert math(sample(r"\boxed{0.5}", ["2", r"\frac{1}{2}"])) == 1.0
-    assert math(sample(r"\boxed{3}", ["2", 0.5])) == 0.0
+    assert math(sample(r"\boxed{0.5}", ["2", r"\frac{1}{2}"]))["reward"] == 1.0
+    assert math(sample(r"\boxed{3}", ["2", 0.5]))["reward"] == 0.0
 
 
 @pytest.mark.parametrize("label", [None, True, [], [None], ""])
@@ -179,7 +179,7 @@ def test_a_label_that_is_no_mathematics_is_the_users_mistake(label):
 def test_it_works_in_a_thread_and_without_a_warning(caplog):
     values = []
     with caplog.at_level(logging.WARNING):
-        thread = threading.Thread(target=lambda: values.append(math(sample("72", "72"))))
+        thread = threading.Thread(target=lambda: values.append(math(sample("72", "72"))["reward"]))
         thread.start()
         thread.join()
     assert values == [1.0]
