@@ -200,7 +200,7 @@ def time_figure(run: Run) -> Figure | None:
 
 def evaluation_figure(run: Run) -> Figure | None:
     """Every evaluation over the rollout batches, each in the band of its 95% confidence."""
-    traces = []
+    traces: list[Figure] = []
     for n, name in enumerate(run.evaluation_names):
         records, color = run.evaluations_of(name), _COLORS[n % len(_COLORS)]
         traces += _band(records, color)

@@ -139,7 +139,7 @@ def majority(prompt: Answers) -> float:
     votes = Counter(answer for answer in prompt.answers if answer is not None)
     if not votes:
         return _mean(prompt.rewards)
-    rewards = defaultdict(list)
+    rewards: defaultdict[str | None, list[float]] = defaultdict(list)
     for answer, reward in zip(prompt.answers, prompt.rewards, strict=True):
         rewards[answer].append(reward)
     most = max(votes.values())
