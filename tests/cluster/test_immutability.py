@@ -17,6 +17,14 @@ from tests.cluster.client import ApiError, Client, Manifest
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.crd import RESOURCE
 
+JUDGE: dict[str, Any] = {
+    "type": "judge",
+    "typeKey": "kind",
+    "url": "http://judge/v1",
+    "apiKeyVariable": "JUDGE_KEY",
+    "failureReward": -1,
+    "judge": {"model": "big"},
+}
 # A job that gives whatever can be given together.
 SPEC: dict[str, Any] = {
     "imagePullPolicy": "Always",
@@ -66,7 +74,7 @@ SPEC: dict[str, Any] = {
         "episodes": {"maxTurns": 4, "contextTokens": 8192},
         "bufferFilter": "my.buffer:pick",
         "generationTimeoutSeconds": 600,
-        "reward": {"type": "math", "url": "http://reward/score", "failureReward": -1},
+        "reward": JUDGE,
         "sglang": {"mem_fraction_static": 0.8},
         "image": "rollout:1",
         "template": {"metadata": {"labels": {"team": "rl"}}},
@@ -104,7 +112,7 @@ SPEC: dict[str, Any] = {
                 "stopTokenIds": [7],
                 "ignoreEos": False,
             },
-            "reward": {"type": "math", "url": "http://reward/score", "failureReward": -1},
+            "reward": JUDGE,
         }
     ],
     "code": {"configMapRef": "hooks", "directory": "hooks"},
@@ -123,10 +131,15 @@ EXTERNAL = {
         "checkpoint": "/models/a",
         "architecture": {"num_hidden_layers": 36, "hidden_act": "silu", "rope_scaling": {"a": [1]}},
     },
-    "data": {"prompts": ["/data/train.jsonl"]},
+    "data": {"prompts": ["/data/train.jsonl"], "metadataKey": "metadata"},
     "trainer": {**SPEC["trainer"], "dataWorkers": 4},
+    "rollout": {
+        **{name: value for name, value in SPEC["rollout"].items() if name != "reward"},
+        "rewards": [{**JUDGE, "name": "helpful"}],
+    },
     "buffer": {"external": {"urlSecretRef": {"name": "redis", "key": "url"}}},
 }
+UNJUDGED = {"url": None, "apiKeyVariable": None, "judge": None}
 # Values where another one made by rule would not be valid, or is not the only change needed.
 CHANGES: dict[str, dict[str, Any]] = {
     "model.architecture": {"model.preset": None, "model.architecture": {"num_layers": 36}},
@@ -143,17 +156,23 @@ CHANGES: dict[str, dict[str, Any]] = {
         "algorithm.mismatch.veto": None,
     },
     "trainer.microBatchSize": {"trainer.maxTokensPerGpu": None, "trainer.microBatchSize": 2},
-    "rollout.reward.type": {"rollout.reward.type": "f1"},
-    "rollout.reward.memory": {"rollout.reward.memory": "4Gi"},
+    **{
+        f"{reward}.{field}": {f"{reward}.{name}": value for name, value in changes.items()}
+        for reward in ("rollout.reward", "rollout.rewards[]", "evaluation[].reward")
+        for field, changes in {
+            "type": {"type": "f1", **UNJUDGED},
+            "group": {"group": True, "type": "my.rewards:rank", **UNJUDGED},
+            "bufferTokens": {"bufferTokens": 16, "type": "overlong", **UNJUDGED},
+            "memory": {"memory": "4Gi"},
+        }.items()
+    },
     "rollout.episodes.memory": {"rollout.episodes.memory": "8Gi"},
-    "evaluation[].reward.memory": {"evaluation[].reward.memory": "4Gi"},
     "evaluation[].sampling.ignoreEos": {
         "evaluation[].sampling.ignoreEos": True,
         "evaluation[].sampling.stop": [],
         "evaluation[].sampling.stopTokenIds": [],
     },
     "buffer.memory": {"buffer.memory": "2Gi"},
-    "evaluation[].reward.type": {"evaluation[].reward.type": "f1"},
     "weights.transport": {"weights.transport": "broadcast", "weights.fullInterval": 1},
     "buffer.persistence.size": {"buffer.persistence.size": "20Gi"},
     "buffer.external.url": {
@@ -178,7 +197,17 @@ def leaves(part: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str
 
 FIELDS = dict(leaves(object_schema()["properties"]["spec"]))
 OPTIONAL = [path for path, field in FIELDS.items() if field.get("nullable")]
-EXCLUDED = ("model.architecture", "trainer.microBatchSize", "buffer.external.url")  # by others
+# By others; the url of a judge is required.
+EXCLUDED = (
+    "model.architecture",
+    "trainer.microBatchSize",
+    "buffer.external.url",
+    *(
+        f"{reward}.{field}"
+        for reward in ("rollout.reward", "rollout.rewards[]", "evaluation[].reward")
+        for field in ("url", "bufferTokens")
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +229,7 @@ def client(control_plane: ControlPlane) -> Client:
 
 
 def job_for(path: str, jobs: dict[str, Manifest]) -> Manifest:
-    external = path.startswith("buffer.external") or path == "trainer.dataWorkers"
+    external = path.startswith(("buffer.external", "rollout.rewards[]", "trainer.dataWorkers"))
     return copy.deepcopy(jobs["external" if external else "embedded"])
 
 
@@ -244,7 +273,8 @@ def replaced(client: Client, manifest: Manifest) -> str:
 def verdict(path: str, said: str) -> None:
     """Fails unless what the API server says is what `rljob.api.change` promises of the field."""
     if effect(path) == "immutable":
-        field = re.escape(f"spec.{path}".replace("[]", "[0]"))
+        # A list is compared as a whole.
+        field = re.escape(f"spec.{path.partition('[]')[0]}")
         assert re.search(rf"{field}: Invalid value: found .*, allowed .* {re.escape(SAID)}", said)
     else:
         assert said == ""
@@ -283,6 +313,12 @@ def test_an_optional_field_is_taken_away(
     part, name = holder(manifest, path)
     del part[name]
     verdict(path, replaced(client, manifest))
+
+
+def test_a_reward_does_not_come_or_go(client: Client, jobs: dict[str, Manifest]) -> None:
+    manifest = copy.deepcopy(jobs["embedded"])
+    del manifest["spec"]["rollout"]["reward"]
+    verdict("rollout.reward.type", replaced(client, manifest).replace("reward:", "reward.type:"))
 
 
 @pytest.mark.parametrize("name", ["embedded", "external"])

@@ -79,8 +79,25 @@ NETWORK = {
 EXTERNAL = {"external": {"urlSecretRef": {"name": "redis", "key": "url"}}}
 CRITIC = {"estimator": "ppo", "critic": {"checkpoint": "/models/critic"}}
 TEACHER = {"estimator": "rloo", "distillation": {"teacher": "/models/teacher"}}
+JUDGE = {"type": "judge", "url": "http://judge/v1", "judge": {"model": "big"}}
+REWARDS = ("rollout.reward", "rollout.rewards[]", "evaluation[].reward")
+
+
+def rewarded(place: str, reward: dict[str, Any]) -> dict[str, Any]:
+    """The job with this reward at one of REWARDS."""
+    if place.startswith("evaluation"):
+        return {**SPEC, "evaluation": [{**SPEC["evaluation"][0], "reward": reward}]}
+    given = {"reward": reward} if place.endswith("reward") else {"rewards": [reward]}
+    return {**SPEC, "rollout": {**SPEC["rollout"], **given}}
+
+
 # Each field is changed on a job that has it, or could have it.
 SPECS = {
+    "rollout.reward.judge.": rewarded("rollout.reward", JUDGE),
+    "rollout.rewards[].judge.": rewarded("rollout.rewards[]", {**JUDGE, "name": "helpful"}),
+    "evaluation[].reward.judge.": rewarded("evaluation[].reward", JUDGE),
+    "rollout.rewards[].": rewarded("rollout.rewards[]", {"name": "right", "type": "math"}),
+    "rollout.reward.": rewarded("rollout.reward", {"type": "math"}),
     "algorithm.critic.": {**SPEC, "algorithm": CRITIC},
     "algorithm.distillation.": {**SPEC, "algorithm": TEACHER},
     "network.": {**SPEC, "network": NETWORK},
@@ -103,7 +120,10 @@ BY_HAND: dict[str, list[tuple[Kind, Any]]] = {
     # Training has texts to stop at.
     "evaluation[].sampling.ignoreEos": [("invalid", True), ("invalid", "no")],
     "evaluation[].sampling.topK": [("other", 40), ("other", -1), ("invalid", 0), ("invalid", -2)],
-    "evaluation[].reward.type": [("other", "f1"), ("invalid", "mathx"), ("invalid", 7)],
+    **{
+        f"{place}.type": [("other", "f1"), ("invalid", "mathx"), ("invalid", 7)]
+        for place in REWARDS
+    },
     "trainer.megatron": [("other", {"attention_dropout": 0.1}), ("invalid", {"attention": 1})],
     "rollout.sglang": [
         ("other", {"mem_fraction_static": 0.5}),
@@ -144,6 +164,12 @@ BY_HAND |= {f"{role}.template": TEMPLATES for role in ("trainer", "rollout")}
 
 # What their schemas allow contradicts another field of the job that they are tried on.
 CONTRADICTING = {
+    *(
+        f"{place}.{field}"
+        for place in REWARDS
+        for field in ("typeKey", "group", "url", "apiKeyVariable", "bufferTokens", "weight")
+    ),
+    *(f"{place}.judge.{field}" for place in REWARDS for field in ("template", "lowest", "highest")),
     "algorithm.kl.rewardCoefficient",
     "buffer.external.url",
     "rollout.sglang.context_length",

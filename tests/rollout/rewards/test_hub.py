@@ -6,9 +6,9 @@ import pytest
 
 from rljob.api.reward import RewardSpec
 from rljob.errors import UsageError
+from rljob_rollout.judging.verdict import Score, verdict
 from rljob_rollout.rewards import load_reward
 from rljob_rollout.rewards.hub import NAMES
-from rljob_rollout.verdict import Score, verdict
 from tests.rollout.rewards.samples import sample
 
 FIELD = "spec.rollout.reward.type"
