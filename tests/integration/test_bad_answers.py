@@ -1,10 +1,13 @@
-"""Bad answers and bad lines among good ones: the run finishes, and each is counted."""
+"""Bad answers, bad lines and a reward server that is away: the run ends, and each is told."""
 
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -53,36 +56,42 @@ def chat(task: Path, tmp_path: Path) -> Path:
     return model
 
 
+@contextmanager
+def reward_server(is_back: Callable[[], bool]) -> Iterator[str]:
+    """The address of a server that rewards lengths, and is out of order until `is_back`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            rewards = [len(sample["response"]) for sample in body["samples"]]
+            self.send_response(200 if is_back() else 503)
+            self.end_headers()
+            self.wfile.write(json.dumps({"rewards": rewards}).encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/score"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 def test_the_run_ends_and_each_is_counted_with_its_reason(
-    chat: Path, new_run: Callable[..., Run]
+    chat: Path, tmp_path: Path, new_run: Callable[..., Run]
 ) -> None:
-    run = new_run(
-        "odd",
-        model={"checkpoint": str(chat)},
-        data={
-            "prompts": [str(chat / "train.jsonl")],
-            "metadataKey": "metadata",
-            "maxPromptTokens": 8,
-            "applyChatTemplate": True,
-            "shuffle": False,
-        },
-        schedule__rollouts=2,
-        rollout__reward={"type": "math"},
-        evaluation=[
-            {
-                "name": "odd",
-                "prompts": str(chat / "held_out.jsonl"),
-                "reward": {
-                    "type": "judging:judge",
-                    "timeoutSeconds": 3,
-                    "retries": 0,
-                    "failureReward": 0,
-                },
-            }
-        ],
-        code={"directory": str(chat)},
-    )
-    assert run.run() == 0, run.text()
+    def is_told() -> bool:
+        found = read_incidents(tmp_path / "odd")
+        return any(incident.event == "reward.unavailable" for incident in found)
+
+    with reward_server(is_told) as url:
+        run = odd_run(chat, url, new_run)
+        assert run.run() == 0, run.text()
     assert "the run has ended" in run.audit()
     # Line 9 is dropped, and line 16 takes its place.
     used = [index for _, _, index in run.consumed()]
@@ -101,4 +110,42 @@ def test_the_run_ends_and_each_is_counted_with_its_reason(
     for message in unjudged:
         assert re.search(r"evaluation odd: (1 sample was|2 samples were) not judged", message)
         assert "took more than 3 s (timeoutSeconds)" in message
+    outages = [(event, message) for event, message in told if "wait to be judged" in message]
+    assert [event for event, _ in outages] == ["reward.unavailable"]
+    assert re.search(rf"{url}: no answer for \d+ s \(status 503", outages[0][1])
+    assert ("reward.back", "the reward server answers again") in told
+    assert all(record["rewards/served"] > 0 for record in run.records("metrics"))
     assert all(message in run.text() for _, message in told)
+
+
+def odd_run(chat: Path, url: str, new_run: Callable[..., Run]) -> Run:
+    return new_run(
+        "odd",
+        model={"checkpoint": str(chat)},
+        data={
+            "prompts": [str(chat / "train.jsonl")],
+            "metadataKey": "metadata",
+            "maxPromptTokens": 8,
+            "applyChatTemplate": True,
+            "shuffle": False,
+        },
+        schedule__rollouts=2,
+        rollout__reward=None,
+        rollout__rewards=[
+            {"name": "right", "type": "math"},
+            {"name": "served", "type": "remote", "url": url, "weight": 0.01},
+        ],
+        evaluation=[
+            {
+                "name": "odd",
+                "prompts": str(chat / "held_out.jsonl"),
+                "reward": {
+                    "type": "judging:judge",
+                    "timeoutSeconds": 3,
+                    "retries": 0,
+                    "failureReward": 0,
+                },
+            }
+        ],
+        code={"directory": str(chat)},
+    )

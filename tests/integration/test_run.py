@@ -36,6 +36,13 @@ ELSEWHERE = {
     "rljob_job_progress_ratio": "of the operator",
     "kube_pod_container_status_restarts_total": "of kube-state-metrics",
 }
+EVALUATED = [
+    (0, "sampled"),
+    (0, "held-out"),
+    (3, "held-out"),
+    (6, "sampled"),
+    (6, "held-out"),
+]
 SCRAPES = 30  # that are shown to Prometheus, at a second each
 
 
@@ -50,19 +57,33 @@ class Observed:
 
 
 def job(task: Path) -> dict[str, Any]:
-    """What both runs have in common: a reference, an evaluation, a checkpoint in the middle."""
+    """What both runs have in common: a reference, several rewards, evaluations, a checkpoint."""
     return {
         "algorithm__kl": {"lossCoefficient": 0.01},
         "schedule__rollouts": ROLLOUTS,
         "schedule__evalInterval": 3,
+        "rollout__reward": None,
+        "rollout__rewards": [
+            {"name": "positions", "type": "reward:right_positions"},
+            {"name": "length", "type": "length", "weight": 0.5},
+        ],
         "evaluation": [
+            {
+                "name": "sampled",
+                "prompts": str(task / "held_out.jsonl"),
+                "limit": 8,
+                "samplesPerPrompt": 4,
+                "interval": ROLLOUTS,
+                "passReward": 0.5,
+                "sampling": {"topK": 2, "maxResponseTokens": 3},
+            },
             {
                 "name": "held-out",
                 "prompts": str(task / "held_out.jsonl"),
                 "limit": 16,
                 "sampling": {"temperature": 0.0},
                 "reward": {"type": "reward:all_right"},
-            }
+            },
         ],
     }
 
@@ -148,8 +169,37 @@ def test_summary_tells_the_outcome(undisturbed: Observed) -> None:
     assert summary["rollouts"] == ROLLOUTS
     assert summary["weight_versions"] == ROLLOUTS + 1
     assert summary["staleness_max"] == 0
-    assert set(summary["evaluations"]) == {"held-out"}
-    assert [e["rollout"] for e in undisturbed.run.records("evaluations")] == [0, 3, 6]
+    assert set(summary["evaluations"]) == {"held-out", "sampled"}
+    assert evaluated(undisturbed.run) == EVALUATED
+
+
+def evaluated(run: Run) -> list[tuple[int, str]]:
+    """Which data set was evaluated after how many batches."""
+    return [(record["rollout"], record["name"]) for record in run.records("evaluations")]
+
+
+def test_rewards_are_summed_and_told_by_name(undisturbed: Observed) -> None:
+    """The length is that of all responses here: the whole of what is allowed."""
+    for record in undisturbed.run.records("metrics"):
+        assert record["rewards/length"] == 1.0
+        assert record["reward/mean"] == pytest.approx(record["rewards/positions"] + 0.5, abs=1e-6)
+    for sample in undisturbed.run.records("samples"):
+        assert sample["reward"] == sample["rewards"]["positions"] + 0.5
+    assert 'rljob_rewards_mean{name="positions"}' in undisturbed.metrics
+    report = (undisturbed.run.directory / "report.html").read_text()
+    assert "Rewards by name, before their weights" in report
+
+
+def test_a_data_set_is_sampled_several_times(undisturbed: Observed) -> None:
+    """With the rewards of training, of which the length alone is 0.5 x 3 / 3."""
+    first, _ = [
+        each for each in undisturbed.run.records("evaluations") if each["name"] == "sampled"
+    ]
+    assert first["count"] == 32
+    assert first["length"] == 3.0
+    assert first["pass@1"] == first["pass@2"] == first["pass@4"] == 1.0
+    assert first["reward"] >= 0.5
+    assert first["margin"] > 0
 
 
 def test_samples_can_be_read(undisturbed: Observed) -> None:
@@ -280,7 +330,7 @@ def test_interrupted_and_killed_run_is_as_if_undisturbed(
     assert run.summary()["rollouts"] == ROLLOUTS
     assert run.consumed() == undisturbed.run.consumed()
     assert [r["rollout"] for r in run.records("metrics")] == list(range(1, ROLLOUTS + 1))
-    assert [e["rollout"] for e in run.records("evaluations")] == [0, 3, 6]
+    assert evaluated(run) == EVALUATED
     assert max(event["incarnation"] for event in run.events("start")) >= 3
     assert "the run has ended" in run.audit()
 
