@@ -61,13 +61,13 @@ class Scorer:
             for n, evaluation in enumerate(spec.evaluation)
             if evaluation.reward is not None
         ]
-        self._served: dict[str, ServedReward] = {}  # by address
+        self._served: dict[tuple[str | None, ...], ServedReward] = {}
         loaded: dict[str, str] = {}
         for place, reward in places:
             if reward.url is None:
                 loaded.setdefault(reward.type, f"{place}.type")
             else:
-                self._served.setdefault(reward.url, served(reward, place))
+                self._server(reward, place)
         self._pool = RewardPool(loaded, spec.rollout.reward_processes, replica)
 
     async def score(
@@ -94,6 +94,13 @@ class Scorer:
         for each in self._served.values():
             await each.close()
 
+    def _server(self, spec: RewardSpec, place: str) -> ServedReward:
+        """The client of a reward's server; its address may change while the worker runs."""
+        key = (spec.type, spec.url, spec.api_key_variable)
+        if key not in self._served:
+            self._served[key] = served(spec, place)
+        return self._served[key]
+
     async def _judged(self, spec: NamedRewardSpec, samples: Sequence[RewardInput]) -> list[Score]:
         """The scores of one reward."""
         prompt = samples[0]
@@ -112,7 +119,7 @@ class Scorer:
         self, spec: NamedRewardSpec, samples: Sequence[RewardInput]
     ) -> Sequence[Verdict]:
         if spec.url is not None:
-            return await self._served[spec.url].judge(spec, samples)
+            return await self._server(spec, f"reward {spec.name}").judge(spec, samples)
         return await self._pool.judge_together(spec, samples)
 
     async def _alone(self, spec: NamedRewardSpec, sample: RewardInput) -> Verdict:

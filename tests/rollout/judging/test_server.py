@@ -170,6 +170,17 @@ def test_an_outage_is_told_while_it_lasts_and_then_forgotten() -> None:
     asyncio.run(run())
 
 
+def test_an_address_that_changes_while_the_worker_runs_is_asked() -> None:
+    """The trainer sends it with each group."""
+
+    async def run() -> list[Judgement]:
+        async with serving(lengths) as server, scoring({"type": "exact"}) as scorer:
+            spec = NamedRewardSpec(name="remote", type="remote", url=server.url)
+            return await scorer.score([spec], [sample("ab")])
+
+    assert rewards(asyncio.run(run())) == [2.0]
+
+
 def test_only_one_sample_tries_a_server_that_is_out_of_order() -> None:
     async def run() -> None:
         async with serving(text("", 500)) as server:
