@@ -12,6 +12,7 @@ def sample(response: str, label: Any = None, **changes: Any) -> RewardInput:
         "metadata": {"source": "train.jsonl:3"},
         "response_tokens": [1, 2, 3],
         "status": "completed",
+        "max_response_tokens": 8,
     }
     values |= {"response": response, "plain_response": response, "label": label}
     return RewardInput(**values | changes)
