@@ -116,6 +116,8 @@ BY_HAND: dict[str, list[tuple[Kind, Any]]] = {
         ("invalid", "nonzero-stdx"),
         ("invalid", 7),
     ],
+    # The job is synchronous, so there is nothing to choose from.
+    "rollout.bufferFilter": [("invalid", "stratified"), ("invalid", "one"), ("invalid", 7)],
     "algorithm.kl.estimator": [("other", "k2"), ("invalid", "k4"), ("invalid", 7)],
     # Training has texts to stop at.
     "evaluation[].sampling.ignoreEos": [("invalid", True), ("invalid", "no")],

@@ -9,6 +9,7 @@ from rljob_operator.crd.schema import ANYTHING
 
 WHY = "(immutable; for another value, create a new job)"
 PLAIN = ("boolean", "integer", "number")
+LONGEST_TEXT = 4096  # characters of a path; what is longer may be a text of several lines
 
 
 def transitions(spec: dict[str, Any]) -> list[Cel]:
@@ -48,7 +49,8 @@ def _same(at: str, name: str, field: dict[str, Any], *, optional: bool) -> Cel:
         rule = f"!has(self.{name}) || !has(oldSelf.{name}) || {rule}"
     if field["type"] in PLAIN:
         values = f"found {{self.{name}}}, allowed {{oldSelf.{name}}}"
-    elif field["type"] == "string":
+    # A message must be a short line, or the API server says `failed rule` instead.
+    elif field["type"] == "string" and field.get("maxLength", 0) <= LONGEST_TEXT:
         values = f'found "{{self.{name}}}", allowed "{{oldSelf.{name}}}"'
     else:
         values = "found another value, allowed the old value"
