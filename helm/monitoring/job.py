@@ -108,15 +108,10 @@ def _learning(made: Dashboard) -> Dashboard:
                     _last("reward_std", "standard deviation"),
                     _last("advantage_mean", "mean advantage"),
                     _last("advantage_std", "standard deviation of the advantages"),
+                    _last("rewards_mean", "{{name}}"),
                 ],
-                description="Of the samples trained on, and the advantages of their tokens.",
-            )
-        )
-        .with_panel(
-            lines(
-                "Rewards by name",
-                [_last("rewards_mean", "{{name}}")],
-                description="Means of the last batch, before their weights.",
+                description="Of the samples trained on, each reward by its name before its weight, "
+                "and the advantages of their tokens.",
             )
         )
         .with_panel(

@@ -23,7 +23,7 @@ def lease(number: int) -> Lease:
         metadata={},
         samples=1,
         sampling={},
-        reward={},
+        rewards=[],
         seed=0,
     )
     return Lease(f"train {number}-0", group, 0.0, 1, None)

@@ -23,7 +23,12 @@ SPEC: dict[str, Any] = {
     "data": {"prompts": ["/data/train.jsonl"]},
     "schedule": {"rollouts": 300},
     "trainer": {"gpusPerReplica": 4, "image": "trainer:2", "template": {"spec": {"priority": 1}}},
-    "rollout": {"replicas": 2, "image": "rollout:2", "template": {"spec": {"priority": 1}}},
+    "rollout": {
+        "replicas": 2,
+        "image": "rollout:2",
+        "reward": {"type": "math"},
+        "template": {"spec": {"priority": 1}},
+    },
     "network": {"rdma": {"resource": "rdma/hca", "networks": ["rail-0"]}},
     "storage": {"volumes": [{"name": "data", "claimName": "data", "mountPath": "/data"}]},
     "evaluation": [

@@ -32,6 +32,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "failure[]": {"exitCodes": [137], "action": "Restart"},
     "wandb": {"project": "math"},
     "distillation": {"teacher": "/models/teacher"},
+    "judge": {"model": "big"},
 }
 TEXTS = (
     "one",

@@ -334,7 +334,7 @@ def test_a_group_is_judged_again_as_a_whole(scores: Judge, tmp_path: Path) -> No
 
 def test_a_prompt_names_its_reward(scores: Judge) -> None:
     key = {"type_key": "kind"}
-    assert scores("exact", sample("It is 7.", "7", kind="math"), **key) == [(1.0, {})]
+    assert scores("exact", sample("It is 7.", "7", kind="math"), **key) == [(1.0, {"answer": "7"})]
     assert scores("exact", sample("It is 7.", "7"), **key) == [(0.0, {})]
     with pytest.raises(UsageError, match=r"train.jsonl:7: found 'maths' as 'kind' \(typeKey\)"):
         scores("exact", sample(kind="maths"), **key)
