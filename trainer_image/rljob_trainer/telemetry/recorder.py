@@ -106,6 +106,9 @@ class Recorder:
             ["name"],
             registry=registry,
         )
+        if generates(job.spec.algorithm):
+            for reward in job.spec.rollout.all_rewards:
+                self._rewards.labels(reward.name)  # as the others, it is there before a batch is
         self._counters = Counters(registry)
         self._evaluation = Gauge(
             "rljob_evaluation_reward",
