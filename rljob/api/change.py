@@ -66,7 +66,7 @@ SAME_RUN = (
     "rollout.rewards",
 )
 
-# Optional mappings without which these immutable fields have a default: they can't come or go.
+# Optional mappings with immutable fields: they can be neither added nor removed.
 GIVEN_ONCE = ("rollout.reward",)
 
 # By path below spec, `[]` for the items of a list. A field that is not listed has the effect of its

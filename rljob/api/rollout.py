@@ -168,7 +168,8 @@ class RolloutSpec(Part):
         default_factory=EpisodesSpec, description="The generate function's processes and limits."
     )
     reward: RewardSpec | None = Field(
-        None, description="The reward, if there is one. Default: `exact`, unless rewards is given."
+        None,
+        description="The reward, where there is only one. Default: exact, unless rewards is given.",
     )
     rewards: list[NamedRewardSpec] = Field(
         default_factory=list,

@@ -90,16 +90,20 @@ def judge_group(spec: RewardSpec, samples: Sequence[RewardInput]) -> list[Verdic
     """The verdicts of a plain or an async function that judges a group at once."""
     _limit_memory(spec)
 
+    limit: asyncio.Timeout | None = None
+
     async def found() -> list[Verdict] | Failure:
-        async with asyncio.timeout(spec.timeout_seconds):
+        nonlocal limit
+        async with asyncio.timeout(spec.timeout_seconds) as limit:
             result = _reward(spec.type)(list(samples))
             return verdicts(await result if inspect.isawaitable(result) else result, len(samples))
 
     try:
         return asyncio.run(found())
-    except TimeoutError:
-        return too_long(spec)
     except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
+        # It may also raise a TimeoutError of its own.
+        if isinstance(error, TimeoutError) and limit is not None and limit.expired():
+            return too_long(spec)
         return _failure(error)
 
 
