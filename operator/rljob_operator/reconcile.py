@@ -221,6 +221,8 @@ def _paused(seen: Look, status: RLJobStatus) -> Decision:
 def _succeeded(seen: Look, status: RLJobStatus, want: Want) -> Decision:
     """Record success before anything is stopped; the trainer keeps running until then."""
     said = f"trained on {status.progress.rollout} rollout batches"
+    if not status.progress.rollouts:
+        said = "evaluated; there was no rollout batch to train on"
     if status.progress.reward is not None:
         said += f", reward {status.progress.reward:.3f}"
     status = _end(seen, _shown(seen, status, want), "Succeeded", Reason.FINISHED, said)

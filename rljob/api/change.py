@@ -69,6 +69,10 @@ SAME_RUN = (
 # Optional mappings with immutable fields: they can be neither added nor removed.
 GIVEN_ONCE = ("rollout.reward",)
 
+# A run with `schedule.rollouts` 0 can train later, from the beginning. One that trains can't become
+# one that only evaluates: this would evaluate the weights it began with.
+STAYS_TRAINING = "schedule.rollouts"
+
 # By path below spec, `[]` for the items of a list. A field that is not listed has the effect of its
 # parent.
 EFFECTS: dict[str, Effect] = {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rljob.api import RLJob
-from rljob.api.change import SAME_RUN
+from rljob.api.change import SAME_RUN, STAYS_TRAINING
 
 SPEC_FIXED = tuple(f"spec.{field}" for field in SAME_RUN)
 FIXED = ("metadata.name", "metadata.namespace", *SPEC_FIXED)
@@ -15,6 +15,8 @@ def forbidden_changes(before: RLJob, after: RLJob, fixed: Sequence[str] = FIXED)
     """A line for each fixed field that differs: its name, the old value and the new one."""
     old, new = _flat(before), _flat(after)
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    if before.spec.schedule.trains and not after.spec.schedule.trains:
+        fixed = (*fixed, f"spec.{STAYS_TRAINING}")
     return [
         f"{name}: the run has {_shown(old.get(name))}, found {_shown(new.get(name))}"
         for name in changed

@@ -9,7 +9,9 @@ class ScheduleSpec(Part):
     """The batch equation is rolloutBatchSize x samplesPerPrompt = globalBatchSize x
     stepsPerRollout."""
 
-    rollouts: PositiveInt = Field(description="Number of rollout batches to train on.")
+    rollouts: NonNegativeInt = Field(
+        description="Number of rollout batches to train on. 0: only evaluate (docs/evaluation.md)."
+    )
     rollout_batch_size: PositiveInt = Field(16, description="Prompts per rollout batch.")
     global_batch_size: PositiveInt = Field(128, description="Samples per optimizer step.")
     steps_per_rollout: PositiveInt = Field(1, description="Optimizer steps per rollout batch.")
@@ -52,3 +54,8 @@ class ScheduleSpec(Part):
         description="Finish early once the mean reward of the last five rollout batches reaches "
         "this. Default: never.",
     )
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a batch to train on; otherwise the weights are only evaluated."""
+        return self.rollouts > 0

@@ -4,6 +4,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -44,7 +45,7 @@ class Execution:
         self._job = job
         self._directory = directory
         self._attempt = attempt
-        self._display = display(console, job.spec.schedule.rollouts)
+        self._display = display(console, job.spec.schedule.rollouts, len(job.spec.evaluation))
         self._restarts = Restarts(job.spec.run_policy)
         self._incidents = Incidents(directory.path)
         self._progress = Progress(self._display, directory.path, attempt.status_url, attempt.began)
@@ -141,7 +142,9 @@ class Execution:
             self._fail(said, 1)
             self._display.say(said)
             return 1
-        self._display.say(_outcome(read_summary(self._directory.path)))
+        summary = read_summary(self._directory.path)
+        trained = self._job.spec.schedule.trains
+        self._display.say(_outcome(summary) if trained else _scores(summary))
         return 0
 
     def _reason(self, replica: Replica) -> str:
@@ -180,6 +183,15 @@ def _outcome(summary: dict[str, object]) -> str:
             f"{words.number(values.get('after'), 3)}"
         )
     return ", ".join(parts)
+
+
+def _scores(summary: dict[str, Any]) -> str:
+    """The outcome of a job that only evaluates."""
+    scores = [
+        f"{words.text(name)} {words.number(values.get('after'), 3)}"
+        for name, values in summary.get("evaluations", {}).items()
+    ]
+    return f"evaluated in {words.duration(summary.get('seconds'))}: {', '.join(scores)}"
 
 
 def _command() -> str:

@@ -66,9 +66,11 @@ class Lines:
 class Bar:
     """A live bar at the bottom of the terminal; lines scroll above it."""
 
-    def __init__(self, console: Console, rollouts: int) -> None:
+    def __init__(self, console: Console, rollouts: int, evaluations: int) -> None:
+        """A job without a batch to train on is done when its data sets are evaluated."""
         self._console = console
         self._rollouts = rollouts
+        self._total = rollouts or evaluations
         self._spinner = Spinner("dots", style="cyan")
         self._live = Live(self._render(None), console=console, refresh_per_second=8)
         self._live.start()
@@ -87,7 +89,7 @@ class Bar:
 
     def _render(self, status: Record | None) -> RenderableType:
         known = status or {}
-        done = known.get("rollout") or 0
+        done = (known.get("rollout") if self._rollouts else len(known.get("evaluations", []))) or 0
         bar = Table.grid(padding=(0, 1), expand=True)
         bar.add_column(width=1)
         bar.add_column(no_wrap=True)
@@ -96,8 +98,8 @@ class Bar:
         bar.add_row(
             self._spinner,
             Text(words.phase(status), style="bold"),
-            ProgressBar(total=self._rollouts, completed=done),
-            Text(f"{done}/{self._rollouts}  eta {words.duration(known.get('eta_seconds'))}"),
+            ProgressBar(total=self._total, completed=done),
+            Text(f"{done}/{self._total}  eta {words.duration(known.get('eta_seconds'))}"),
         )
         return Group(bar, self._numbers(known))
 
@@ -175,9 +177,15 @@ class Progress:
         return records
 
 
-def display(console: Console, rollouts: int) -> Display:
-    """A bar on a terminal, otherwise lines."""
-    return Bar(console, rollouts) if console.is_terminal else Lines(console, rollouts)
+def display(console: Console, rollouts: int, evaluations: int) -> Display:
+    """A bar on a terminal, otherwise lines.
+
+    Args:
+        console: where to show it.
+        rollouts: batches to train on.
+        evaluations: data sets.
+    """
+    return Bar(console, rollouts, evaluations) if console.is_terminal else Lines(console, rollouts)
 
 
 def _of_samples(status: Record) -> list[tuple[str, str]]:

@@ -55,14 +55,16 @@ def render(run: Run) -> str:
     )
     environment.filters["number"] = _number
     curves = [(chart.title, drawn) for chart in charts(run) if (drawn := figure(chart, run))]
-    figures = [*(drawn for _, drawn in curves), time_figure(run), evaluation_figure(run)]
+    # A single evaluation is no curve.
+    evaluated = evaluation_figure(run) if run.trains else None
+    figures = [*(drawn for _, drawn in curves), time_figure(run), evaluated]
     return environment.get_template("page.html.j2").render(
         run=run,
         state=_state(run),
         tiles=_tiles(run),
         titles=[title for title, _ in curves],
         has_times=figures[-2] is not None,
-        has_evaluations=figures[-1] is not None,
+        has_evaluation_curve=figures[-1] is not None,
         moments=_moments(run),
         incidents=[(_moment(each.time), each.message) for each in run.incidents],
         answers={name: _spread(run.evaluations_of(name), 3) for name in run.evaluation_names},
@@ -88,14 +90,17 @@ def _state(run: Run) -> str:
     # A finished run that is continued keeps its old summary until it finishes again.
     if run.summary and run.summary.get("rollouts") == len(run.metrics):
         return str(run.summary.get("state", ""))
-    return "not finished" if run.metrics else "no rollout batch yet"
+    if run.metrics or not run.trains:
+        return "not finished"
+    return "no rollout batch yet"
 
 
 def _tiles(run: Run) -> list[Tile]:
     rewards = [value for value in run.series("reward/mean") if value is not None]
-    tiles = [
-        Tile("Rollout batches", str(len(run.metrics)), f"of {run.rollouts}" if run.rollouts else "")
-    ]
+    tiles = []
+    if run.trains:
+        of = f"of {run.rollouts}" if run.rollouts else ""
+        tiles.append(Tile("Rollout batches", str(len(run.metrics)), of))
     if rewards:
         first, last = _mean(rewards[:_WINDOW]), _mean(rewards[-_WINDOW:])
         tiles.append(
@@ -113,7 +118,8 @@ def _tiles(run: Run) -> list[Tile]:
         before, after = records[0].get("reward"), records[-1].get("reward")
         margin = records[-1].get("margin")
         bounds = "" if finite(margin) is None else f" ±{_number(margin)}"
-        tiles.append(Tile(name, f"{_number(before)} → {_number(after)}{bounds}", "evaluation"))
+        began = f"{_number(before)} → " if run.trains else ""
+        tiles.append(Tile(name, f"{began}{_number(after)}{bounds}", "evaluation"))
     seconds = finite(run.summary.get("seconds")) or _sum(run, "time/total")
     if seconds:
         tiles.append(Tile("Wall time", _duration(seconds)))

@@ -21,7 +21,7 @@ class Run:
         directory: the run directory.
         name: name of the job.
         manifest: as the user gave it (YAML); from a cluster, as the roles read it (JSON).
-        rollouts: rollout batches in total; 0: not known.
+        rollouts: rollout batches in total; 0: none, the run only evaluates; None: not known.
         summary: summary.json; empty until the run has ended.
         metrics: one record per trained rollout batch, in order.
         samples: training samples, in order.
@@ -33,13 +33,18 @@ class Run:
     directory: Path
     name: str = ""
     manifest: str = ""
-    rollouts: int = 0
+    rollouts: int | None = None
     summary: Record = field(default_factory=dict)
     metrics: list[Record] = field(default_factory=list)
     samples: list[Record] = field(default_factory=list)
     evaluations: list[Record] = field(default_factory=list)
     torn: int = 0
     incidents: list[Incident] = field(default_factory=list)
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a batch to train on, as far as is known."""
+        return self.rollouts != 0
 
     def series(self, name: str) -> list[float | None]:
         """A metric by rollout batch; None for a value that is missing or not a finite number."""
@@ -71,7 +76,7 @@ def read_run(directory: Path) -> Run:
         directory=directory,
         name=str(job.get("metadata", {}).get("name", directory.name)),
         manifest=_text(directory / "job.yaml") or _text(directory / "job.json"),
-        rollouts=int(job.get("spec", {}).get("schedule", {}).get("rollouts", 0)),
+        rollouts=job.get("spec", {}).get("schedule", {}).get("rollouts"),
         summary=read_summary(directory),
         metrics=_last_of_each_rollout(files["metrics"].records),
         samples=_numbered(files["samples"].records),

@@ -72,14 +72,14 @@ def test_load_job_wants_one(tmp_path: Path) -> None:
 
 
 def test_a_good_document_beside_a_bad_one() -> None:
-    jobs, problems = loads(GOOD + "---\n" + GOOD.replace("300", "0"), HERE)
+    jobs, problems = loads(GOOD + "---\n" + GOOD.replace("300", "-1"), HERE)
     assert [job.key for job in jobs] == ["default/math"]
     assert [problem.field for problem in problems] == ["spec.schedule.rollouts"]
 
 
 def test_documents_before_a_syntax_error_are_checked() -> None:
-    assert messages(GOOD.replace("300", "0") + "---\n}") == [
-        "job.yaml:7:14: spec.schedule.rollouts: found 0, allowed a whole number of at least 1",
+    assert messages(GOOD.replace("300", "-1") + "---\n}") == [
+        "job.yaml:7:14: spec.schedule.rollouts: found -1, allowed a whole number of at least 0",
         "job.yaml:9:1: not YAML: expected the node content, but found '}'",
     ]
 

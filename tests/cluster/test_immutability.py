@@ -321,6 +321,26 @@ def test_a_reward_does_not_come_or_go(client: Client, jobs: dict[str, Manifest])
     verdict("rollout.reward.type", replaced(client, manifest).replace("reward:", "reward.type:"))
 
 
+def test_a_job_that_trains_does_not_become_an_evaluation(
+    client: Client, jobs: dict[str, Manifest]
+) -> None:
+    manifest = copy.deepcopy(jobs["embedded"])
+    manifest["spec"]["schedule"]["rollouts"] = 0
+    assert (
+        "spec.schedule.rollouts: Invalid value: found 0, allowed at least 1 (the job trains; to "
+        "evaluate it, create a new job)"
+    ) in replaced(client, manifest)
+
+
+def test_a_job_that_evaluates_may_train(client: Client, jobs: dict[str, Manifest]) -> None:
+    manifest = copy.deepcopy(jobs["embedded"])
+    new = {**manifest, "metadata": {"name": "evaluation"}}
+    new["spec"]["schedule"]["rollouts"] = 0
+    stored = client.create(new)
+    stored["spec"]["schedule"]["rollouts"] = 300
+    assert replaced(client, stored) == ""
+
+
 @pytest.mark.parametrize("name", ["embedded", "external"])
 def test_no_change_is_always_allowed(client: Client, jobs: dict[str, Manifest], name: str) -> None:
     assert replaced(client, copy.deepcopy(jobs[name])) == ""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rljob.api import RLJob
+from rljob.errors import UsageError
 from rljob_trainer.checkpoints.checkpoint import Checkpoint, Checkpoints, pack
 from rljob_trainer.checkpoints.saver import Saver
 from rljob_trainer.desk import Desk
@@ -80,7 +81,14 @@ class Conductor:
         self._unrecorded: dict[str, float] | None = None  # metrics of the last batch
 
     def run(self) -> None:
-        """Trains to the end or until asked to stop; either way leaves a complete checkpoint."""
+        """Trains to the end or until asked to stop; either way leaves a complete checkpoint.
+
+        A job without a batch to train on evaluates, and leaves neither checkpoint nor model.
+
+        Raises:
+            UsageError: such a job began in the directory of a run that has trained.
+        """
+        trains = self._spec.schedule.trains
         self._start(self._rank0(self._checkpoints.newest))
         try:
             self._publish(self._at_desk(lambda desk: desk.exchange.first_version))
@@ -88,12 +96,13 @@ class Conductor:
             self._watch.read()  # the wait for the first engine is not part of a batch's time
             self._train()
             self._check_probe(wait=True)
-            self._learner.policy.save_huggingface(self._output)
+            if trains:
+                self._learner.policy.save_huggingface(self._output)
             self._saver.finish()
             self._finish("succeeded")
         except StoppedError:
             self._record()
-            self._save(when=self._rollout > self._saved_at)
+            self._save(when=trains and self._rollout > self._saved_at)
             self._saver.finish()
             self._finish("stopped")
 
@@ -122,6 +131,11 @@ class Conductor:
         return recent is not None and recent >= target
 
     def _start(self, checkpoint: Checkpoint | None) -> None:
+        if checkpoint and not self._spec.schedule.trains:
+            raise UsageError(
+                f"spec.schedule.rollouts: found 0, allowed at least 1 ({checkpoint.path} was "
+                "saved by training; evaluate it in a run directory of its own)"
+            )
         state = self._rank0(checkpoint.state) if checkpoint else None
         if checkpoint and state:
             self._learner.load(checkpoint.path)

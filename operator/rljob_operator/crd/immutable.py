@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rljob.api.change import GIVEN_ONCE, effect, is_divided
+from rljob.api.change import GIVEN_ONCE, STAYS_TRAINING, effect, is_divided
 from rljob.api.rules.cel import Cel
 from rljob_operator.crd.schema import ANYTHING
 
@@ -13,8 +13,18 @@ LONGEST_TEXT = 4096  # characters of a path; what is longer may be a text of sev
 
 
 def transitions(spec: dict[str, Any]) -> list[Cel]:
-    """A rule for each immutable field of the structural schema of the spec."""
-    return list(_rules(spec, "spec", immutable=False))
+    """A rule for each immutable field of the spec's structural schema, and `STAYS_TRAINING`."""
+    return [*_rules(spec, "spec", immutable=False), _stays_training()]
+
+
+def _stays_training() -> Cel:
+    part, _, name = f"spec.{STAYS_TRAINING}".rpartition(".")
+    return Cel(
+        at=part,
+        rule=f"self.{name} > 0 || oldSelf.{name} == 0",
+        message="found 0, allowed at least 1 (the job trains; to evaluate it, create a new job)",
+        field=name,
+    )
 
 
 def _rules(part: dict[str, Any], at: str, *, immutable: bool) -> Iterator[Cel]:

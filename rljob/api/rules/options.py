@@ -111,7 +111,7 @@ def _of_wsd(name: str) -> Cel:
     _at_most_lr("init_lr"),
     Cel(
         at="spec",
-        rule=f"!has({WARMUP}) || {WARMUP} < {STEPS}",
+        rule=f"!has({WARMUP}) || self.schedule.rollouts < 1 || {WARMUP} < {STEPS}",
         message=f"found {{{WARMUP}}}, allowed below {{{STEPS}}} "
         f"({{has({DECAY}) ? 'lr_decay_steps' : 'rollouts x stepsPerRollout'}})",
         field="trainer.optimizer.lr_warmup_steps",
@@ -129,7 +129,7 @@ def learning_rate_schedule(job: RLJob) -> Iterator[Problem]:
     schedule = job.spec.schedule
     steps = given.get("lr_decay_steps", schedule.rollouts * schedule.steps_per_rollout)
     warmup = given.get("lr_warmup_steps", 0)
-    if warmup >= steps:
+    if schedule.trains and warmup >= steps:
         source = "lr_decay_steps" if "lr_decay_steps" in given else "rollouts x stepsPerRollout"
         yield problem((*OPTIMIZER, "lr_warmup_steps"), warmup, f"below {steps}", source)
     if given.get("lr_decay_style") == "WSD":

@@ -187,16 +187,16 @@ def uses_are_within_the_bound(job: RLJob) -> Iterator[Problem]:
 @twin(
     Cel(
         at="spec.schedule",
-        rule="self.updateWeightsInterval <= self.rollouts",
+        rule="self.rollouts < 1 || self.updateWeightsInterval <= self.rollouts",
         message="found {self.updateWeightsInterval}, allowed at most {self.rollouts} (rollouts; "
         "otherwise the engines never get an update)",
         field="updateWeightsInterval",
     )
 )
 def publishes_at_all(job: RLJob) -> Iterator[Problem]:
-    """`updateWeightsInterval` is at most `rollouts`: the engines get at least one update."""
+    """`updateWeightsInterval` is at most `rollouts`, unless that is 0."""
     schedule = job.spec.schedule
-    if schedule.update_weights_interval > schedule.rollouts:
+    if schedule.trains and schedule.update_weights_interval > schedule.rollouts:
         yield problem(
             "spec.schedule.updateWeightsInterval",
             schedule.update_weights_interval,
@@ -258,6 +258,36 @@ def evaluates_what_it_published(job: RLJob) -> Iterator[Problem]:
         )
 
 
+@twin(
+    Cel(
+        at="spec",
+        rule="self.schedule.rollouts != 0 || self.algorithm.estimator != 'sft'",
+        message="found 0, allowed at least 1 (estimator is sft: nothing generates responses to "
+        "evaluate)",
+        field="schedule.rollouts",
+    ),
+    Cel(
+        at="spec",
+        rule="self.schedule.rollouts != 0 || self.algorithm.estimator == 'sft' "
+        "|| self.evaluation.size() > 0",
+        message="found 0, allowed at least 1 (spec.evaluation lists no data set: there is nothing "
+        "to do)",
+        field="schedule.rollouts",
+    ),
+)
+def evaluates_something(job: RLJob) -> Iterator[Problem]:
+    """`rollouts` 0 needs an `evaluation`, and an estimator other than `sft`."""
+    spec = job.spec
+    if spec.schedule.trains:
+        return
+    why = "spec.evaluation lists no data set: there is nothing to do"
+    if not generates(spec.algorithm):
+        why = "estimator is sft: nothing generates responses to evaluate"
+    elif spec.evaluation:
+        return
+    yield problem("spec.schedule.rollouts", 0, "at least 1", why)
+
+
 RULES = (
     batch_equation,
     over_sampling_fills,
@@ -266,5 +296,6 @@ RULES = (
     filter_has_a_choice,
     uses_are_within_the_bound,
     publishes_at_all,
+    evaluates_something,
     evaluates_what_it_published,
 )

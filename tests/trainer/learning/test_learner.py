@@ -118,6 +118,29 @@ def test_both_models_of_ppo_go_on_on_two_ranks(
         assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
 
 
+def test_a_job_that_only_evaluates_has_the_policy_alone(checkpoint: Path) -> None:
+    """Neither gradients nor an optimizer, whatever the algorithm needs to train."""
+
+    def run() -> Any:
+        job = job_of(checkpoint, "ppo", kl={"rewardCoefficient": 0.1})
+        trained = Learner(job, initialize(job), Rank0(0))
+        schedule = job.spec.schedule.model_copy(update={"rollouts": 0})
+        job = job.model_copy(update={"spec": job.spec.model_copy(update={"schedule": schedule})})
+        learner = Learner(job, initialize(job), Rank0(0))
+        return (
+            sorted(trained.captures),
+            sorted(learner.captures),
+            any(each.requires_grad for each in learner.policy.module.parameters()),
+            trained.log_probs(batch(0)),
+            learner.log_probs(batch(0)),
+        )
+
+    of_training, of_evaluation, learns, expected, found = alone(run)
+    assert (of_training, of_evaluation) == (["critic", "megatron"], [])
+    assert not learns
+    assert all(torch.equal(one, other) for one, other in zip(expected, found, strict=True))
+
+
 def test_ppo_scores_with_its_critic_and_steps_both(checkpoint: Path) -> None:
     def run() -> Any:
         job = job_of(checkpoint, "ppo", gaeLambda=0.9)

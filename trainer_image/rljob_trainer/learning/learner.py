@@ -56,7 +56,8 @@ class Lesson:
 class Learner:
     """The policy, and the other models that the job's algorithm needs.
 
-    Every rank makes the same calls with the same arguments.
+    A job that only evaluates gets none of those, and no optimizer. Every rank makes the same calls
+    with the same arguments.
     """
 
     def __init__(self, job: RLJob, parallel: Parallel, rank0: Rank0) -> None:
@@ -71,29 +72,33 @@ class Learner:
         self._algorithm = Algorithm(spec)
         checkpoint = Path(spec.model.checkpoint)
         self.policy = Model(job, parallel, checkpoint)
+        self.log_probs = Scorer(job, self.policy)
+        self._reference: Reference | None = None
+        self._teacher: Scorer | None = None
+        self._critic: Critic | None = None
+        self._trainer: Trainer | None = None
+        self._in_step = is_scored_in_step(spec)
+        if not spec.schedule.trains:
+            self.policy.frozen()
+            return
 
         def frozen(field: str, path: str) -> Model:
             model = Model(job, parallel, Path(path)).frozen()
             self._check_vocabulary(field, model)
             return model
 
-        self._reference: Reference | None = None
         if self._algorithm.needs_reference:
             path = spec.model.reference or spec.model.checkpoint
             self._reference = Reference(job, frozen("spec.model.reference", path))
         teacher = spec.algorithm.distillation
-        self._teacher: Scorer | None = None
         if teacher is not None:
             model = frozen("spec.algorithm.distillation.teacher", teacher.teacher)
             self._teacher = Scorer(job, model)
-        self.log_probs = Scorer(job, self.policy)
         self._trainer = Trainer(job, self.policy)
-        self._critic: Critic | None = None
         if self._algorithm.needs_critic:
             algorithm = self._algorithm
             self._critic = Critic(job, parallel, algorithm.critic, algorithm.value_objective)
             self._check_vocabulary("spec.algorithm.critic.checkpoint", self._critic.model)
-        self._in_step = is_scored_in_step(spec)
 
     def score(
         self,
@@ -138,6 +143,8 @@ class Learner:
             trajectories: as `score` returned them for this batch.
             rollout: batches trained on before.
         """
+        assert self._trainer is not None
+        trainer = self._trainer
         samples = episodes(trajectories)
         order = random_order(len(samples), seed=self._spec.seed, rollout=rollout)
         size = self._spec.schedule.global_batch_size
@@ -150,12 +157,12 @@ class Learner:
             of_policy: list[dict[str, float]] = [{} for _ in parts]
         elif self._is_in_step(rollout):
             (part,) = parts
-            report, ours = self._trainer.step_and_score(part, self._loss(part))
+            report, ours = trainer.step_and_score(part, self._loss(part))
             of_policy = [report]
             found = {id(one): scored for one, scored in zip(part, ours, strict=True)}
             trajectories = [t.replace(trainer_log_probs=found[id(t)]) for t in trajectories]
         else:
-            of_policy = [self._trainer.step(part, self._loss(part)) for part in parts]
+            of_policy = [trainer.step(part, self._loss(part)) for part in parts]
         steps = [policy | critic for policy, critic in zip(of_policy, of_critic, strict=True)]
         if self._reference:
             self._reference.follow(self.policy, rollout + 1)
@@ -179,7 +186,9 @@ class Learner:
     @property
     def _changing(self) -> dict[str, Trainer | Critic | Reference]:
         """The models that a checkpoint holds, by the name of their directory."""
-        models: dict[str, Trainer | Critic | Reference] = {POLICY: self._trainer}
+        models: dict[str, Trainer | Critic | Reference] = {}
+        if self._trainer:
+            models[POLICY] = self._trainer
         if self._critic:
             models[CRITIC] = self._critic
         if self._reference and self._reference.interval is not None:
