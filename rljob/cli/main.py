@@ -132,6 +132,34 @@ def export(
     typer.echo(export_model(run_dir, checkpoint, out))
 
 
+@app.command("eval")
+def evaluate(
+    job: Annotated[Path, typer.Argument(help="Manifest, or run directory.", show_default=False)],
+    *,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="E.g. step-000020 of the run, or the directory of a Hugging Face model; default: "
+            "the newest of the run, or the manifest's model.",
+            show_default=False,
+        ),
+    ] = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory of the evaluation; default: evaluations/<checkpoint> of the run, or "
+            "runs/<name>-eval.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Overrides the job's seed.")] = None,
+) -> None:
+    """Evaluate a model on the data sets of a job, without training."""
+    from rljob.cli.evaluation import evaluate as run_evaluation
+
+    raise typer.Exit(run_evaluation(job, checkpoint, run_dir, seed))
+
+
 @app.command()
 def audit(run_dir: RunDir, output: OutputOption = Output.TEXT) -> None:
     """Prove from its ledger that a run used every prompt once, and no stale samples."""

@@ -4,13 +4,15 @@ import os
 import secrets
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from rljob.api import RLJob
-from rljob.api.load import load_job
+from rljob.api.load import Check, load_job
 from rljob.api.presence import missing
 from rljob.api.support import unsupported
 from rljob.buffer.client import TrainerBuffer
@@ -52,7 +54,45 @@ def run(
     Raises:
         UsageError: the job can't run with this manifest, machine or run directory.
     """
-    job, directory = _resolved(file, run_dir, seed, look=dry_run is None)
+    checks: list[Check] = [partial(unsupported, local=True)]
+    if dry_run is None:
+        checks.append(partial(missing, directory=file.parent))
+    job = load_job(file, checks)
+    if seed is not None:
+        job = with_spec(job, seed=seed)
+    path = run_directory(job, run_dir, Path.cwd())
+    return run_resolved(
+        resolve(job, file.parent, path),
+        RunDirectory(path),
+        file,
+        dry_run=dry_run,
+        metrics_port=metrics_port,
+    )
+
+
+def run_resolved(
+    job: RLJob,
+    directory: RunDirectory,
+    manifest: Path,
+    *,
+    dry_run: Output | None = None,
+    metrics_port: int | None = None,
+    prepared: AbstractContextManager[None] | None = None,
+) -> int:
+    """Run a job whose paths are absolute, as `run` does; returns the exit code.
+
+    Args:
+        job: as the roles will read it.
+        directory: its run directory.
+        manifest: the file that the user gave.
+        dry_run: as for `run`.
+        metrics_port: of the trainer.
+        prepared: what the roles need; entered only when the directory is locked and the run is not
+            finished, and left when all roles have ended.
+
+    Raises:
+        UsageError: as for `run`.
+    """
     gpus = visible_gpus() if job.spec.device == "auto" else []
     check_gpus(job, gpus)
     if metrics_port is not None:
@@ -79,7 +119,7 @@ def run(
             return 0
         forget_failure(directory.path)
         logs.mkdir(parents=True)
-        directory.write_job(job, file)
+        directory.write_job(job, manifest)
         attempt = Attempt(
             os.getpid(), began, str(logs), f"http://{_HOST}:{placement.metrics_port}/status"
         )
@@ -91,8 +131,9 @@ def run(
             except UsageError as error:
                 write_failure(directory.path, Failure(str(error), EXIT_USAGE))
                 raise
-        app = LocalApp(plan(job, placement), logs=logs, gpus=gpus)
-        code = Execution(app, job, directory, attempt, Console()).run()
+        with prepared or nullcontext():
+            app = LocalApp(plan(job, placement), logs=logs, gpus=gpus)
+            code = Execution(app, job, directory, attempt, Console()).run()
         if job.spec.buffer.external is not None:
             try:
                 _empty_buffer(job, placement, directory.path)
@@ -127,19 +168,9 @@ def _empty_buffer(job: RLJob, placement: LocalPlacement, run_dir: Path) -> None:
         buffer.close()
 
 
-def _resolved(
-    file: Path, chosen: Path | None, seed: int | None, *, look: bool
-) -> tuple[RLJob, RunDirectory]:
-    """The job and its directory; checks support and, with `look`, that the job's files exist."""
-    checks = [partial(unsupported, local=True)]
-    if look:
-        checks.append(partial(missing, directory=file.parent))
-    job = load_job(file, checks)
-    if seed is not None:
-        spec = job.spec.model_copy(update={"seed": seed})
-        job = job.model_copy(update={"spec": spec})
-    path = run_directory(job, chosen, Path.cwd())
-    return resolve(job, file.parent, path), RunDirectory(path)
+def with_spec(job: RLJob, **values: Any) -> RLJob:
+    """The same job with other values of fields of its spec."""
+    return job.model_copy(update={"spec": job.spec.model_copy(update=values)})
 
 
 def _placement(

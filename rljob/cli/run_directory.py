@@ -4,12 +4,13 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rljob.api import RLJob
-from rljob.api.same_run import forbidden_changes
+from rljob.api.same_run import FIXED, forbidden_changes
 from rljob.errors import UsageError
 from rljob.ledger.begun import has_begun
 from rljob.telemetry import lifeline
@@ -95,13 +96,16 @@ class RunDirectory:
             os.close(descriptor)
         return False
 
-    def check_job(self, job: RLJob) -> None:
-        """Raise UsageError if the directory holds a run that can't continue with this job."""
+    def check_job(self, job: RLJob, fixed: Sequence[str] = FIXED) -> None:
+        """Raise UsageError if the directory holds a run that can't continue with this job.
+
+        `fixed` are the fields that may not differ.
+        """
         before = self._read(self.job_file)
         if before is None or not has_begun(self.path):
             return
         try:
-            changes = forbidden_changes(RLJob.model_validate(before), job)
+            changes = forbidden_changes(RLJob.model_validate(before), job, fixed)
         except ValueError as error:
             message = f"{self.job_file}: not a job that this version of rljob reads: {error}"
             raise UsageError(message) from error

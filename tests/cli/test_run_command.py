@@ -229,6 +229,13 @@ def test_changes_that_make_another_run_are_named():
     ]
 
 
+def test_a_run_that_trains_does_not_become_an_evaluation():
+    assert forbidden_changes(job(), job(rollouts=0)) == [
+        "spec.schedule.rollouts: the run has 90, found 0"
+    ]
+    assert forbidden_changes(job(rollouts=0), job()) == []
+
+
 def test_every_fixed_field_exists():
     from rljob.api.same_run import FIXED
     from rljob.api.vocabulary import schema_at
