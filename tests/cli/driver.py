@@ -1,7 +1,7 @@
 """Runs small Python programs as the roles of a job, through all of `rljob run` but the manifest.
 
-`python -m tests.cli.driver RUN_DIR PROGRAMS`, PROGRAMS a JSON object of role to program text. Real
-roles need an engine and a model; how they are started, watched and ended is the same for these.
+`python -m tests.cli.driver RUN_DIR PROGRAMS SCHEDULE`, PROGRAMS a JSON object of role to program
+text, SCHEDULE one of changes to the job's schedule. Real roles need an engine and a model; how they are started, watched and ended is the same for these.
 """
 
 import json
@@ -28,7 +28,8 @@ def main() -> int:
     directory.lock()
     logs = directory.path / "logs" / str(os.getpid())
     logs.mkdir(parents=True)
-    resolved = resolve(job(), directory.path, directory.path)
+    schedule: dict[str, int] = json.loads(sys.argv[3])
+    resolved = resolve(job(**schedule), directory.path, directory.path)
     directory.job_file.write_text(resolved.model_dump_json(by_alias=True))
     buffer, metrics, router, rendezvous = free_ports("127.0.0.1", 4)
     placement = LocalPlacement(

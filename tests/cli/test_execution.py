@@ -37,10 +37,13 @@ def start(tmp_path: Path):
     """Starts roles under the command line's own supervisor."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(run_dir: Path = tmp_path, **programs: str) -> subprocess.Popen[str]:
+    def start(
+        run_dir: Path = tmp_path, *, rollouts: int = 90, **programs: str
+    ) -> subprocess.Popen[str]:
+        arguments = [str(run_dir), json.dumps(programs), json.dumps({"rollouts": rollouts})]
         started.append(
             subprocess.Popen(
-                [sys.executable, "-m", "tests.cli.driver", str(run_dir), json.dumps(programs)],
+                [sys.executable, "-m", "tests.cli.driver", *arguments],
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -267,6 +270,14 @@ def test_a_finished_run_ends_well(start, tmp_path):
     output = run.communicate()[0]
     assert run.returncode == 0, output
     assert "finished 90 rollouts in 2:41, reward 0.050 -> 0.960, held-out 0.000 -> 0.935" in output
+
+
+def test_a_run_that_only_evaluates_ends_with_its_scores(start, tmp_path):
+    write_run_dir(tmp_path, rollouts=0)
+    run = start(rollouts=0, trainer=READY, rollout=READY)
+    output = run.communicate()[0]
+    assert run.returncode == 0, output
+    assert "evaluated in 2:41: held-out 0.935" in output
 
 
 def test_a_trainer_that_ends_too_early_is_no_success(start):

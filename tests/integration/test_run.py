@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,10 +19,11 @@ from typing import Any
 import psutil
 import pytest
 
+from rljob.report.record import read_records
 from rljob.telemetry.incident import read_incidents
 from tests.monitoring import parts
 from tests.monitoring.prometheus import prometheus, scrape, target
-from tests.support.job import Run, manifest
+from tests.support.job import RLJOB, Run, manifest
 from tests.support.registries import metrics_text
 from tests.support.replay import Recording, replayed
 from tests.support.waiting import wait_for
@@ -291,6 +293,42 @@ def test_finished_run_is_not_run_again(undisturbed: Observed) -> None:
     assert undisturbed.run.run() == 0
     assert "finished" in undisturbed.run.text().splitlines()[-1]
     assert len(undisturbed.run.consumed()) == ROLLOUTS * BATCH
+
+
+def test_its_last_checkpoint_is_evaluated_alone(undisturbed: Observed) -> None:
+    """Greedily it must have the score that the run's own last evaluation found.
+
+    The checkpoint is exported, and its weights are sent to new engines by a trainer without an
+    optimizer.
+    """
+    run = undisturbed.run.directory
+    done = subprocess.run(
+        [RLJOB, "eval", run],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    directory = run / "evaluations" / f"step-{ROLLOUTS:06d}"
+    alone = read_records(directory / "evaluations.jsonl").records
+    assert [(each["rollout"], each["name"]) for each in alone] == [(0, "sampled"), (0, "held-out")]
+    last = undisturbed.run.records("evaluations")[-1]
+    assert (alone[-1]["name"], alone[-1]["reward"]) == (last["name"], last["reward"])
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("evaluated in ") and "held-out" in line for line in lines)
+    assert any("│" in line and "held-out" in line for line in lines)
+    assert lines[-1] == str(directory / "evaluations.jsonl")
+    # Nothing was trained, and what was exported is gone.
+    assert read_records(directory / "metrics.jsonl").records == []
+    left = {path.name for path in directory.iterdir()}
+    assert not left & {"checkpoints", "model", "exported"}
+    assert json.loads((directory / "summary.json").read_text())["rollouts"] == 0
+    audited = subprocess.run(
+        [RLJOB, "audit", directory], capture_output=True, text=True, check=True
+    )
+    assert f"0 batches of {BATCH} groups; the run has ended" in audited.stdout
 
 
 def test_interrupted_and_killed_run_is_as_if_undisturbed(

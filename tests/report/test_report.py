@@ -11,7 +11,7 @@ from rljob.report import page as page_module
 from rljob.report.page import render, write_report
 from rljob.report.run import read_run
 from rljob.telemetry.incident import Incidents
-from tests.support.run_dir import MANIFEST, write_run_dir
+from tests.support.run_dir import MANIFEST, job, write_run_dir
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }} & "quoted"'
 
@@ -153,6 +153,18 @@ def test_a_run_that_goes_on_is_not_called_finished(tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     (tmp_path / "summary.json").write_text(json.dumps(summary | {"rollouts": 90}))
     assert "not finished" in page(tmp_path).text
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_that_only_evaluates_has_scores_and_no_curves(tmp_path, finished):
+    write_run_dir(tmp_path, rollouts=0, finished=finished)
+    (tmp_path / "job.json").write_text(job(rollouts=0).model_dump_json(by_alias=True))
+    shown = page(tmp_path)
+    assert shown.sections == ["summary", "evaluations", "manifest"]
+    assert ("succeeded" if finished else "not finished") in shown.text
+    assert "Rollout batches" not in shown.text
+    assert "held-out: all numbers" in shown.text
+    assert shown.figures == [None, None]
 
 
 def test_a_directory_with_nothing_in_it(tmp_path):
