@@ -1,7 +1,8 @@
 """Runs small Python programs as the roles of a job, through all of `rljob run` but the manifest.
 
 `python -m tests.cli.driver RUN_DIR PROGRAMS SCHEDULE`, PROGRAMS a JSON object of role to program
-text, SCHEDULE one of changes to the job's schedule. Real roles need an engine and a model; how they are started, watched and ended is the same for these.
+text, SCHEDULE one of changes to the job's schedule. Real roles need an engine and a model; how they
+are started, watched and ended is the same for these.
 """
 
 import json

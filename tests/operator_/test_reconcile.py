@@ -110,6 +110,20 @@ def test_more_rollouts_than_the_old_trainer_knew_of_are_waited_for() -> None:
     assert job.settle().status["phase"] == "Succeeded"
 
 
+def test_a_job_that_only_evaluates_runs_and_succeeds() -> None:
+    evaluation = [{"name": "aime", "prompts": "/data/aime.jsonl"}]
+    job = Simulation(a_job(schedule={"rollouts": 0}, evaluation=evaluation)).settle()
+    report = {**RUNNING, "phase": "evaluating", "rollout": 0, "rollouts": 0}
+    del report["reward"]
+    job.report = report
+    assert job.settle().status["phase"] == "Running"
+    assert job.status["progress"]["display"] == "0/0"
+    job.report = {**report, "phase": "finished"}
+    assert job.settle().status["phase"] == "Succeeded"
+    said = "evaluated; there was no rollout batch to train on"
+    assert job.condition("Succeeded")["message"] == said
+
+
 def test_suspended_pods_go_and_come_back() -> None:
     job = running()
     before = wanted(job)
