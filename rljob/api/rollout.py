@@ -167,6 +167,11 @@ class RolloutSpec(Part):
     episodes: EpisodesSpec = Field(
         default_factory=EpisodesSpec, description="The generate function's processes and limits."
     )
+    slime_arguments: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Values of your own in `args`, for functions written for slime "
+        "(docs/slime-hooks.md).",
+    )
     reward: RewardSpec | None = Field(
         None,
         description="The reward, where there is only one. Default: exact, unless rewards is given.",

@@ -11,6 +11,8 @@ from typing import Any
 
 import aiohttp
 
+_PATHS = "/generate, /v1/chat/completions, /v1/completions"
+
 
 class LimitReachedError(Exception):
     """The episode has reached a limit of the job; `limit` is turns or tokens.
@@ -73,8 +75,8 @@ class Engine:
     """The engine; it keeps every token of its calls, as it saw and made them."""
 
     def __init__(self, client: aiohttp.ClientSession, url: str, key: str) -> None:
+        self.url = url
         self._client = client
-        self._url = url
         self._headers = {"Authorization": f"Bearer {key}"}
 
     async def generate(self, tokens: Sequence[int], **sampling: Any) -> Turn:
@@ -126,9 +128,15 @@ class Engine:
         await self._post("reward", {"value": value})
 
     async def _post(self, call: str, body: Mapping[str, Any]) -> Any:
-        url = f"{self._url}/episode/{call}"
+        return await self.ask(f"/episode/{call}", body)
+
+    async def ask(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The JSON answer to a call of the episode's gateway by its path; raises as `generate`."""
+        url = f"{self.url}{path}"
         try:
             async with self._client.post(url, json=body, headers=self._headers) as reply:
+                if reply.status == HTTPStatus.NOT_FOUND:
+                    raise EngineError(f"{path}: there is no such call; allowed: {_PATHS}")
                 answer = await reply.json()
         except aiohttp.ClientError as error:
             raise EngineError(f"{type(error).__name__}: {error}") from error
@@ -153,6 +161,8 @@ class Context:
         context_tokens: tokens that a context may have.
         deadline: seconds of time.monotonic at which the episode is cancelled.
         random: seeded for this sample.
+        group: number of the sample's group.
+        sampling: the group's, by the names of `engine.generate`.
     """
 
     base_url: str
@@ -164,6 +174,8 @@ class Context:
     deadline: float
     random: random.Random
     tool_concurrency: int
+    group: int = 0
+    sampling: dict[str, Any] = field(default_factory=dict)
     _slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
 
     @property

@@ -188,6 +188,8 @@ class Serving:
                 index=index,
                 seed=group.seed,
                 max_response_tokens=int(group.sampling["max_response_tokens"]),
+                prompt_tokens=group.prompt_tokens.tolist(),
+                returned=answer.metadata,
             )
             for index, answer in enumerate(answers)
         ]

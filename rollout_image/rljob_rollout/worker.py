@@ -174,7 +174,7 @@ class Worker:
         hook, episodes = self._spec.rollout.generate, self._spec.rollout.episodes
         if hook is None:
             return None
-        hosts = Hosts(hook, episodes, self._replica)
+        hosts = Hosts(hook, episodes, self._replica, arguments_of(self._spec))
         await hosts.start()
         return hosts
 

@@ -74,6 +74,7 @@ SPEC: dict[str, Any] = {
         "episodes": {"maxTurns": 4, "contextTokens": 8192},
         "bufferFilter": "my.buffer:pick",
         "generationTimeoutSeconds": 600,
+        "slimeArguments": {"max_turns": 4},
         "reward": JUDGE,
         "sglang": {"mem_fraction_static": 0.8},
         "image": "rollout:1",

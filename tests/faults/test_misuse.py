@@ -118,6 +118,8 @@ BY_HAND: dict[str, list[tuple[Kind, Any]]] = {
     ],
     # The job is synchronous, so there is nothing to choose from.
     "rollout.bufferFilter": [("invalid", "stratified"), ("invalid", "one"), ("invalid", 7)],
+    # The job has no function that reads them.
+    "rollout.slimeArguments": [("invalid", {"max_turns": 4}), ("invalid", 7)],
     "algorithm.kl.estimator": [("other", "k2"), ("invalid", "k4"), ("invalid", 7)],
     # Training has texts to stop at.
     "evaluation[].sampling.ignoreEos": [("invalid", True), ("invalid", "no")],

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from keyword import iskeyword
 
 from rljob.api.evaluation import EvaluationSamplingSpec
-from rljob.api.problem import Path, Problem, problem
+from rljob.api.problem import Path, Problem, problem, show
+from rljob.api.reward_place import rewards_of
 from rljob.api.rljob import RLJob
 from rljob.api.rollout import SamplingSpec
 from rljob.api.rules.cel import Cel, twin
@@ -109,6 +111,32 @@ def episodes_have_room(job: RLJob) -> Iterator[Problem]:
             f"more than {prompt}",
             "data.maxPromptTokens",
         )
+
+
+def slime_arguments(job: RLJob) -> Iterator[Problem]:
+    """`rollout.slimeArguments` has names of Python, and a function of the user's to read them."""
+    spec = job.spec
+    given = spec.rollout.slime_arguments
+    hooks = (
+        spec.rollout.generate,
+        spec.rollout.buffer_filter,
+        spec.algorithm.filter,
+        *(reward.type for _, reward in rewards_of(job)),
+    )
+    if given and not any(hook is not None and ":" in hook for hook in hooks):
+        yield Problem(
+            ("spec", "rollout", "slimeArguments"),
+            show(given),
+            "an empty mapping",
+            "no function of yours reads them: rollout.generate, rollout.bufferFilter, "
+            "algorithm.filter, a reward",
+        )
+    for name in given:
+        if not name.isidentifier() or iskeyword(name):
+            yield Problem(
+                ("spec", "rollout", "slimeArguments", name),
+                message=f"found the name {name!r}, allowed a Python identifier",
+            )
 
 
 @twin(
@@ -254,6 +282,7 @@ RULES = (
     stops_differ,
     responses_can_end,
     episodes_have_room,
+    slime_arguments,
     autoscaling_bounds,
     colocated_engines_stay,
     transport_reaches_the_engines,

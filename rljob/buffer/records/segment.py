@@ -83,5 +83,19 @@ class Segment:
             versions=tuple(versions),
         )
 
+    def part(self, start: int, end: int) -> "Segment":
+        """The tokens `start` to `end` (exclusive)."""
+        inside = (
+            VersionSpan(span.version, max(span.start, start) - start, min(span.end, end) - start)
+            for span in self.versions
+            if span.start < end and span.end > start
+        )
+        return Segment(
+            tokens=self.tokens[start:end],
+            logprobs=self.logprobs[start:end],
+            loss_mask=self.loss_mask[start:end],
+            versions=tuple(inside),
+        )
+
 
 EMPTY = Segment.generated(np.zeros(0, np.int32), np.zeros(0, np.float32), ())

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from rljob.errors import UsageError
 from rljob.tokenizer import TemplateRefusedError
+from rljob_rollout.episodes import sglang_format
 from rljob_rollout.episodes.limits import LimitReachedError
 from rljob_rollout.episodes.openai_format import (
     MODEL,
@@ -60,6 +61,7 @@ class Gateway:
     async def run(self) -> None:
         """Serves until cancelled."""
         routes = [
+            Route("/generate", self._route(_sglang_generate), methods=["POST"]),
             Route("/v1/models", self._models),
             Route("/v1/chat/completions", self._route(_chat_completions), methods=["POST"]),
             Route("/v1/completions", self._route(_completions), methods=["POST"]),
@@ -137,6 +139,19 @@ def _error(status: HTTPStatus, message: str, **more: Any) -> Response:
 async def _generate(session: Session, body: Mapping[str, Any]) -> Response:
     turn = await session.generate(_tokens(body["tokens"]), body.get("sampling"))
     return JSONResponse(asdict(turn))
+
+
+async def _sglang_generate(session: Session, body: Mapping[str, Any]) -> Response:
+    text, tokens = body.get("text"), body.get("input_ids")
+    if (text is None) == (tokens is None):
+        raise ValueError("found both or none of text and input_ids; allowed: one of them")
+    context = session.context_of(str(text)) if text is not None else _tokens(tokens)
+    sampling = body.get("sampling_params") or {}
+    turn = await session.generate(context, sglang_format.sampling_of(sampling))
+    # Nothing else runs between the end of the call and here, so the last span is this turn's.
+    versions = session.recorder.last_segment.versions
+    version = versions[-1].version if versions else None
+    return JSONResponse(sglang_format.answer(turn, version, session.tokenizer, sampling))
 
 
 async def _chat(session: Session, body: Mapping[str, Any]) -> Response:

@@ -23,9 +23,12 @@ from typing import Any, TextIO
 
 import aiohttp
 
+from rljob.slime.signature import is_slime_hook
 from rljob.telemetry import lifeline, log
 from rljob_rollout.generate import Context, Engine, LimitReachedError, Sample
 from rljob_rollout.memory_limit import OUT_OF_MEMORY, data_bytes, limit_memory
+from rljob_rollout.slime import modules
+from rljob_rollout.slime.generate import RefusedReturnError, Returned, SlimeGenerate
 
 BEAT_SECONDS = 1.0
 _KEEP_ALIVE_SECONDS = 2.0  # less than the gateway's
@@ -84,7 +87,7 @@ class Host:
         try:
             async with limit:
                 result = await _named(self._function, number)(sample, engine, context)
-            answer = _checked(result)
+            answer = _answer(result)
         except asyncio.CancelledError:
             return
         except LimitReachedError:
@@ -118,6 +121,12 @@ def _named(function: Callable[..., Any], number: int) -> Callable[..., Any]:
     return episode
 
 
+def _answer(result: Any) -> dict[str, Any]:
+    if isinstance(result, Returned):
+        return {**_checked(result.value), "sample": result.sample}
+    return _checked(result)
+
+
 def _checked(result: Any) -> dict[str, Any]:
     """The answer for what a function returned."""
     if result is None:
@@ -145,6 +154,8 @@ def _checked(result: Any) -> dict[str, Any]:
 
 
 def _what(error: BaseException) -> str:
+    if isinstance(error, RefusedReturnError):
+        return str(error)
     if isinstance(error, SystemExit):
         return f"called sys.exit({'' if error.code is None else repr(error.code)})"
     return f"raised {type(error).__name__}: {error}"
@@ -165,7 +176,8 @@ def load(hook: str) -> tuple[Callable[..., Any] | None, str]:
         found = "nothing" if function is None else f"a {type(function).__name__}, not async"
         return None, (
             f"{name!r} in {imported.__file__} is {found}; allowed: "
-            "async def (sample, engine, context)"
+            "async def (sample, engine, context), or slime's async def (args, sample, "
+            "sampling_params)"
         )
     return function, ""
 
@@ -179,10 +191,13 @@ def main(descriptor: int, trace: int) -> None:
     with connection.makefile("rb") as lines:
         settings = json.loads(lines.readline())
     log.configure("rollout", settings["replica"])
+    modules.install()
     function, wrong = load(settings["hook"])
     if function is None:
         connection.sendall(json.dumps({"unusable": wrong}).encode() + b"\n")
         return
+    if is_slime_hook(function):
+        function = SlimeGenerate(function, settings["arguments"])
     limit_memory(data_bytes() + settings["memory"])
     host = Host(connection, os.fdopen(trace, "w"), function)
     host.send({"ready": True})

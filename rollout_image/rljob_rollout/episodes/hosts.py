@@ -61,15 +61,23 @@ class _Process:
 class Hosts:
     """Several host processes; one that is lost is replaced, and its episodes are told."""
 
-    def __init__(self, hook: str, spec: EpisodesSpec, replica: int) -> None:
+    def __init__(
+        self,
+        hook: str,
+        spec: EpisodesSpec,
+        replica: int,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
         """Starts nothing yet.
 
         Args:
             hook: the generate function, "module:function".
             spec: the job's.
             replica: the worker's number, for log lines.
+            arguments: the job's under slime's names, for a function written for it.
         """
         self._hook = hook
+        self._arguments = dict(arguments or {})
         self._spec = spec
         self._replica = replica
         self._processes: list[_Process] = []
@@ -162,6 +170,7 @@ class Hosts:
             "memory": bytes_of(self._spec.memory),
             "block_seconds": self._spec.block_seconds,
             "replica": self._replica,
+            "arguments": self._arguments,
         }
         _send(one, settings)
         try:

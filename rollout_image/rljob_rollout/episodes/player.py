@@ -13,6 +13,7 @@ from rljob_rollout.episodes.gateway import Gateway
 from rljob_rollout.episodes.hosts import HostLostError, Hosts
 from rljob_rollout.episodes.limits import EpisodeLimits
 from rljob_rollout.episodes.openai_format import MODEL
+from rljob_rollout.episodes.recorder import ReturnedError
 from rljob_rollout.episodes.session import Parsers, Session
 from rljob_rollout.generation import EngineClient
 from rljob_rollout.tokenizer import ResponseText, ResponseTokenizer
@@ -107,9 +108,12 @@ class Player:
             else:
                 if session.failure is not None:
                     raise session.failure
-                if "failure" not in answer:
-                    return self._answer(session, answer)
-                reason = answer["failure"]
+                reason = answer.get("failure")
+                if reason is None:
+                    try:
+                        return self._answer(session, answer)
+                    except ReturnedError as error:
+                        reason = f"returned a sample, but its {error};"
             failed += 1
             where = group.metadata.get("source", f"group {group.id}")
             reason = f"rollout.generate: {self._spec.rollout.generate} {reason} for {where}"
@@ -146,6 +150,8 @@ class Player:
                 "max_turns": self._limits.turns,
                 "context_tokens": self._limits.tokens,
                 "seconds": self._limits.seconds,
+                "group": group.id,
+                "sampling": group.sampling,
                 "tool_concurrency": self._spec.rollout.episodes.tool_concurrency,
             },
         }
@@ -157,12 +163,19 @@ class Player:
         text, response = session.text, result.get("response")
         if response is not None:
             text = ResponseText(response, response)
+        trajectories, is_truncated = session.trajectories, session.is_truncated
+        tokens = session.recorder.last_segment.tokens.tolist()
+        if (found := answer.get("sample")) is not None:
+            one = session.recorder.returned(found["tokens"], found["length"], found["mask"])
+            trajectories, tokens = (one,), one.segment.tokens.tolist()
+            if found["truncated"] is not None:
+                is_truncated = found["truncated"] or session.truncated is not None
         self._metrics.episode_played(session.turns, session.history_changed)
         return Answer(
-            trajectories=session.trajectories,
+            trajectories=trajectories,
             text=text,
-            tokens=session.recorder.last_segment.tokens.tolist(),
-            status="truncated" if session.is_truncated else "completed",
+            tokens=tokens,
+            status="truncated" if is_truncated else "completed",
             reward=result.get("reward"),
             earned=session.recorder.earned,
             metadata=result.get("metadata") or {},

@@ -1,11 +1,17 @@
 """Keeps what an engine saw and made in an episode, token by token."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from rljob.buffer.records import EMPTY, Segment, Tokens, Trajectory
+
+
+class ReturnedError(Exception):
+    """Tokens that the user's code returned are not those of the engine; where, and what to do."""
 
 
 @dataclass
@@ -82,6 +88,63 @@ class Recorder:
             return (Trajectory(None, EMPTY),)
         return tuple(self._trajectory(one) for one in self._growing)
 
+    @property
+    def contexts(self) -> list[list[int]]:
+        """All tokens of each trajectory, its prompt included."""
+        return [one.tokens for one in self._growing]
+
+    def returned(
+        self, tokens: Sequence[int], length: int, mask: Sequence[int] | None
+    ) -> Trajectory:
+        """The trajectory of tokens that the user's code has put together.
+
+        A token is learned if the engine made it after exactly the tokens before it, and the mask
+        does not take it out. What follows the last token that the recorder knows is left out.
+
+        Args:
+            tokens: of the prompt and the response.
+            length: of the response; the last tokens.
+            mask: of the response; 0: not learned. None: takes out nothing.
+
+        Raises:
+            ReturnedError: the engine saw or made other tokens, or the mask is 1 for a token that
+                it did not make.
+        """
+        array, start = np.array(tokens, np.int32), len(tokens) - length
+        wanted = np.zeros(len(tokens), bool)
+        wanted[start:] = True if mask is None else np.array(mask, bool)
+        owner = np.full(len(tokens), -1)
+        known, whole = 0, -1
+        for number, one in enumerate(self._growing):
+            same = _common(one.tokens, array)
+            known = max(known, same)
+            whole = max(whole, same if same == len(one.tokens) else -1)
+            made = np.flatnonzero(one.segment.loss_mask) + len(one.prompt)
+            owner[made[made < same]] = number
+        if known < len(tokens) and (wanted[known:].any() if mask is not None else known != whole):
+            raise ReturnedError(
+                f"tokens differ from the engine's at position {known}: found {tokens[known]}; "
+                "build sample.tokens from the input_ids and output_token_logprobs, not from text, "
+                "or set loss_mask to 0 there"
+            )
+        alien = np.flatnonzero(wanted[start:known] & (owner[start:known] < 0))
+        if mask is not None and len(alien):
+            raise ReturnedError(
+                f"loss_mask is 1 at position {start + alien[0]} of the tokens ({alien[0]} of the "
+                "response), which the engine did not make; allowed: 0 there"
+            )
+        segment = EMPTY
+        for begin, end in _runs(owner, start, known):
+            if owner[begin] < 0:
+                piece = Segment.given(array[begin:end])
+            else:
+                one = self._growing[owner[begin]]
+                piece = one.segment.part(begin - len(one.prompt), end - len(one.prompt))
+                piece = replace(piece, loss_mask=wanted[begin:end].astype(np.uint8))
+            segment = segment.followed_by(piece)
+        is_same = list(tokens[:start]) == self._prompt
+        return Trajectory(None if is_same else array[:start], segment)
+
     def _trajectory(self, one: _Growing) -> Trajectory:
         prompt: Tokens | None = None
         if one.prompt != self._prompt:
@@ -91,3 +154,16 @@ class Recorder:
         rewards = np.zeros(len(one.segment), np.float32)
         rewards[list(one.rewards)] = list(one.rewards.values())
         return Trajectory(prompt, one.segment, rewards)
+
+
+def _common(some: Sequence[int], others: Tokens) -> int:
+    """How many tokens at the start are the same."""
+    length = min(len(some), len(others))
+    differ = np.flatnonzero(np.array(some[:length], np.int32) != others[:length])
+    return int(differ[0]) if len(differ) else length
+
+
+def _runs(owner: np.ndarray[Any, Any], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """From `start` to `end`, where values that are the same begin and end."""
+    edges = np.flatnonzero(np.diff(owner[start:end])) + 1 + start
+    return ((one, next_) for one, next_ in pairwise([start, *edges.tolist(), end]) if one < next_)

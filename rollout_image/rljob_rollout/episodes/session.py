@@ -193,6 +193,18 @@ class Session:
         """The tokens of a text, without any special tokens added."""
         return self.tokenizer.encode(text)
 
+    def context_of(self, text: str) -> list[int]:
+        """The tokens of a text; where it begins with one that the engine knows, the engine's."""
+        begun: list[int] = []
+        length = 0
+        prompt, prompt_tokens = self.group.prompt, self.group.prompt_tokens.tolist()
+        for tokens in [prompt_tokens, *self.recorder.contexts]:
+            own = len(prompt_tokens) if tokens[: len(prompt_tokens)] == prompt_tokens else 0
+            said = (prompt if own else "") + self.tokenizer.decode(tokens[own:])
+            if len(said) >= length and text.startswith(said):
+                begun, length = tokens, len(said)
+        return [*begun, *self.tokenizer.encode(text[length:])]
+
     def out_of_time(self) -> None:
         """Notes that the episode took too long."""
         self.truncated = "seconds"

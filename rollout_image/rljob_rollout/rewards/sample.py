@@ -1,6 +1,6 @@
 """The input of a reward."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rljob.buffer.records import Status
@@ -21,6 +21,8 @@ class RewardInput:
         index: of the response in its group; the default is for tests of custom rewards.
         seed: the group's, the same in every attempt and after a resume; default as for `index`.
         max_response_tokens: the longest response that the job allows; default as for `index`.
+        prompt_tokens: the prompt as tokens; default as for `index`.
+        returned: what the generate function returned besides; default as for `index`.
     """
 
     prompt: str
@@ -33,3 +35,5 @@ class RewardInput:
     index: int = 0
     seed: int = 0
     max_response_tokens: int = 0
+    prompt_tokens: list[int] = field(default_factory=list)
+    returned: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Generate functions and rewards that were written for slime."""
