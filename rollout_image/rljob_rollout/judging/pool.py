@@ -29,19 +29,26 @@ _POOLS = 3  # how many pools may break during one call
 class RewardPool:
     """Judges samples in separate processes; one that fails is replaced."""
 
-    def __init__(self, rewards: Mapping[str, str], processes: int, replica: int) -> None:
+    def __init__(
+        self,
+        rewards: Mapping[str, str],
+        processes: int,
+        replica: int,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
         """Starts the processes; returns when the first one has loaded every reward.
 
         Args:
             rewards: the rewards to load, and where the job names each.
             processes: the number of processes.
             replica: the worker's number, for their log lines.
+            arguments: the job's under slime's names, for functions written for it.
 
         Raises:
             UsageError: a reward can't be imported.
         """
         self._processes = processes
-        self._arguments = (dict(rewards), os.getpid(), replica)
+        self._arguments = (dict(rewards), os.getpid(), replica, dict(arguments or {}))
         self._pool = self._start()
         try:
             self._asynchronous = {

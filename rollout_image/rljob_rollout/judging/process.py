@@ -20,18 +20,24 @@ from rljob.telemetry import lifeline, log
 from rljob_rollout.judging.verdict import Failure, Verdict, verdict, verdicts
 from rljob_rollout.memory_limit import OUT_OF_MEMORY, data_bytes, limit_memory
 from rljob_rollout.rewards import Reward, RewardInput, load_reward
+from rljob_rollout.slime import modules
+from rljob_rollout.slime.reward import adapted
 
 _rewards: dict[str, Reward | UsageError] = {}
+_arguments: dict[str, Any] = {}  # for functions of slime
 _taken = 0  # bytes, once all rewards were loaded
 
 
-def prepare(rewards: Mapping[str, str], worker: int, replica: int) -> None:
+def prepare(
+    rewards: Mapping[str, str], worker: int, replica: int, arguments: Mapping[str, Any]
+) -> None:
     """Prepares this process before any sample's time limit starts.
 
     Args:
         rewards: the rewards to load, and where the job names each.
         worker: pid of the parent; this process ends with it.
         replica: the worker's number, for log lines.
+        arguments: the job's under slime's names, for functions written for it.
     """
     # Signals to the worker's group are for the worker, which still has to give its groups back.
     os.setpgrp()
@@ -43,9 +49,11 @@ def prepare(rewards: Mapping[str, str], worker: int, replica: int) -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     log.configure("rollout", replica)
+    modules.install()
+    _arguments.update(arguments)
     for type_, field in rewards.items():
         try:
-            _rewards[type_] = load_reward(type_, field)
+            _rewards[type_] = _loaded(type_, field)
         except UsageError as error:
             _rewards[type_] = error
     global _taken  # noqa: PLW0603 - one process, one preparation
@@ -142,11 +150,16 @@ def _failure(error: BaseException) -> Failure:
 
 def _reward(type_: str) -> Reward:
     if type_ not in _rewards:  # of an evaluation that was added while the worker was running
-        _rewards[type_] = load_reward(type_, "reward")
+        _rewards[type_] = _loaded(type_, "reward")
     found = _rewards[type_]
     if isinstance(found, UsageError):
         raise found
     return found
+
+
+def _loaded(type_: str, field: str) -> Reward:
+    reward: Reward = adapted(load_reward(type_, field), type_, _arguments)
+    return reward
 
 
 def _limit_memory(spec: RewardSpec) -> None:

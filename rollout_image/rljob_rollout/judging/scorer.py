@@ -11,6 +11,7 @@ from rljob.api import RLJobSpec
 from rljob.api.reward import NamedRewardSpec, RewardSpec, of_prompt
 from rljob.buffer.records import REWARD_ERROR
 from rljob.errors import UsageError
+from rljob.slime.arguments import arguments_of
 from rljob_rollout.judging.pool import RewardPool
 from rljob_rollout.judging.server import ServedReward, served
 from rljob_rollout.judging.verdict import Failure, Score, Verdict, short
@@ -68,7 +69,7 @@ class Scorer:
                 loaded.setdefault(reward.type, f"{place}.type")
             else:
                 self._server(reward, place)
-        self._pool = RewardPool(loaded, spec.rollout.reward_processes, replica)
+        self._pool = RewardPool(loaded, spec.rollout.reward_processes, replica, arguments_of(spec))
 
     async def score(
         self, specs: Sequence[NamedRewardSpec], samples: Sequence[RewardInput]
