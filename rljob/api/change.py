@@ -97,8 +97,6 @@ EFFECTS: dict[str, Effect] = {
     "rollout.gpusPerReplica": "all",
     # The filter runs in the trainer.
     "rollout.bufferFilter": "trainer",
-    # Filters in the trainer and functions in the rollout read them.
-    "rollout.slimeArguments": "all",
     # The trainer sends the limits for judging with each group.
     "rollout.reward": "trainer",
     # Both sides must agree on what happens to unfinished groups.

@@ -119,8 +119,6 @@ def slime_arguments(job: RLJob) -> Iterator[Problem]:
     given = spec.rollout.slime_arguments
     hooks = (
         spec.rollout.generate,
-        spec.rollout.buffer_filter,
-        spec.algorithm.filter,
         *(reward.type for _, reward in rewards_of(job)),
     )
     if given and not any(hook is not None and ":" in hook for hook in hooks):
@@ -128,8 +126,7 @@ def slime_arguments(job: RLJob) -> Iterator[Problem]:
             ("spec", "rollout", "slimeArguments"),
             show(given),
             "an empty mapping",
-            "no function of yours reads them: rollout.generate, rollout.bufferFilter, "
-            "algorithm.filter, a reward",
+            "no function of yours reads them: rollout.generate, a reward",
         )
     for name in given:
         if not name.isidentifier() or iskeyword(name):
