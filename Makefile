@@ -14,7 +14,7 @@ RUN := runs/demo
 
 .DELETE_ON_ERROR:
 .PHONY: help setup test test-faults test-node test-faults-node images test-images failure-matrix lint generate
-.PHONY: tools demo bench lock clean
+.PHONY: test-examples tools demo bench lock clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -61,19 +61,25 @@ define verdict
 endef
 
 # Tensors are small: a second thread costs more than it gains. Nothing is fetched from a model hub.
-test test-faults lint: export OMP_NUM_THREADS := 1
-test test-faults test-node lint: export HF_HUB_OFFLINE := 1
+test test-faults test-examples lint: export OMP_NUM_THREADS := 1
+test test-faults test-node test-examples lint: export HF_HUB_OFFLINE := 1
+
+# What other targets run is left out. Tests of parts take one core each: as many run as there are.
+SHORT := not faults and not node and not images and not examples
 
 test: $(READY) ## Lint, then all tests; those without a control plane and an engine come first
 	$(lint)
-	$(call stage,tests of parts,$(BIN)/pytest -q -m "not engine and not cluster and not faults and not node and not images")
+	$(call stage,tests of parts,$(BIN)/pytest -q -n logical --dist loadfile -m "not engine and not cluster and $(SHORT)")
 	$(call stage,Kubernetes,$(BIN)/python -m tests.cluster.binaries)
-	$(call stage,tests on a control plane,$(BIN)/pytest -q -m "cluster and not faults and not node and not images")
-	$(call stage,tests with engines,$(BIN)/pytest -q -m "engine and not cluster and not faults and not node and not images")
+	$(call stage,tests on a control plane,$(BIN)/pytest -q -m "cluster and $(SHORT)")
+	$(call stage,tests with engines,$(BIN)/pytest -q -m "engine and not cluster and $(SHORT)")
 	$(verdict)
 
 test-faults: tools ## Long tests with injected faults, which make test leaves out
 	$(BIN)/pytest -q -m faults
+
+test-examples: $(READY) ## Run the examples by the commands of their READMEs, to the reward they state
+	$(BIN)/pytest -q -m examples --durations=0
 
 tools: $(READY) ## Find or build the programs of the test cluster; takes minutes the first time
 	$(BIN)/python -m tests.cluster.binaries

@@ -73,12 +73,13 @@ class NodeCluster:
     def add_small_claim(self, name: str, megabytes: int) -> Path:
         """A claim whose volume is a small disk of the first node; returns its directory there."""
         directory = _VOLUMES / name
-        self._add_claim(name, directory)
+        self._add_claim(name, directory, node=self.machines[0].name)
         options = f"size={megabytes}m,uid=65532,gid=65532,mode=0770"
         self.machines[0].run("mount", "-t", "tmpfs", "-o", options, "tmpfs", directory)
         return directory
 
-    def _add_claim(self, name: str, directory: Path) -> None:
+    def _add_claim(self, name: str, directory: Path, node: str | None = None) -> None:
+        """A claim of a directory, which pods reach on all nodes, or on one."""
         directory.mkdir(parents=True)
         size = {"storage": "1Gi"}
         modes = ["ReadWriteOnce"]
@@ -88,6 +89,7 @@ class NodeCluster:
             "storageClassName": "",
             "hostPath": {"path": str(directory)},
             "claimRef": {"namespace": "default", "name": name},
+            "nodeAffinity": _on(node),
         }
         claim = {"accessModes": modes, "storageClassName": "", "resources": {"requests": size}}
         for kind, spec in (("PersistentVolume", volume), ("PersistentVolumeClaim", claim)):
@@ -111,8 +113,11 @@ class NodeCluster:
     def _volume(self, name: str) -> dict[str, Any]:
         """A directory that every node has."""
         (_VOLUMES / name).mkdir(parents=True, exist_ok=True)
-        nodes = {"key": "kubernetes.io/hostname", "operator": "Exists"}
-        return {
-            "local": {"path": str(_VOLUMES / name)},
-            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [nodes]}]}},
-        }
+        return {"local": {"path": str(_VOLUMES / name)}, "nodeAffinity": _on(None)}
+
+
+def _on(node: str | None) -> dict[str, Any]:
+    """The affinity of a volume that is on this node, or on all."""
+    wanted = {"operator": "Exists"} if node is None else {"operator": "In", "values": [node]}
+    terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", **wanted}]}]
+    return {"required": {"nodeSelectorTerms": terms}}

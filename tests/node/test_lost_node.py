@@ -62,7 +62,8 @@ def apart(job: str) -> dict[str, Any]:
 
 
 def hosts(job: SortingJob) -> list[str]:
-    return sorted(pod["spec"]["nodeName"] for pod in job.pods.of("rollout"))
+    """The node of each rollout; empty where it is not scheduled yet."""
+    return sorted(pod["spec"].get("nodeName", "") for pod in job.pods.of("rollout"))
 
 
 def test_training_continues_without_a_node_that_stays_away(
