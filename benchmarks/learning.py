@@ -2,7 +2,9 @@
 
 Real jobs, one after the other, all from the same model. By default each estimator runs
 synchronously, which took 29 minutes on two shared cores; `--staleness` and `--correction` choose
-other runs. build/learning.json keeps what each gave; `--draw` makes a picture and a table of it.
+other runs. `distillation` has a reward that tells nothing: it learns from a teacher, which is the
+model of a run of grpo. curves/learning.json keeps what each run gave; `--draw` makes pictures and
+a table of it.
 
     python benchmarks/learning.py [--estimator grpo] [--staleness 2] [--correction tis]
     python benchmarks/learning.py --draw
@@ -26,9 +28,12 @@ from benchmarks.curves.record import TARGET, Record, load, save
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "sort_digits"
-RESULTS = ROOT / "build" / "learning.json"
-PICTURE = ROOT / "docs" / "images" / "learning.svg"
+RUNS = ROOT / "build" / "learning"
+RESULTS = Path(__file__).parent / "curves" / "learning.json"
+PICTURES = ROOT / "docs" / "images"
 GOAL = 1.0
+DISTILLATION = "distillation"
+BATCHES_OF_DISTILLATION = 60  # no reward ends it
 
 # What each changes of the example's spec.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -52,6 +57,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "reinforce++": {},
     "reinforce++-baseline": {},
+    # Responses of one length: every advantage would be 0 without the teacher.
+    DISTILLATION: {
+        "algorithm": {"distillation": {"coefficient": 1.0}},
+        "rollout": {
+            "reward": None,
+            "rewards": [
+                {"name": "length", "type": "length"},
+                {"name": "positions", "type": "reward:right_positions", "weight": 0.0},
+            ],
+        },
+    },
 }
 
 
@@ -76,23 +92,28 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def run(estimator: str, staleness: int, correction: str, *, limit: float) -> Record:
     """Runs a job until the target or for `limit` seconds, its start included."""
-    directory = RESULTS.with_suffix("")
-    inputs = directory / "build"
+    inputs = RUNS / "build"
     if not inputs.exists():
         prepare = [sys.executable, EXAMPLE / "prepare.py", "--out", inputs]
         subprocess.run(prepare, check=True)
-        shutil.copy(EXAMPLE / "reward.py", directory)
+        shutil.copy(EXAMPLE / "reward.py", RUNS)
     changes = spec_of(estimator, staleness, correction)
     job = YAML(typ="safe").load(EXAMPLE / "job.yaml")
     spec = merged(job["spec"], changes)
-    spec = merged(spec, {"algorithm": {"estimator": estimator}})
     ends = {"rollouts": 1000, "saveInterval": 1000, "evalInterval": None, "targetReward": TARGET}
+    reward = "reward/mean"
+    if estimator == DISTILLATION:
+        ends |= {"rollouts": BATCHES_OF_DISTILLATION, "targetReward": None}
+        reward = "rewards/positions"
+        spec = merged(spec, {"algorithm": {"distillation": {"teacher": str(_teacher(limit))}}})
+    else:
+        spec = merged(spec, {"algorithm": {"estimator": estimator}})
     job["spec"] = merged(spec, {"schedule": ends, "evaluation": []})
-    name = f"{estimator}-{staleness}-{correction}".replace("+", "p")
+    name = _name(estimator, staleness, correction)
     job["metadata"]["name"] = name
-    path = directory / f"{name}.yaml"
+    path = RUNS / f"{name}.yaml"
     YAML().dump(job, path)
-    run_dir = directory / name
+    run_dir = RUNS / name
     shutil.rmtree(run_dir, ignore_errors=True)
     _run_job(path, run_dir, limit)
     lines = (run_dir / "metrics.jsonl").read_text().splitlines()
@@ -102,9 +123,21 @@ def run(estimator: str, staleness: int, correction: str, *, limit: float) -> Rec
         staleness,
         correction,
         changes,
-        rewards=[round(each["reward/mean"], 4) for each in batches],
+        rewards=[round(each[reward], 4) for each in batches],
         seconds=[round(at, 1) for at in accumulate(each["time/total"] for each in batches)],
     )
+
+
+def _name(estimator: str, staleness: int, correction: str) -> str:
+    return f"{estimator}-{staleness}-{correction}".replace("+", "p")
+
+
+def _teacher(limit: float) -> Path:
+    """The model of a synchronous run of grpo, which is made if there is none."""
+    model = RUNS / _name("grpo", 0, "none") / "model"
+    if not model.exists():
+        save(RESULTS, run("grpo", 0, "none", limit=limit))
+    return model
 
 
 def _run_job(path: Path, run_dir: Path, limit: float) -> None:
@@ -134,7 +167,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.draw:
         records = sorted(load(RESULTS), key=lambda one: (one.staleness, one.name))
-        PICTURE.write_text(picture(records))
+        for name, shown in (("learning", 0), ("learning-stale", 1)):
+            of_kind = [each for each in records if min(each.staleness, 1) == shown]
+            if of_kind:
+                (PICTURES / f"{name}.svg").write_text(picture(of_kind))
     else:
         records = []
         for estimator in [arguments.estimator] if arguments.estimator else SETTINGS:
