@@ -16,6 +16,7 @@ from rljob.buffer.client import WorkerBuffer
 from rljob.buffer.connection import BufferUnavailable
 from rljob.buffer.records import Engine, Lease
 from rljob.plan.environment import RoleEnvironment
+from rljob.slime.arguments import arguments_of
 from rljob.telemetry.server import StatusServer
 from rljob_rollout.engine import EngineDiedError, EngineProcess
 from rljob_rollout.engine_metrics import EngineMetrics

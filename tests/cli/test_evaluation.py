@@ -22,6 +22,9 @@ SCORES = [
     {"name": "aime", "reward": 0.25, "margin": 0.125, "pass@1": 0.25, "pass@2": 0.5},
     {"name": "gsm8k", "reward": 0.5, "pass@1": 0.5},
 ]
+ONLY_EVALUATES = MANIFEST.replace("rollouts: 90", "rollouts: 0").replace(
+    "sort-digits", "sort-digits-eval"
+)
 
 
 @pytest.fixture
@@ -199,17 +202,18 @@ def test_results_of_another_job_are_not_shown(
     assert f"{field}: the run has" in err
 
 
-def test_a_run_of_a_job_that_only_evaluates_is_as_fixed(rljob: Command, here: Path) -> None:
+def test_a_finished_evaluation_is_not_run_again(rljob: Command, here: Path) -> None:
     """`rljob run` of such a manifest: it has admitted no group, and is finished all the same."""
     directory = finished(here)
-    manifest = MANIFEST.replace("rollouts: 90", "rollouts: 0").replace(
-        "sort-digits", "sort-digits-eval"
-    )
-    (here / "job.yaml").write_text(manifest)
+    (here / "job.yaml").write_text(ONLY_EVALUATES)
     code, out, _ = rljob("run", "job.yaml", "--run-dir", str(directory))
     assert code == 0
     assert "holds a finished run" in out
-    (here / "job.yaml").write_text(manifest.replace("seed: 1", "seed: 2"))
+
+
+def test_a_finished_evaluation_is_as_fixed_as_a_run(rljob: Command, here: Path) -> None:
+    directory = finished(here)
+    (here / "job.yaml").write_text(ONLY_EVALUATES.replace("seed: 1", "seed: 2"))
     code, _, err = rljob("run", "job.yaml", "--run-dir", str(directory))
     assert code == 64
     assert "spec.seed: the run has 1, found 2" in err

@@ -108,12 +108,12 @@ class Player:
             else:
                 if session.failure is not None:
                     raise session.failure
-                reason = answer.get("failure")
-                if reason is None:
-                    try:
+                try:
+                    if "failure" not in answer:
                         return self._answer(session, answer)
-                    except ReturnedError as error:
-                        reason = f"returned a sample, but its {error};"
+                    reason = answer["failure"]
+                except ReturnedError as error:
+                    reason = f"returned a sample, but its {error};"
             failed += 1
             where = group.metadata.get("source", f"group {group.id}")
             reason = f"rollout.generate: {self._spec.rollout.generate} {reason} for {where}"

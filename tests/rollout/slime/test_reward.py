@@ -46,6 +46,7 @@ def scores() -> Iterator[Any]:
         scorer = Scorer(
             spec_of(
                 evaluation=evaluation,
+                rollout__reward__type="slime_hooks:judge",
                 rollout__rewardProcesses=1,
                 rollout__slimeArguments={"reward_key": "score", "bonus": 0.25},
             )
