@@ -1,0 +1,71 @@
+"""The examples learn, by the commands of their READMEs."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.examples, pytest.mark.engine, pytest.mark.timeout(2400)]
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the examples, where commands run as in the repository's root."""
+    directory = tmp_path_factory.mktemp("place")
+    shutil.copytree(ROOT / "examples", directory / "examples", ignore=lambda *_: {"build"})
+    return directory
+
+
+def follow(name: str, place: Path) -> dict[str, float]:
+    """Runs the commands of an example's README; returns the reward of its first and last batches,
+    and of its evaluation after them."""
+    (commands,) = COMMANDS.findall((place / "examples" / name / "README.md").read_text())
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    for command in commands.splitlines():
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=place,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    summary = json.loads((place / "runs" / name / "summary.json").read_text())
+    return {
+        "first": summary["reward_first5"],
+        "last": summary["reward_last5"],
+        "held out": summary["evaluations"]["held-out"]["after"],
+    }
+
+
+def test_tools(place: Path) -> None:
+    reward = follow("tools", place)
+    assert reward["first"] < 0.6
+    assert reward["last"] >= 0.95
+    assert reward["held out"] >= 0.9
+
+
+def test_agent(place: Path) -> None:
+    if not (place / "examples" / "tools" / "build" / "taught" / "model").exists():
+        follow("tools", place)
+    reward = follow("agent", place)
+    assert reward["first"] < 0.6
+    assert reward["last"] >= 0.95
+    assert reward["held out"] >= 0.9
+
+
+def test_search(place: Path) -> None:
+    reward = follow("search", place)
+    assert reward["first"] < 0.6
+    assert reward["last"] >= 0.95
+    assert reward["held out"] >= 0.9
