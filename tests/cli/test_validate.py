@@ -52,12 +52,12 @@ def test_a_warning_is_told_and_refuses_nothing(tmp_path: Path) -> None:
 def test_every_problem_of_every_file(tmp_path: Path) -> None:
     good, bad, missing = (tmp_path / name for name in ("good.yaml", "bad.yaml", "missing.yaml"))
     good.write_text(GOOD)
-    bad.write_text(GOOD.replace("300", "0, globalBatchSize: 100"))
+    bad.write_text(GOOD.replace("300", "-1, globalBatchSize: 100"))
     code, lines = run(bad, missing, good)
     assert code == 64
     assert lines == [
-        f"{bad}:7:14: spec.schedule.rollouts: found 0, allowed a whole number of at least 1",
-        f"{bad}:7:27: spec.schedule.globalBatchSize: found 100, allowed 128 "
+        f"{bad}:7:14: spec.schedule.rollouts: found -1, allowed a whole number of at least 0",
+        f"{bad}:7:28: spec.schedule.globalBatchSize: found 100, allowed 128 "
         "(= rolloutBatchSize 16 x samplesPerPrompt 8 / stepsPerRollout 1)",
         f"{missing}: cannot be read: No such file or directory",
         f"{good}: ok (RLJob team/math)",

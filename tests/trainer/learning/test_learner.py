@@ -123,10 +123,11 @@ def test_a_job_that_only_evaluates_has_the_policy_alone(checkpoint: Path) -> Non
 
     def run() -> Any:
         job = job_of(checkpoint, "ppo", kl={"rewardCoefficient": 0.1})
-        trained = Learner(job, initialize(job), Rank0(0))
+        parallel, rank0 = initialize(job), Rank0(0)
+        trained = Learner(job, parallel, rank0)
         schedule = job.spec.schedule.model_copy(update={"rollouts": 0})
         job = job.model_copy(update={"spec": job.spec.model_copy(update={"schedule": schedule})})
-        learner = Learner(job, initialize(job), Rank0(0))
+        learner = Learner(job, parallel, rank0)
         return (
             sorted(trained.captures),
             sorted(learner.captures),
