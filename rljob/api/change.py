@@ -97,6 +97,8 @@ EFFECTS: dict[str, Effect] = {
     "rollout.gpusPerReplica": "all",
     # The filter runs in the trainer.
     "rollout.bufferFilter": "trainer",
+    # A filter in the trainer reads them too.
+    "rollout.slimeArguments": "all",
     # The trainer sends the limits for judging with each group.
     "rollout.reward": "trainer",
     # Both sides must agree on what happens to unfinished groups.

@@ -18,6 +18,7 @@ from rljob.buffer.log_stream import LogReceiver
 from rljob.buffer.owner import owner_of
 from rljob.buffer.records import Engine, Phase
 from rljob.plan.environment import RoleEnvironment
+from rljob.slime.arguments import arguments_of
 from rljob.telemetry.incident import Incidents
 from rljob.telemetry.server import StatusServer
 from rljob_trainer.algorithms.buffer_filter import load_buffer_filter
@@ -106,7 +107,7 @@ class Desk:
             buffer=self._buffer,
             source=self._source,
             ledger=Ledger(self.recorder.journals["ledger"], max_uses=spec.schedule.max_uses),
-            group_filter=load_filter(spec.algorithm.filter),
+            group_filter=load_filter(spec.algorithm.filter, arguments_of(spec)),
             buffer_filter=load_buffer_filter(spec.rollout.buffer_filter),
             stop=stop,
             incidents=self._incidents,

@@ -119,6 +119,7 @@ def slime_arguments(job: RLJob) -> Iterator[Problem]:
     given = spec.rollout.slime_arguments
     hooks = (
         spec.rollout.generate,
+        spec.algorithm.filter,
         *(reward.type for _, reward in rewards_of(job)),
     )
     if given and not any(hook is not None and ":" in hook for hook in hooks):
@@ -126,7 +127,7 @@ def slime_arguments(job: RLJob) -> Iterator[Problem]:
             ("spec", "rollout", "slimeArguments"),
             show(given),
             "an empty mapping",
-            "no function of yours reads them: rollout.generate, a reward",
+            "no function of yours reads them: rollout.generate, algorithm.filter, a reward",
         )
     for name in given:
         if not name.isidentifier() or iskeyword(name):

@@ -21,6 +21,16 @@ def wants_a_reward_above(samples):
 def says_a_number(samples):
     return 0.7
 
+def of_slime(args, samples, **kwargs):
+    from slime.rollout.filter_hub.base_types import DynamicFilterOutput
+    from slime.utils.types import Sample
+
+    rewards = [sample.get_reward_value(args) for sample in samples]
+    assert all(sample.status is Sample.Status.COMPLETED for sample in samples)
+    assert [sample.response_length for sample in samples] == [2, 2]
+    keep = max(rewards) - min(rewards) > args.least_spread
+    return DynamicFilterOutput(keep=keep, reason=None if keep else "alike")
+
 def raises(samples):
     raise ValueError("no such bucket")
 
@@ -29,7 +39,7 @@ not_a_function = 3
 
 
 def group(rewards: Sequence[float]) -> list[Sample]:
-    return [a_sample(index=index, reward=reward) for index, reward in enumerate(rewards)]
+    return [a_sample([3, 1], index=index, reward=each) for index, each in enumerate(rewards)]
 
 
 @pytest.fixture
@@ -42,7 +52,7 @@ def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_no_filter() -> None:
-    assert load_filter(None) is None
+    assert load_filter(None, {}) is None
 
 
 @pytest.mark.parametrize(
@@ -57,22 +67,37 @@ def test_no_filter() -> None:
     ],
 )
 def test_nonzero_std_wants_rewards_that_differ(rewards: list[float], kept: bool) -> None:
-    chosen = load_filter("nonzero-std")
+    chosen = load_filter("nonzero-std", {})
     assert chosen is not None
     assert chosen(group(rewards)) is kept
 
 
 def test_a_function_of_the_users(hooks: str) -> None:
-    chosen = load_filter(f"{hooks}:wants_a_reward_above")
+    chosen = load_filter(f"{hooks}:wants_a_reward_above", {})
     assert chosen is not None
     assert chosen(group([0, 1])) is True
     assert chosen(group([0, 0])) is False
 
 
 def test_a_function_of_the_users_gets_a_list(hooks: str) -> None:
-    chosen = load_filter(f"{hooks}:keeps_all")
+    chosen = load_filter(f"{hooks}:keeps_all", {})
     assert chosen is not None
     assert chosen(tuple(group([0, 1]))) is True
+
+
+def test_a_filter_of_slime(hooks: str) -> None:
+    arguments = {"reward_key": None, "least_spread": 0.5}
+    chosen = load_filter(f"{hooks}:of_slime", arguments)
+    assert chosen is not None
+    assert chosen(group([0, 1])) is True
+    assert chosen(group([0, 0.5])) is False
+
+
+def test_an_argument_that_slime_does_not_have_is_named(hooks: str) -> None:
+    chosen = load_filter(f"{hooks}:of_slime", {"reward_key": None})
+    assert chosen is not None
+    with pytest.raises(UsageError, match=r"args\.least_spread: the job has no value of this name"):
+        chosen(group([0, 1]))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +111,7 @@ def test_a_function_of_the_users_gets_a_list(hooks: str) -> None:
 )
 def test_what_cannot_be_loaded_is_named(spec: str, found: str, hooks: str) -> None:
     with pytest.raises(UsageError) as raised:
-        load_filter(spec)
+        load_filter(spec, {})
     message = str(raised.value)
     assert all(part in message for part in ("spec.algorithm.filter", spec, found, "allowed"))
 
@@ -95,7 +120,7 @@ def test_what_cannot_be_loaded_is_named(spec: str, found: str, hooks: str) -> No
     ("function", "found"), [("says_a_number", "0.7, a float"), ("raises", "no such bucket")]
 )
 def test_what_it_does_wrong_is_named(function: str, found: str, hooks: str) -> None:
-    chosen = load_filter(f"{hooks}:{function}")
+    chosen = load_filter(f"{hooks}:{function}", {})
     assert chosen is not None
     with pytest.raises(UsageError) as raised:
         chosen(group([0, 1]))

@@ -1,11 +1,14 @@
 """Dynamic sampling: which completed groups are worth training on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from rljob.buffer.records import Sample
 from rljob.errors import UsageError
+from rljob.slime.signature import is_slime_hook
+from rljob_trainer.algorithms import slime_filter
 from rljob_trainer.algorithms.hook import load_hook
 from rljob_trainer.algorithms.reward import all_alike, as_float32
 
@@ -23,12 +26,13 @@ def nonzero_std(samples: Sequence[Sample]) -> bool:
     return not all_alike(as_float32([sample.reward for sample in samples]))
 
 
-def load_filter(spec: str | None) -> GroupFilter | None:
+def load_filter(spec: str | None, arguments: Mapping[str, Any]) -> GroupFilter | None:
     """Loads the filter that a job names.
 
     Args:
         spec: "nonzero-std", or "module:function" where the function takes the list of a group's
-            samples and returns a bool; None: no filter.
+            samples, or slime's `args` and that list, and returns a bool; None: no filter.
+        arguments: the job's by slime's names.
 
     Raises:
         UsageError: the module or the function can't be loaded; later, from the filter itself: the
@@ -38,7 +42,11 @@ def load_filter(spec: str | None) -> GroupFilter | None:
         return None
     if spec == "nonzero-std":
         return nonzero_std
-    return _checked(spec, load_hook(_FIELD, spec, "nonzero-std"))
+    slime_filter.install()
+    function = load_hook(_FIELD, spec, "nonzero-std")
+    if is_slime_hook(function):
+        function = slime_filter.adapted(function, arguments)
+    return _checked(spec, function)
 
 
 def _checked(spec: str, function: Callable[..., object]) -> GroupFilter:
