@@ -11,6 +11,20 @@ from rljob_rollout.generate import Context, Engine, Sample
 
 ATLAS = Path(__file__).parent / "build" / "atlas.jsonl"
 PASSAGES = 2  # that a search returns
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "search",
+            "description": "Finds passages of the atlas.",
+            "parameters": {
+                "type": "object",
+                "properties": {"query": {"type": "string"}},
+                "required": ["query"],
+            },
+        },
+    }
+]
 
 
 @cache
@@ -43,7 +57,7 @@ async def play(sample: Sample, engine: Engine, context: Context) -> dict[str, An
     """Plays until the model answers without a search; what it then says is judged."""
     messages = list(sample.messages)
     while True:
-        message = await engine.chat(messages)
+        message = await engine.chat(messages, tools=TOOLS)
         messages.append(message)
         calls = message.get("tool_calls") or []
         if not calls:
