@@ -110,7 +110,7 @@ _starting = threading.Lock()
 
 def _loop() -> asyncio.AbstractEventLoop:
     """A loop in a thread of its own, one for the process."""
-    global _running  # noqa: PLW0603 - as above
+    global _running  # noqa: PLW0603 - one loop, one process
     with _starting:
         if _running is None:
             _running = asyncio.new_event_loop()

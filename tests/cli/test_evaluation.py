@@ -5,19 +5,16 @@ The whole command: tests/integration/test_run.py.
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from rljob.cli.evaluation import prepare
-from rljob.cli.main import main
 from rljob.errors import UsageError
 from rljob.plan.resolve import resolve
+from tests.cli.conftest import Command
 from tests.support.run_dir import MANIFEST, job, write_inputs, write_run_dir
 
-Command = Callable[..., tuple[int, str, str]]
 SCORES = [
     {"name": "aime", "reward": 0.25, "margin": 0.125, "pass@1": 0.25, "pass@2": 0.5},
     {"name": "gsm8k", "reward": 0.5, "pass@1": 0.5},
@@ -48,19 +45,9 @@ def run(here: Path) -> Path:
 
 
 @pytest.fixture
-def rljob(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
-    """Runs the command; returns exit code, stdout and stderr."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rljob", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
-
-    return call
+def rljob(here: Path, command: Command) -> Command:
+    """Runs the command in that directory."""
+    return command
 
 
 def test_a_manifest_is_evaluated_beside_its_run(here: Path) -> None:

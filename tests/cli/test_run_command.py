@@ -16,7 +16,6 @@ from rljob.buffer.client import TrainerBuffer, WorkerBuffer
 from rljob.buffer.owner import Owner
 from rljob.buffer.records import Engine
 from rljob.cli.failure import read_failure
-from rljob.cli.main import main
 from rljob.cli.run_directory import Attempt, RunDirectory
 from rljob.errors import UsageError
 from rljob.ledger.event import Admit, Event, Start
@@ -28,24 +27,13 @@ from tests.support.valkey import ValkeyServer
 
 
 @pytest.fixture
-def rljob(monkeypatch, capsys, tmp_path):
-    """Runs the command in a directory with a manifest and what it names.
-
-    Returns exit code, stdout and stderr.
-    """
+def rljob(command, monkeypatch, tmp_path):
+    """Runs the command in a directory with a manifest and what it names."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     (tmp_path / "job.yaml").write_text(MANIFEST)
     write_inputs(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rljob", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
-
-    return call
+    return command
 
 
 def test_a_dry_run_prints_the_roles_and_leaves_nothing(rljob, tmp_path):
