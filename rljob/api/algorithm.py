@@ -28,9 +28,15 @@ ReductionName = Literal["sample-mean", "token-mean", "constant"]
 class ClipSpec(Part):
     """Bounds of the importance ratio: the loss is clipped to [1 - low, 1 + high]."""
 
-    low: NonNegativeFloat = Field(0.2, description="Lower clip distance of the ratio.")
-    high: NonNegativeFloat = Field(
-        0.2, description="Upper clip distance of the ratio; above low it is DAPO's clip-higher."
+    low: NonNegativeFloat | None = Field(
+        None,
+        description="Lower clip distance of the ratio. Default: of the loss; clipped 0.2, gspo "
+        "0.0003, cispo 1.",
+    )
+    high: NonNegativeFloat | None = Field(
+        None,
+        description="Upper clip distance of the ratio; above low it is DAPO's clip-higher. "
+        "Default: of the loss; clipped 0.2, gspo 0.0004, cispo 4.",
     )
     dual: float | None = Field(
         None,

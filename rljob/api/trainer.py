@@ -45,6 +45,11 @@ class TrainerSpec(Part):
         description="Activations that are recomputed in the backward pass instead of being "
         "kept: those of the attention scores (selective), or all within a layer (full).",
     )
+    offload_frozen_models: bool = Field(
+        False,
+        description="Reference and teacher wait in host memory, and are on the GPUs only while "
+        "they score a batch.",
+    )
     data_workers: NonNegativeInt = Field(
         0,
         description="Processes that read and tokenize prompts ahead of their use; 0: the trainer "

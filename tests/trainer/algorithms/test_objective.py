@@ -159,7 +159,17 @@ def test_shares_are_comparable_whatever_the_reduction(reduction: str) -> None:
         ({}, [-1.6931472, -0.3068528, -1.6931472, -0.3068528], 0.25, 0.25),
         # The dual clip bounds the last at 1.5, too.
         ({"clip": {"dual": 1.5}}, [-1.6931472, -0.3068528, -1.6931472, -0.3068528], 0.25, 0.5),
-        ({"estimator": "cispo"}, [-1.6931472, -0.3068528, -1.6931472, -0.3068528], 0.5, 0.5),
+        (
+            {"estimator": "cispo", "clip": {"low": 0.2, "high": 0.2}},
+            [-1.6931472, -0.3068528, -1.6931472, -0.3068528],
+            0.5,
+            0.5,
+        ),
+        # Its own bounds are 0 and 5.
+        ({"estimator": "cispo"}, [-1.6931472, -0.3068528, 1.0, -0.3068528], 0, 0.25),
+        # Those of gspo are 0.9997 and 1.0004.
+        ({"estimator": "gspo"}, [-0.9995, -0.9997, -1.0004, -1.0002], 0.25, 0.25),
+        ({"loss": "gspo", "clip": {"low": 0.1}}, [-0.9995, -0.9997, -1.0004, -1.0002], 0, 0.25),
     ],
 )
 def test_each_side_is_counted_apart(

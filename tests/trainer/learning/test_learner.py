@@ -103,6 +103,23 @@ def test_a_resumed_run_goes_on_bit_for_bit(
         assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
 
 
+def test_frozen_models_in_host_memory_change_nothing(checkpoint: Path, tmp_path: Path) -> None:
+    """A reference that moves and a teacher, also saved and loaded: bit for bit the same run."""
+    job = job_of(checkpoint, "grpo", kl=MOVING, distillation={"teacher": str(checkpoint)})
+    trainer = job.spec.trainer.model_copy(update={"offload_frozen_models": True})
+    offloaded = job.model_copy(update={"spec": job.spec.model_copy(update={"trainer": trainer})})
+    for name in ("kept", "offloaded"):
+        (tmp_path / name).mkdir()
+    whole = alone(stopped_and_whole, job, tmp_path / "kept")
+    others = alone(stopped_and_whole, offloaded, tmp_path / "offloaded")
+    again = alone(resumed, offloaded, tmp_path / "offloaded")
+    for (steps, weights), (found_steps, found) in zip(
+        [*whole, *whole[2:]], [*others, *again], strict=True
+    ):
+        assert found_steps == steps
+        assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
+
+
 @pytest.mark.parametrize("distributed", [False, True])
 def test_both_models_of_ppo_go_on_on_two_ranks(
     distributed: bool, checkpoint: Path, tmp_path: Path, two_ranks: Ranks

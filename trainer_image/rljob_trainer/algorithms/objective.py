@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from rljob.api.algorithm import AlgorithmSpec
-from rljob.api.estimator import loss_of
+from rljob.api.estimator import bounds_of, loss_of
 from rljob_trainer.algorithms.cispo import cispo_loss
 from rljob_trainer.algorithms.correction import correction, corrects
 from rljob_trainer.algorithms.drift import drift
@@ -40,6 +40,7 @@ class Objective:
         self._spec = spec
         self._longest = longest
         self._loss = loss_of(spec)
+        self._bounds = bounds_of(spec)
 
     def __call__(
         self,
@@ -123,10 +124,9 @@ class Objective:
         batch: PaddedBatch,
     ) -> tuple[Float32[Tensor, "batch response"], Bool[Tensor, "batch response"]]:
         """The loss of each token, and whether a bound took the place of its ratio."""
-        clip, advantages = self._spec.clip, batch.advantages
+        low, high, advantages = self._bounds.low, self._bounds.high, batch.advantages
         assert advantages is not None
         if self._loss == "cispo":
-            return cispo_loss(log_probs, log_ratio, advantages, low=clip.low, high=clip.high)
-        return clipped_policy_loss(
-            log_ratio, advantages, low=clip.low, high=clip.high, dual=clip.dual
-        )
+            return cispo_loss(log_probs, log_ratio, advantages, low=low, high=high)
+        dual = self._spec.clip.dual
+        return clipped_policy_loss(log_ratio, advantages, low=low, high=high, dual=dual)

@@ -83,7 +83,8 @@ class Learner:
             return
 
         def frozen(field: str, path: str) -> Model:
-            model = Model(job, parallel, Path(path)).frozen()
+            model = Model(job, parallel, Path(path))
+            model.frozen(on_host=spec.trainer.offload_frozen_models)
             self._check_vocabulary(field, model)
             return model
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from rljob.api import RLJob
 from rljob_trainer.megatron.conversion import Conversion
 from rljob_trainer.megatron.gpt import build_model, resolve_dtype
 from rljob_trainer.megatron.heads import Head, LanguageHead, value_head
+from rljob_trainer.megatron.host_weights import HostWeights
 from rljob_trainer.megatron.parallel import Parallel
 from rljob_trainer.models.checkpoint import save_checkpoint
 from rljob_trainer.models.source import open_source
@@ -43,6 +45,7 @@ class Model:
             architecture, config, spec.trainer, parallel, self.dtype, values=values
         )
         self.head: Head = value_head if values else LanguageHead(parallel, config.vocabulary)
+        self._host: HostWeights | None = None
         self._checkpoint = checkpoint
         self._conversion = Conversion(
             self.module, architecture.table, config, parallel, values=values
@@ -53,10 +56,20 @@ class Model:
             if size <= _TINY:
                 torch.set_num_threads(1)
 
-    def frozen(self) -> "Model":
-        """The same model, whose weights need no gradient from now on."""
+    def frozen(self, *, on_host: bool = False) -> "Model":
+        """The same model, whose weights need no gradient from now on.
+
+        Args:
+            on_host: they leave the device, except where the model is `resident`.
+        """
         self.module.requires_grad_(False)
+        if on_host:
+            self._host = HostWeights(self.module, self.parallel.device)
         return self
+
+    def resident(self) -> AbstractContextManager[None]:
+        """The model can compute inside of this context."""
+        return self._host.resident() if self._host else nullcontext()
 
     @torch.no_grad()
     def copy(self, other: "Model") -> None:

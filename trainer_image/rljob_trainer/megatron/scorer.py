@@ -18,7 +18,7 @@ class Scorer:
     def __init__(self, job: RLJob, model: Model) -> None:
         """The model's weights may change between two calls."""
         self._spec = job.spec.trainer
-        self._parallel = model.parallel
+        self._model = model
         temperature = job.spec.rollout.sampling.temperature
         self._forward = Forward(model.module, model.head, temperature=temperature)
 
@@ -31,7 +31,8 @@ class Scorer:
         """
         if not trajectories:
             return []
-        share = Share(self._spec, self._parallel, trajectories)
+        share = Share(self._spec, self._model.parallel, trajectories)
         batches = share.batches
-        found = self._forward.score(batches, temperature=temperature) if batches else []
+        with self._model.resident():
+            found = self._forward.score(batches, temperature=temperature) if batches else []
         return share.merged(found)
