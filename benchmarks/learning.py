@@ -44,7 +44,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "algorithm": {"clip": {"low": 0.03, "high": 0.04}},
         "schedule": {"rolloutBatchSize": 64, "stepsPerRollout": 2},
     },
-    "cispo": {},
+    # Its own distances instead of the example's.
+    "cispo": {"algorithm": {"clip": {"low": 1.0, "high": 4.0}}},
     # Its advantages are not divided by their deviation: less entropy bonus weighs the same.
     "rloo": {"algorithm": {"entropyCoefficient": 0.01}},
     "ppo": {

@@ -42,7 +42,7 @@ SPEC: dict[str, Any] = {
         "advantage": "gae",
         "loss": "clipped",
         "filter": "nonzero-std",
-        "clip": {"dual": 3.0},
+        "clip": {"low": 0.2, "high": 0.28, "dual": 3.0},
         "distillation": {"teacher": "/models/teacher"},
         "kl": {"rewardCoefficient": 0.1, "referenceInterval": 50},
         "critic": {"checkpoint": "/models/critic", "learningRate": 1.0e-5},
