@@ -86,9 +86,19 @@ class AutoscalingSpec(Part):
 
 
 class RouterSpec(Part):
-    """The sglang-router: one address for all engines of the job."""
+    """The sglang-router: one address for all engines of the job.
 
-    enabled: bool = Field(True, description="Start the router role.")
+    It is for clients of your own, such as a chat with the model in training: workers ask their own
+    engine.
+    """
+
+    enabled: bool = Field(False, description="Start the router role.")
+    policy: Literal["cache_aware", "power_of_two", "round_robin", "random"] = Field(
+        "cache_aware",
+        description="Which engine gets a request. cache_aware: the one that has the longest part "
+        "of its prompt in its cache, unless the load is uneven; power_of_two: the less loaded of "
+        "two; round_robin; random.",
+    )
     template: dict[str, Any] = Field(
         default_factory=dict, description="Pod template overlay, by strategic merge."
     )

@@ -35,6 +35,8 @@ class RoleEnvironment:
             only lead to a restart. The trainer reports on /status that it is finished.
         job_uid: uid of the job in the cluster, which tells it from another job of the same name;
             None: there is no cluster. Only the trainer gets it.
+        router_policy: how the router spreads requests, by sglang-router's name. Only the router
+            gets it: it reads no option of the job file, so that changing those does not restart it.
         claim_chosen: whether the user named the claim of the run directory, and so may mean to
             continue another job's run.
     """
@@ -56,6 +58,7 @@ class RoleEnvironment:
     name: str | None = None
     linger: bool = False
     job_uid: str | None = None
+    router_policy: str | None = None
     claim_chosen: bool = False
 
     @property
@@ -116,6 +119,7 @@ class RoleEnvironment:
             name=optional("name"),
             linger=optional("linger") is not None,
             job_uid=optional("job_uid"),
+            router_policy=optional("router_policy"),
             claim_chosen=optional("claim_chosen") is not None,
         )
 

@@ -98,6 +98,7 @@ def _variables(kind: _Kind, job: RLJob, local: LocalPlacement) -> dict[str, str]
         rendezvous=f"{local.host}:{local.rendezvous_port}",
         buffer_password=local.secrets.buffer_password,
         engine_admin_key=local.secrets.engine_admin_key,
+        router_policy=job.spec.rollout.router.policy if kind.name == "router" else None,
         supervisor=local.supervisor,
     )
     values = {name: _literal(value) for name, value in environment.to_env().items()}

@@ -166,7 +166,7 @@ def test_a_checkpoint_pins_the_job(tmp_path):
 
 
 def test_limits_of_a_reward_may_change_on_a_resume(rljob, tmp_path):
-    reward = "  rollout: {reward: {type: math, timeoutSeconds: 5}}\n"
+    reward = "    reward: {type: math, timeoutSeconds: 5}\n"
     (tmp_path / "job.yaml").write_text(MANIFEST + reward)
     run_dir = tmp_path / "kept"
     run_dir.mkdir()

@@ -58,7 +58,7 @@ def a_job(**spec: Any) -> dict[str, Any]:
         "model": {"checkpoint": "/models/tiny"},
         "data": {"prompts": ["/data/train.jsonl"]},
         "schedule": {"rollouts": 10},
-        "rollout": {"replicas": 2},
+        "rollout": {"replicas": 2, "router": {"enabled": True}},
     }
     return {
         "apiVersion": "rljob.dev/v1alpha1",

@@ -263,7 +263,7 @@ def _happen(job: Simulation, step: str) -> None:
         case "trainer image":
             job.change(trainer={"image": f"trainer:{job.now:%H%M%S}"})
         case "router":
-            job.change(rollout={"replicas": 2, "router": {"enabled": False}})
+            job.change(rollout={"replicas": 2})
         case "bad":
             job.change(rollout={"replicas": 0}).settle().change(rollout={"replicas": 2})
         case "report":

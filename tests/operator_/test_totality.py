@@ -38,7 +38,7 @@ SPECS: list[Any] = [
     {"algorithm": {"estimator": "ppo"}},
     {"managedBy": "example.com/mine"},
     {"rollout": {"replicas": 3, "autoscaling": {"mode": "Rate", "maxReplicas": 5}}},
-    {"rollout": {"replicas": 1, "router": {"enabled": False}}},
+    {"rollout": {"replicas": 1}},
     {"buffer": {"external": {"url": "redis://there"}}},
     {"gang": {"scheduler": "volcano"}},
     {"gang": {"scheduler": "coscheduling"}},

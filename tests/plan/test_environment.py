@@ -23,8 +23,15 @@ WHOLE = RoleEnvironment(
     engine_admin_key="admin",
     termination_file="/run/reason",
     supervisor=17,
+    router_policy="random",
 )
-OPTIONAL = ("buffer_password", "engine_admin_key", "termination_file", "supervisor")
+OPTIONAL = (
+    "buffer_password",
+    "engine_admin_key",
+    "termination_file",
+    "supervisor",
+    "router_policy",
+)
 
 
 def test_round_trip():

@@ -21,6 +21,8 @@ spec:
   schedule: {rollouts: 90, rolloutBatchSize: 16, globalBatchSize: 128, evalInterval: 30}
   evaluation:
     - {name: held-out, prompts: build/held_out.jsonl, sampling: {temperature: 0.0}}
+  rollout:
+    router: {enabled: true}
 """
 
 
@@ -38,6 +40,7 @@ def job(**schedule: object) -> RLJob:
                 "data": {"prompts": ["build/train.jsonl"]},
                 "algorithm": {"samplesPerPrompt": 8, "entropyCoefficient": 0.05},
                 "schedule": wanted | schedule,
+                "rollout": {"router": {"enabled": True}},
                 "evaluation": [{"name": "held-out", "prompts": "build/held_out.jsonl"}],
             },
         }

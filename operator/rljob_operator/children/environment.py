@@ -84,6 +84,7 @@ def _role_variables(subject: Subject, role: str) -> dict[str, str]:
         termination_file="/dev/termination-log",
         linger=True,
         job_uid=subject.uid if role == "trainer" else None,
+        router_policy=subject.job.spec.rollout.router.policy if role == "router" else None,
         claim_chosen=(role == "trainer" and subject.job.spec.storage.run.claim_name is not None),
     ).to_env()
     return {key: value for key, value in complete.items() if value}

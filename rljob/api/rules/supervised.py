@@ -39,7 +39,6 @@ _USED = {
     "schedule.keepLast",
     "schedule.keepEvery",
     "rollout.sampling.maxResponseTokens",  # the longest answer
-    "rollout.router.enabled",  # without engines there is none in any case
 }
 
 

@@ -28,6 +28,7 @@ def arguments(environment: RoleEnvironment, metrics_port: int) -> RouterArgs:
         port=environment.router_port,
         prometheus_host=environment.host,
         prometheus_port=metrics_port,
+        policy=environment.router_policy or RouterArgs.policy,
         api_key=environment.engine_api_key,
         control_plane_api_keys=[] if admin is None else [("rljob", "rljob", admin, "admin")],
         # An engine's /health takes a second, and does not answer while the engine is paused for a

@@ -27,6 +27,7 @@ SPEC: dict[str, Any] = {
         "replicas": 2,
         "image": "rollout:2",
         "reward": {"type": "math"},
+        "router": {"enabled": True},
         "template": {"spec": {"priority": 1}},
     },
     "network": {"rdma": {"resource": "rdma/hca", "networks": ["rail-0"]}},
@@ -51,8 +52,10 @@ def a_job(spec: Mapping[str, Any] = SPEC, **sections: Any) -> RLJob:
 
 
 def minimal(**sections: Any) -> RLJob:
-    """A job that says what it must, and `sections`."""
-    return a_job({name: SPEC[name] for name in ("model", "data", "schedule")}, **sections)
+    """A job that says what it must and has a router, and `sections`."""
+    said = {name: SPEC[name] for name in ("model", "data", "schedule")}
+    rollout = {"router": {"enabled": True}, **sections.pop("rollout", {})}
+    return a_job(said, rollout=rollout, **sections)
 
 
 def want(job: RLJob) -> Want:

@@ -61,6 +61,7 @@ def test_a_role_can_read_it(role: str) -> None:
         supervisor=None,
         linger=True,
         job_uid=UID if role == "trainer" else None,
+        router_policy="cache_aware" if role == "router" else None,
     )
 
 

@@ -78,7 +78,7 @@ def test_every_role_takes_a_template() -> None:
     overlay = {"spec": {"nodeSelector": {"pool": "cpu"}, "priorityClassName": "high"}}
     job = minimal(
         trainer={"template": overlay},
-        rollout={"template": overlay, "router": {"template": overlay}},
+        rollout={"template": overlay, "router": {"enabled": True, "template": overlay}},
         buffer={"template": overlay},
     )
     for role in WORKLOADS:

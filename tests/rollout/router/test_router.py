@@ -32,6 +32,17 @@ def test_the_router_knows_the_engines_that_hold_the_published_weights(
     role.until_listed(engine, second)
 
 
+def test_requests_go_by_the_jobs_policy(start_role, trainer, register, engine, second):
+    role = start_role(router_policy="round_robin")
+    role.until_ready()
+    register("rollout-0", engine)
+    register("rollout-1", second)
+    trainer.set_version(0, ["rollout-0/e", "rollout-1/e"])
+    role.until_listed(engine, second)
+    answers = [role.generate().json()["url"] for _ in range(8)]
+    assert sorted(answers) == sorted([engine.url, second.url] * 4)
+
+
 def test_an_engine_that_falls_silent_is_taken_out(start_role, trainer, register, engine, second):
     role = start_role()
     register("rollout-0", engine)
