@@ -30,6 +30,19 @@ def install(contents: Mapping[str, Mapping[str, Any]]) -> None:
         _add(name, values)
 
 
+def add_missing(contents: Mapping[str, Mapping[str, Any]]) -> None:
+    """Makes modules importable that slime itself does not have here; after `install`.
+
+    Args:
+        contents: what each module holds, by its full name.
+    """
+    for name, values in contents.items():
+        try:
+            importlib.import_module(name)
+        except Exception:  # noqa: BLE001 - slime may lack any of its own dependencies
+            _add(name, values)
+
+
 def sample_class() -> Any:
     """The class that hooks know as `slime.utils.types.Sample`, once modules are installed."""
     return sys.modules[_TYPES].Sample

@@ -108,7 +108,7 @@ class Desk:
             source=self._source,
             ledger=Ledger(self.recorder.journals["ledger"], max_uses=spec.schedule.max_uses),
             group_filter=load_filter(spec.algorithm.filter, arguments_of(spec)),
-            buffer_filter=load_buffer_filter(spec.rollout.buffer_filter),
+            buffer_filter=load_buffer_filter(spec.rollout.buffer_filter, arguments_of(spec)),
             stop=stop,
             incidents=self._incidents,
             while_waiting=self._while_waiting,

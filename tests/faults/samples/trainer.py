@@ -61,7 +61,7 @@ class Trainer:
             source=open_source(self._spec, tokenizer, run_dir),
             ledger=Ledger(self._journal, max_uses=self._spec.schedule.max_uses),
             group_filter=load_filter(self._spec.algorithm.filter, {}),
-            buffer_filter=load_buffer_filter(self._spec.rollout.buffer_filter),
+            buffer_filter=load_buffer_filter(self._spec.rollout.buffer_filter, {}),
             stop=self._stop,
             incidents=Incidents(run_dir),
             while_waiting=self._catch_up,

@@ -1,14 +1,16 @@
 """Buffer filters: the built-in ones and custom ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rljob.errors import UsageError
-from rljob_trainer.algorithms.buffer_filter import ReadyGroup, ReadySample, load_buffer_filter
+from rljob_trainer.algorithms.buffer_filter import load_buffer_filter
+from rljob_trainer.algorithms.ready_group import ReadyGroup, ReadySample
 from tests.project.metadata import ROOT
 
 HOOKS = """
@@ -46,14 +48,80 @@ def raises(groups, count):
     raise ValueError("no such task")
 """
 
+# Written as slime's own, `pop_first` and `pop_oldest` of its slime/rollout/data_source.py.
+SLIME_HOOKS = """
+from slime.utils.types import Sample
+
+def pops_the_first(args, rollout_id, buffer, num_samples):
+    chosen = buffer[:num_samples]
+    del buffer[:num_samples]
+    return chosen
+
+def pops_the_oldest(args, rollout_id, buffer, num_samples):
+    buffer.sort(key=lambda group: min(int(v) for each in group for v in each.weight_versions))
+    return pops_the_first(args, rollout_id, buffer, num_samples)
+
+def best(args, rollout_id, buffer, num_samples):
+    assert rollout_id is None
+    for number, group in enumerate(buffer):
+        assert isinstance(group, list)
+        assert all(isinstance(each, Sample) for each in group)
+        assert [each.index for each in group] == list(range(len(group)))
+        assert {each.group_index for each in group} == {number}
+        assert all(each.status is Sample.Status.COMPLETED for each in group)
+        assert all((each.prompt, each.label) == ("4>", "4") for each in group)
+        assert all((each.response, each.response_length) == ("44", 4) for each in group)
+        assert all(each.metadata == {"task": "sort", "told": 1} for each in group)
+
+    def mean(group):
+        return sum(each.get_reward_value(args) for each in group) / len(group)
+
+    return sorted(buffer, key=mean)[-args.most:]
+
+def changes_what_it_takes(args, rollout_id, buffer, num_samples):
+    chosen = pops_the_first(args, rollout_id, buffer, num_samples)
+    for group in chosen:
+        group.pop()
+    return chosen
+
+def too_few(args, rollout_id, buffer, num_samples):
+    return buffer[1:num_samples]
+
+def the_same_twice(args, rollout_id, buffer, num_samples):
+    return [buffer[0]] * num_samples
+
+def copies(args, rollout_id, buffer, num_samples):
+    return [list(group) for group in buffer[:num_samples]]
+
+def nothing(args, rollout_id, buffer, num_samples):
+    del buffer[:num_samples]
+
+def raises(args, rollout_id, buffer, num_samples):
+    return args.no_such_value
+"""
+
 
 def group(*rewards: float, uses: int = 0, **metadata: object) -> ReadyGroup:
     samples = (ReadySample("", reward, 4, "completed", (), {}) for reward in rewards)
     return ReadyGroup("", "", metadata, tuple(samples), (3,), 1, uses)
 
 
-def chosen(name: str, groups: Sequence[ReadyGroup], count: int) -> list[int]:
-    choose = load_buffer_filter(name)
+def sorted_by(*rewards: float, version: int = 3) -> ReadyGroup:
+    """A group with all that slime's Samples tell."""
+    samples = (
+        ReadySample("44", reward, 4, "completed", (version, version + 1), {"told": 1})
+        for reward in rewards
+    )
+    return ReadyGroup("4>", "4", {"task": "sort"}, tuple(samples), (version,), 1, 0)
+
+
+def chosen(
+    name: str,
+    groups: Sequence[ReadyGroup],
+    count: int,
+    arguments: Mapping[str, Any] | None = None,
+) -> list[int]:
+    choose = load_buffer_filter(name, arguments or {})
     assert choose is not None
     return list(choose(groups, count))
 
@@ -62,6 +130,7 @@ def chosen(name: str, groups: Sequence[ReadyGroup], count: int) -> list[int]:
 def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a module of the user's."""
     (tmp_path / "buffer_hooks.py").write_text(HOOKS)
+    (tmp_path / "slime_buffer_hooks.py").write_text(SLIME_HOOKS)
     monkeypatch.syspath_prepend(tmp_path)
     return "buffer_hooks"
 
@@ -72,7 +141,7 @@ def test_rewards_that_float32_cannot_tell_apart_have_no_deviation() -> None:
 
 
 def test_no_filter() -> None:
-    assert load_buffer_filter(None) is None
+    assert load_buffer_filter(None, {}) is None
 
 
 def test_prioritized_takes_the_rewards_that_differ_most() -> None:
@@ -137,7 +206,7 @@ def test_the_one_in_the_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 )
 def test_what_cannot_be_loaded_is_named(spec: str, found: str, hooks: str) -> None:
     with pytest.raises(UsageError) as raised:
-        load_buffer_filter(spec)
+        load_buffer_filter(spec, {})
     message = str(raised.value)
     parts = ("spec.rollout.bufferFilter", spec, found, "allowed: prioritized, stratified, or")
     assert all(part in message for part in parts)
@@ -162,3 +231,32 @@ def test_what_it_does_wrong_is_named(function: str, found: str, hooks: str) -> N
     message = str(raised.value)
     parts = ("spec.rollout.bufferFilter", f"{hooks}:{function}", found)
     assert all(part in message for part in parts)
+
+
+def test_filters_of_slime(hooks: str) -> None:
+    """Groups are chosen as themselves: the second and the fourth are alike."""
+    groups = [sorted_by(1, 0), sorted_by(0, 0), sorted_by(1, 1, version=2), sorted_by(0, 0)]
+    slime = f"slime_{hooks}"
+    assert chosen(f"{slime}:pops_the_first", groups, 2) == [0, 1]
+    assert chosen(f"{slime}:pops_the_oldest", groups, 2) == [2, 0]
+    assert chosen(f"{slime}:pops_the_oldest", groups, 4) == [2, 0, 1, 3]
+    assert chosen(f"{slime}:changes_what_it_takes", groups, 2) == [0, 1]
+    assert [len(each.samples) for each in groups] == [2, 2, 2, 2]
+    arguments = {"most": 2, "reward_key": None}
+    assert chosen(f"{slime}:best", groups, 2, arguments) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("function", "found"),
+    [
+        ("too_few", "returned 1 groups, of which 0 were not in the buffer and 0 were returned be"),
+        ("the_same_twice", "returned 2 groups, of which 0 were not in the buffer and 1 were retu"),
+        ("copies", "returned 2 groups, of which 2 were not in the buffer and 0 were returned bef"),
+        ("nothing", "returned None; allowed: 2 different groups of the buffer, as the lists that"),
+        ("raises", "raised AttributeError: args.no_such_value: the job has no value of this name"),
+    ],
+)
+def test_what_a_filter_of_slime_does_wrong_is_named(function: str, found: str, hooks: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        chosen(f"slime_{hooks}:{function}", [group(0) for _ in range(4)], 2)
+    assert f"spec.rollout.bufferFilter: slime_{hooks}:{function} {found}" in str(raised.value)

@@ -98,7 +98,7 @@ class Bench:
             source=open_source(spec, tokenizer, self._directory),
             ledger=Ledger(Journal(self.ledger_file), max_uses=spec.schedule.max_uses),
             group_filter=load_filter(spec.algorithm.filter, {}),
-            buffer_filter=load_buffer_filter(spec.rollout.buffer_filter),
+            buffer_filter=load_buffer_filter(spec.rollout.buffer_filter, {}),
             stop=StopFlag(),
             incidents=Incidents(self._directory),
             while_waiting=lambda: None,

@@ -18,8 +18,9 @@ from rljob.buffer.client import TrainerBuffer
 from rljob.buffer.records import Completion, Group, VersionSpan
 from rljob.ledger.audit import audit
 from rljob.telemetry.incident import Incidents
-from rljob_trainer.algorithms.buffer_filter import BufferFilter, ReadyGroup, prioritized, stratified
+from rljob_trainer.algorithms.buffer_filter import BufferFilter, prioritized, stratified
 from rljob_trainer.algorithms.filter import nonzero_std
+from rljob_trainer.algorithms.ready_group import ReadyGroup
 from rljob_trainer.data.opening import open_source
 from rljob_trainer.data.source import PromptRef
 from rljob_trainer.data.tokenizer import PromptTokenizer

@@ -2,61 +2,19 @@
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rljob.buffer.records import Status
 from rljob.errors import UsageError
+from rljob.slime.signature import is_slime_hook
+from rljob_trainer.algorithms import slime_buffer_filter
 from rljob_trainer.algorithms.hook import load_hook
+from rljob_trainer.algorithms.ready_group import ReadyGroup
 from rljob_trainer.algorithms.reward import as_float32
 
 _FIELD = "spec.rollout.bufferFilter"
 _LEVELS = 4
-
-
-@dataclass(frozen=True)
-class ReadySample:
-    """One response of a ready group.
-
-    `length` is in tokens, `versions` are the weight versions that generated them, ascending.
-    """
-
-    response: str
-    reward: float
-    length: int
-    status: Status
-    versions: tuple[int, ...]
-    metadata: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class ReadyGroup:
-    """A group as a buffer filter sees it. Read it, do not change it.
-
-    Args:
-        prompt: its text.
-        label: the prompt's, a JSON value.
-        metadata: the prompt's, with its file and line as `source`.
-        samples: all responses.
-        versions: the weight versions that generated the tokens, ascending.
-        age: weight versions published since the oldest token was generated.
-        uses: batches that it was part of.
-    """
-
-    prompt: str
-    label: Any
-    metadata: Mapping[str, Any]
-    samples: tuple[ReadySample, ...]
-    versions: tuple[int, ...]
-    age: int
-    uses: int
-
-    @property
-    def rewards(self) -> tuple[float, ...]:
-        """The samples' rewards, in the order of `samples`."""
-        return tuple(sample.reward for sample in self.samples)
 
 
 BufferFilter = Callable[[Sequence[ReadyGroup], int], Sequence[int]]
@@ -97,13 +55,14 @@ def stratified(groups: Sequence[ReadyGroup], count: int) -> list[int]:
 _BUILTIN: dict[str, BufferFilter] = {"prioritized": prioritized, "stratified": stratified}
 
 
-def load_buffer_filter(spec: str | None) -> BufferFilter | None:
+def load_buffer_filter(spec: str | None, arguments: Mapping[str, Any]) -> BufferFilter | None:
     """Loads the buffer filter that a job names.
 
     Args:
         spec: "prioritized", "stratified", or "module:function" where the function takes a list of
             `ReadyGroup`, oldest first, and the number to choose, and returns that many different
-            positions; None: no filter.
+            positions, or has slime's form; None: no filter.
+        arguments: the job's by slime's names.
 
     Raises:
         UsageError: the module or the function can't be loaded; later, from the filter itself: the
@@ -113,13 +72,19 @@ def load_buffer_filter(spec: str | None) -> BufferFilter | None:
         return None
     if spec in _BUILTIN:
         return _BUILTIN[spec]
-    return _checked(spec, load_hook(_FIELD, spec, ", ".join(_BUILTIN)))
+    slime_buffer_filter.install()
+    function = load_hook(_FIELD, spec, ", ".join(_BUILTIN))
+    if is_slime_hook(function):
+        function = slime_buffer_filter.adapted(function, arguments)
+    return _checked(spec, function)
 
 
 def _checked(spec: str, function: Callable[..., object]) -> BufferFilter:
     def choose(groups: Sequence[ReadyGroup], count: int) -> list[int]:
         try:
             answer = function(list(groups), count)
+        except slime_buffer_filter.RefusedAnswerError as error:
+            raise UsageError(f"{_FIELD}: {spec} {error}") from None
         except Exception as error:  # whatever user code raises
             raise UsageError(
                 f"{_FIELD}: {spec} raised {type(error).__name__}: {error} when choosing {count} of "

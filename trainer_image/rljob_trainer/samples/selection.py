@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from types import MappingProxyType
 
-from rljob_trainer.algorithms.buffer_filter import BufferFilter, ReadyGroup, ReadySample
+from rljob_trainer.algorithms.buffer_filter import BufferFilter
+from rljob_trainer.algorithms.ready_group import ReadyGroup, ReadySample
 from rljob_trainer.samples.admission import Admission
 from rljob_trainer.samples.ledger import Ledger, OpenGroup
 
