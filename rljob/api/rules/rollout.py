@@ -119,7 +119,9 @@ def slime_arguments(job: RLJob) -> Iterator[Problem]:
     given = spec.rollout.slime_arguments
     hooks = (
         spec.rollout.generate,
+        spec.rollout.buffer_filter,
         spec.algorithm.filter,
+        spec.data.source,
         *(reward.type for _, reward in rewards_of(job)),
     )
     if given and not any(hook is not None and ":" in hook for hook in hooks):
@@ -127,7 +129,8 @@ def slime_arguments(job: RLJob) -> Iterator[Problem]:
             ("spec", "rollout", "slimeArguments"),
             show(given),
             "an empty mapping",
-            "no function of yours reads them: rollout.generate, algorithm.filter, a reward",
+            "no function of yours reads them: rollout.generate, rollout.bufferFilter, "
+            "algorithm.filter, data.source, a reward",
         )
     for name in given:
         if not name.isidentifier() or iskeyword(name):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -61,7 +62,7 @@ Opener = Callable[..., CustomSource]
 
 
 @pytest.fixture
-def opened(tokenizer: PromptTokenizer, monkeypatch: pytest.MonkeyPatch) -> Opener:
+def opened(tokenizer: PromptTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opener:
     """Opens a class as the user's module has it."""
 
     def opened(cls: Any, seed: int = 1, **spec: Any) -> CustomSource:
@@ -71,6 +72,8 @@ def opened(tokenizer: PromptTokenizer, monkeypatch: pytest.MonkeyPatch) -> Opene
             tokenizer,
             seed,
             rewards=[RewardSpec(type="own:reward")],
+            arguments={},
+            directory=tmp_path,
         )
 
     return opened
@@ -253,9 +256,18 @@ def test_end_that_it_does_not_take(opened: Opener) -> None:
         (f"{__name__}:Nothing", "AttributeError: module"),
     ],
 )
-def test_class_that_is_not_there(tokenizer: PromptTokenizer, hook: str, message: str) -> None:
+def test_class_that_is_not_there(
+    tokenizer: PromptTokenizer, tmp_path: Path, hook: str, message: str
+) -> None:
     with pytest.raises(UsageError) as error:
-        CustomSource(DataSpec(source=hook), tokenizer, 1, rewards=[RewardSpec(type="own:reward")])
+        CustomSource(
+            DataSpec(source=hook),
+            tokenizer,
+            1,
+            rewards=[RewardSpec(type="own:reward")],
+            arguments={},
+            directory=tmp_path,
+        )
     assert message in str(error.value)
     assert 'allowed: "module:Class" on PYTHONPATH' in str(error.value)
 

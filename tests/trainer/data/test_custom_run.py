@@ -55,7 +55,13 @@ class Run:
         )
         return replace(completion, samples=tuple(samples))
 
-    def start(self, saved: bytes | None = None, rollout: int = 0, **changes: Any) -> None:
+    def start(
+        self,
+        saved: bytes | None = None,
+        rollout: int = 0,
+        source: str = f"{__name__}:Heard",
+        **changes: Any,
+    ) -> None:
         state = None
         self._bench.stop_workers()
         if saved is not None:
@@ -65,7 +71,7 @@ class Run:
             self.answer,
             state and state["exchange"],
             rollout,
-            data__source=f"{__name__}:Heard",
+            data__source=source,
             data__prompts=[],
             schedule__rollouts=20,
             **changes,

@@ -2,7 +2,8 @@
 
 import importlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -10,6 +11,8 @@ import msgpack
 from rljob.api.data import DataSpec
 from rljob.api.reward import RewardSpec
 from rljob.errors import UsageError
+from rljob.slime.signature import is_slime_hook
+from rljob_trainer.data import slime_source
 from rljob_trainer.data.answer import Answers
 from rljob_trainer.data.encoder import PromptEncoder
 from rljob_trainer.data.source import BadPrompt, Drawn, EndedGroup, PromptRef, PromptSource
@@ -25,7 +28,7 @@ class CustomSource(PromptSource):
     """Gets prompts from the class in `spec.data.source`; docs/data.md describes its interface.
 
     Its prompts are identified by counting them, all in epoch 0. The cursor is that count and the
-    state that the class itself saves.
+    state that the class itself saves. A class of slime's form is adapted (`slime_source.py`).
 
     Raises:
         UsageError: the class can't be loaded or created, lacks a method, raises, or returns
@@ -42,17 +45,35 @@ class CustomSource(PromptSource):
         seed: int,
         *,
         rewards: Sequence[RewardSpec],
+        arguments: Mapping[str, Any],
+        directory: Path,
         answers: Answers | None = None,
     ) -> None:
+        """
+        Args:
+            spec: the job's data section.
+            tokenizer: the model's.
+            seed: the job's.
+            rewards: those that judge responses.
+            arguments: the job's by slime's names.
+            directory: for files of a class of slime's form; emptied.
+            answers: makes answers of labels, where they are learned.
+        """
         super().__init__(spec)
         self.files = {}
         assert spec.source is not None
         self._hook = spec.source
+        self._given = 0
+        slime_source.install()
+        made = _imported(self._hook)
+        if is_slime_hook(made):
+            adapter = slime_source.SlimeSource
+            self._user: Any = self._run("its __init__(args)", adapter, made, arguments, directory)
+            spec = slime_source.with_keys(spec)
+        else:
+            self._user = self._run("its __init__(data, seed)", made, spec, seed)
         self._spec = spec
         self._encoder = PromptEncoder(spec, tokenizer, rewards=rewards, answers=answers)
-        self._given = 0
-        made = _imported(self._hook)
-        self._user = self._run("its __init__(data, seed)", made, spec, seed)
         for method in _METHODS:
             if not callable(getattr(self._user, method, None)):
                 raise UsageError(
@@ -133,6 +154,8 @@ class CustomSource(PromptSource):
     def _run(self, what: str, function: Callable[..., Any], *arguments: object) -> Any:
         try:
             return function(*arguments)
+        except slime_source.RefusedSourceError as error:
+            raise UsageError(f"{_FIELD}: {self._hook}{error}") from None
         except Exception as error:  # whatever user code raises
             raise UsageError(
                 f"{_FIELD}: {self._hook}: {what} raised {type(error).__name__}: {error}"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rljob.api import RLJobSpec
+from rljob.slime.arguments import arguments_of
 from rljob_trainer.data.answer import Answers
 from rljob_trainer.data.custom import CustomSource
 from rljob_trainer.data.jsonl import JsonlSource
@@ -31,7 +32,13 @@ def open_source(
     """
     if job.data.source is not None:
         return CustomSource(
-            job.data, tokenizer, job.seed, rewards=job.rollout.all_rewards, answers=answers
+            job.data,
+            tokenizer,
+            job.seed,
+            rewards=job.rollout.all_rewards,
+            arguments=arguments_of(job),
+            directory=run_dir / "source",
+            answers=answers,
         )
     return JsonlSource(
         job.data,
