@@ -123,7 +123,8 @@ def _named(function: Callable[..., Any], number: int) -> Callable[..., Any]:
 
 def _answer(result: Any) -> dict[str, Any]:
     if isinstance(result, Returned):
-        return {**_checked(result.value), "sample": result.sample}
+        returned = {"trajectories": result.trajectories, "truncated": result.truncated}
+        return {**_checked(result.value), "returned": returned}
     return _checked(result)
 
 

@@ -113,7 +113,7 @@ class Player:
                         return self._answer(session, answer)
                     reason = answer["failure"]
                 except ReturnedError as error:
-                    reason = f"returned a sample, but its {error};"
+                    reason = f"returned {error};"
             failed += 1
             where = group.metadata.get("source", f"group {group.id}")
             reason = f"rollout.generate: {self._spec.rollout.generate} {reason} for {where}"
@@ -165,9 +165,9 @@ class Player:
             text = ResponseText(response, response)
         trajectories, is_truncated = session.trajectories, session.is_truncated
         tokens = session.recorder.last_segment.tokens.tolist()
-        if (found := answer.get("sample")) is not None:
-            one = session.recorder.returned(found["tokens"], found["length"], found["mask"])
-            trajectories, tokens = (one,), one.segment.tokens.tolist()
+        if (found := answer.get("returned")) is not None:
+            trajectories = session.recorder.returned(found["trajectories"])
+            tokens = trajectories[-1].segment.tokens.tolist()
             if found["truncated"] is not None:
                 is_truncated = found["truncated"] or session.truncated is not None
         self._metrics.episode_played(session.turns, session.history_changed)

@@ -1,6 +1,6 @@
 """Keeps what an engine saw and made in an episode, token by token."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -11,7 +11,7 @@ from rljob.buffer.records import EMPTY, Segment, Tokens, Trajectory
 
 
 class ReturnedError(Exception):
-    """Tokens that the user's code returned are not those of the engine; where, and what to do."""
+    """Samples that the user's code returned can't be learned: which, where, and what to do."""
 
 
 @dataclass
@@ -22,6 +22,7 @@ class _Growing:
     tokens: list[int]
     segment: Segment = EMPTY
     rewards: dict[int, float] = field(default_factory=dict)  # by position in the segment
+    learned: set[int] = field(default_factory=set)  # of `tokens`, by samples that were returned
 
     def is_begun_by(self, context: Sequence[int]) -> bool:
         """Whether `context` is this trajectory, or goes on from it."""
@@ -93,34 +94,55 @@ class Recorder:
         """All tokens of each trajectory, its prompt included."""
         return [one.tokens for one in self._growing]
 
-    def returned(
-        self, tokens: Sequence[int], length: int, mask: Sequence[int] | None
-    ) -> Trajectory:
-        """The trajectory of tokens that the user's code has put together.
+    def returned(self, samples: Sequence[Mapping[str, Any]]) -> tuple[Trajectory, ...]:
+        """The trajectories of samples that the user's code has put together, one of each.
 
         A token is learned if the engine made it after exactly the tokens before it, and the mask
         does not take it out. What follows the last token that the recorder knows is left out.
 
         Args:
-            tokens: of the prompt and the response.
-            length: of the response; the last tokens.
-            mask: of the response; 0: not learned. None: takes out nothing.
+            samples: of each the `tokens` of prompt and response; the `length` of the response, the
+                last of them; the `mask` of the response, 0: not learned, None: takes out nothing.
 
         Raises:
-            ReturnedError: the engine saw or made other tokens, or the mask is 1 for a token that
-                it did not make.
+            ReturnedError: the engine saw or made other tokens, or a mask is 1 for a token that it
+                did not make, or two samples would learn the same token.
         """
+        trajectories = []
+        for number, one in enumerate(samples, start=1):
+            try:
+                trajectories.append(self._returned(one["tokens"], one["length"], one["mask"]))
+            except ReturnedError as error:
+                which = "a sample" if len(samples) == 1 else f"sample {number} of {len(samples)}"
+                raise ReturnedError(f"{which}, but its {error}") from None
+        return tuple(trajectories)
+
+    def _returned(
+        self, tokens: Sequence[int], length: int, mask: Sequence[int] | None
+    ) -> Trajectory:
         array, start = np.array(tokens, np.int32), len(tokens) - length
         wanted = np.zeros(len(tokens), bool)
         wanted[start:] = True if mask is None else np.array(mask, bool)
         owner = np.full(len(tokens), -1)
-        known, whole = 0, -1
-        for number, one in enumerate(self._growing):
-            same = _common(one.tokens, array)
-            known = max(known, same)
-            whole = max(whole, same if same == len(one.tokens) else -1)
+        again = np.zeros(len(tokens), bool)  # another sample learns it
+        common = [_common(one.tokens, array) for one in self._growing]
+        known = max(common, default=0)
+        whole = max(
+            (
+                same
+                for one, same in zip(self._growing, common, strict=True)
+                if same == len(one.tokens)
+            ),
+            default=-1,
+        )
+        # Calls may have made the same tokens: the one that goes on longest as the sample does is
+        # taken, and for what another sample learns of it, another.
+        for number in sorted(range(len(common)), key=lambda number: -common[number]):
+            one = self._growing[number]
             made = np.flatnonzero(one.segment.loss_mask) + len(one.prompt)
-            owner[made[made < same]] = number
+            free = made[made < common[number]]
+            free = free[(owner[free] < 0) | again[free]]
+            owner[free], again[free] = number, np.isin(free, list(one.learned))
         if known < len(tokens) and (wanted[known:].any() if mask is not None else known != whole):
             raise ReturnedError(
                 f"tokens differ from the engine's at position {known}: found {tokens[known]}; "
@@ -133,6 +155,11 @@ class Recorder:
                 f"loss_mask is 1 at position {start + alien[0]} of the tokens ({alien[0]} of the "
                 "response), which the engine did not make; allowed: 0 there"
             )
+        if len(twice := np.flatnonzero(wanted & again)):
+            raise ReturnedError(
+                f"token at position {twice[0]} is learned in an earlier sample, too; allowed: "
+                "loss_mask 0 for it in all samples but one"
+            )
         segment = EMPTY
         for begin, end in _runs(owner, start, known):
             if owner[begin] < 0:
@@ -141,6 +168,7 @@ class Recorder:
                 one = self._growing[owner[begin]]
                 piece = one.segment.part(begin - len(one.prompt), end - len(one.prompt))
                 piece = replace(piece, loss_mask=wanted[begin:end].astype(np.uint8))
+                one.learned.update((np.flatnonzero(wanted[begin:end]) + begin).tolist())
             segment = segment.followed_by(piece)
         is_same = list(tokens[:start]) == self._prompt
         return Trajectory(None if is_same else array[:start], segment)

@@ -27,11 +27,13 @@ class Returned:
 
     Args:
         value: as a function of rljob returns it: reward, response and metadata.
-        sample: tokens, the response's length and mask, and whether it says it is truncated.
+        trajectories: of each returned sample the tokens, the response's length, and its mask.
+        truncated: whether it says it is; None: it does not say.
     """
 
     value: dict[str, Any]
-    sample: dict[str, Any]
+    trajectories: list[dict[str, Any]]
+    truncated: bool | None
 
 
 class SlimeGenerate:
@@ -51,6 +53,8 @@ class SlimeGenerate:
 
     async def __call__(self, sample: Sample, engine: Engine, context: Context) -> Returned:
         """Plays a sample.
+
+        Of several that the function returns, the last is what is judged.
 
         Raises:
             RefusedReturnError: the function returned what can't be learned.
@@ -75,28 +79,30 @@ class SlimeGenerate:
         ENGINE.set(engine)
         params = _sampling_params(args, context.sampling)
         found = await self._function(args, given, params, **more)
-        if not isinstance(found, sample_class()):
-            raise RefusedReturnError(f"returned {found!r:.200}; allowed: the Sample")
-        _check(found)
+        samples = _samples(found)
+        last = samples[-1]
         changed = {
             name: value
-            for name, value in found.metadata.items()
+            for name, value in last.metadata.items()
             if name not in sample.metadata or sample.metadata[name] != value
         }
-        added = json_values({n: value for n, value in vars(found).items() if n not in own})
+        added = json_values({n: value for n, value in vars(last).items() if n not in own})
         return Returned(
             {
                 **changed,
                 **({"attributes": added} if added else {}),
-                "reward": None if found.reward is None else number_of(found.reward, args),
-                "response": found.response,
+                "reward": _reward(samples, args),
+                "response": last.response,
             },
-            {
-                "tokens": [int(token) for token in found.tokens],
-                "length": int(found.response_length),
-                "mask": _mask(found),
-                "truncated": {"truncated": True, "completed": False}.get(found.status.value),
-            },
+            [
+                {
+                    "tokens": [int(token) for token in each.tokens],
+                    "length": int(each.response_length),
+                    "mask": _mask(each),
+                }
+                for each in samples
+            ],
+            {"truncated": True, "completed": False}.get(last.status.value),
         )
 
 
@@ -112,6 +118,37 @@ def _sampling_params(args: Arguments, sampling: Mapping[str, Any]) -> dict[str, 
         "stop_token_ids": sampling["stop_token_ids"] or None,
         "ignore_eos": sampling["ignore_eos"],
     }
+
+
+def _samples(found: Any) -> list[Any]:
+    """The samples that a function returned, one or several.
+
+    Raises:
+        RefusedReturnError: it returned something else, or a field of one is wrong.
+    """
+    samples = found if isinstance(found, list) else [found]
+    if not samples or not all(isinstance(each, sample_class()) for each in samples):
+        raise RefusedReturnError(
+            f"returned {found!r:.200}; allowed: the Sample, or a list of Samples"
+        )
+    for each in samples:
+        _check(each)
+    return samples
+
+
+def _reward(samples: Sequence[Any], args: Arguments) -> Any:
+    """The reward that all of them share; None: it is to be judged.
+
+    Raises:
+        RefusedReturnError: they don't share one.
+    """
+    rewards = [None if each.reward is None else number_of(each.reward, args) for each in samples]
+    if any(reward != rewards[0] for reward in rewards):
+        raise RefusedReturnError(
+            f"returned samples with the rewards {rewards!r:.200}; allowed: the same for all, or "
+            "None for all, because they are learned as one sample"
+        )
+    return rewards[0]
 
 
 def _check(found: Any) -> None:

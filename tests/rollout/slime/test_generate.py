@@ -152,7 +152,7 @@ FAULTS = {
     "short mask": "returned a loss_mask of 3 items; allowed: 4, the response_length",
     "fails": "returned a sample with the status FAILED",
     "forgets the tokens": "returned a sample without tokens; build it from",
-    "returns a text": "allowed: the Sample",
+    "returns a text": "allowed: the Sample, or a list of Samples",
     "reads what is not there": "args.search_url: the job has no value of this name",
     "asks for nonsense": "sampling_params.min_p: found 0.5; allowed: 0",
     "asks for the cache": "/retrieve_from_text: there is no such call; allowed: /generate",
@@ -179,3 +179,43 @@ def test_what_a_function_decides(play: Plays) -> None:
     assert masked(masks) == [[0, 1, 1, 1]] * 2
     assert masked(removed) == [[0, 0, 0, 0]] * 2
     assert [answer.reward for answer in earns] == [0.5, 0.5]
+
+
+def test_several_samples_are_trajectories_of_one(play: Plays, prompt: list[int]) -> None:
+    answers, earning = play("fans_out", {}, {"fault": "earns"})
+    first = made(prompt, LENGTH)
+    agent = made([*prompt[:2], 9], LENGTH)
+    history = [*prompt, *first, 9]
+    last = made(history, LENGTH)
+    for answer in answers:
+        segments = [one.segment for one in answer.trajectories]
+        prompts = [
+            one.prompt if one.prompt is None else one.prompt.tolist() for one in answer.trajectories
+        ]
+        assert prompts == [None, [*prompt[:2], 9], history]
+        assert [segment.tokens.tolist() for segment in segments] == [first, agent, last]
+        masks = [segment.loss_mask.tolist() for segment in segments]
+        assert masks == [[1] * LENGTH, [1, 0] + [1] * (LENGTH - 2), [1] * LENGTH]
+        assert [segment.versions[0].version for segment in segments] == [VERSION] * 3
+        # The last is judged.
+        assert answer.tokens == last
+        assert answer.metadata == {"turn": [*history, *last]}
+        assert (answer.status, answer.reward) == ("completed", None)
+    assert [answer.reward for answer in earning] == [0.5, 0.5]
+
+
+SEVERAL = {
+    "learns twice": "returned sample 3 of 3, but its token at position 5 is learned in an earlier",
+    "invents": "returned sample 2 of 3, but its tokens differ from the engine's at position",
+    "earns differently": "returned samples with the rewards [None, None, 1.0]; allowed: the same",
+    "nothing": "returned []; allowed: the Sample, or a list of Samples",
+    "nests": "allowed: the Sample, or a list of Samples",
+    "one fails": "returned a sample with the status FAILED",
+}
+
+
+def test_what_is_wrong_with_several_samples_fails_their_group(play: Plays) -> None:
+    found = play("fans_out", *({"fault": fault} for fault in SEVERAL))
+    for error, (fault, message) in zip(found, SEVERAL.items(), strict=True):
+        assert isinstance(error, EpisodeError), fault
+        assert message in str(error), fault

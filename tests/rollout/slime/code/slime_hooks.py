@@ -1,5 +1,6 @@
 """Generate functions and rewards as users of slime write them, with their possible mistakes."""
 
+import copy
 import re
 from typing import Any
 
@@ -95,6 +96,43 @@ async def cuts_a_turn(args: Any, sample: Sample, sampling_params: dict[str, Any]
     sample.response_length = 2 + len(second)
     sample.loss_mask = [1, 0] + [1] * len(second)
     return sample
+
+
+async def fans_out(args: Any, sample: Sample, sampling_params: dict[str, Any]) -> Any:
+    """Two answers in a chain, and that of a sub-agent: a sample each, the prompt's last."""
+    prompt = GenerateState(args).tokenizer(sample.prompt, add_special_tokens=False)["input_ids"]
+
+    async def asked(ids: list[int]) -> Sample:
+        output = await _ask(args, ids, sampling_params)
+        one = copy.deepcopy(sample)
+        one.tokens, one.response = [*ids, *output["output_ids"]], output["text"]
+        one.response_length = len(output["output_ids"])
+        one.status = Sample.Status.COMPLETED
+        one.metadata["turn"] = one.tokens
+        return one
+
+    first = await asked(prompt)
+    agent = await asked([*prompt[:2], 9])
+    agent.loss_mask = [1, 0, *[1] * (agent.response_length - 2)]
+    last = await asked([*first.tokens, 9])
+    samples = [first, agent, last]
+    match sample.metadata.get("fault"):
+        case "learns twice":
+            last.response_length = len(last.tokens) - len(prompt)
+        case "invents":
+            agent.tokens[-1] += 1
+        case "earns":
+            for each in samples:
+                each.reward = 0.5
+        case "earns differently":
+            last.reward = 1.0
+        case "nothing":
+            return []
+        case "nests":
+            return [samples]
+        case "one fails":
+            agent.status = Sample.Status.FAILED
+    return samples
 
 
 async def faulty(args: Any, sample: Sample, sampling_params: dict[str, Any]) -> Any:
