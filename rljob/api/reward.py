@@ -21,7 +21,17 @@ from rljob.errors import UsageError
 
 # Rewards of a response that read it and its label alone: a retry would give the same result.
 BuiltIn = Literal[
-    "exact", "math", "f1", "gpqa", "dapo", "deepscaler", "code", "overlong", "length", "random"
+    "exact",
+    "math",
+    "f1",
+    "gpqa",
+    "dapo",
+    "deepscaler",
+    "code",
+    "ifeval",
+    "overlong",
+    "length",
+    "random",
 ]
 # Rewards that a server judges.
 Served = Literal["remote", "judge"]
@@ -116,7 +126,8 @@ class RewardSpec(Part):
     strict: bool = Field(
         False,
         description="math: an answer counts only in a box or after a final-answer phrase, and not "
-        "in a truncated response. code: 1 if all tests are passed, else 0, instead of their share.",
+        "in a truncated response. code, ifeval: 1 if all tests are passed, or all instructions "
+        "followed, else 0, instead of their share.",
     )
     buffer_tokens: PositiveInt | None = Field(
         None,
@@ -142,7 +153,7 @@ Spec = TypeVar("Spec", bound=RewardSpec)
 
 # `overlong` needs a field of its own.
 KEYED = tuple(name for name in get_args(BuiltIn) if name != "overlong")
-STRICT = ("math", "code")
+STRICT = ("math", "code", "ifeval")
 
 
 def of_prompt(spec: Spec, metadata: Mapping[str, Any], where: str) -> Spec:

@@ -28,18 +28,18 @@ def _everywhere(*cels: Cel) -> tuple[Cel, ...]:
         Cel(
             at="",
             rule=f"!self.strict || has(self.typeKey) || self.type in {list(STRICT)}",
-            message="found true, allowed false (type is {self.type}; only math and code support "
-            "strict)",
+            message="found true, allowed false (type is {self.type}; only math, code and ifeval "
+            "support strict)",
             field="strict",
             reason="FieldValueForbidden",
         )
     )
 )
-def only_math_and_code_are_strict(job: RLJob) -> Iterator[Problem]:
-    """`reward.strict` needs `reward.type` math or code, or a `typeKey`."""
+def only_some_are_strict(job: RLJob) -> Iterator[Problem]:
+    """`reward.strict` needs `reward.type` math, code or ifeval, or a `typeKey`."""
     for path, reward in rewards_of(job):
         if reward.strict and reward.type_key is None and reward.type not in STRICT:
-            reason = f"type is {reward.type}; only math and code support strict"
+            reason = f"type is {reward.type}; only math, code and ifeval support strict"
             yield problem((*path, "strict"), True, "false", reason)
 
 
@@ -250,7 +250,7 @@ def something_is_rewarded(job: RLJob) -> Iterator[Problem]:
 
 
 RULES = (
-    only_math_and_code_are_strict,
+    only_some_are_strict,
     servers_have_addresses,
     judges_are_described,
     judges_can_judge,

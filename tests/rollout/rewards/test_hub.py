@@ -9,7 +9,8 @@ from rljob_rollout.rewards.hub import NAMES
 from tests.rollout.rewards.samples import sample
 
 FIELD = "spec.rollout.reward.type"
-LABELS = {"gpqa": "A", "code": ["pass"]}  # of rewards that cannot judge by "1"
+NO_COMMA = [{"id": "punctuation:no_comma"}]
+LABELS = {"gpqa": "A", "code": ["pass"], "ifeval": NO_COMMA}  # of rewards that cannot judge by "1"
 OPTIONS = {"overlong": {"buffer_tokens": 4}}  # of rewards that need some
 
 
@@ -86,6 +87,6 @@ def test_an_unknown_name_is_answered_with_those_there_are():
     with pytest.raises(UsageError) as raised:
         load_reward("exakt", FIELD)
     assert str(raised.value) == (
-        f"{FIELD}: found 'exakt', allowed exact, math, f1, gpqa, dapo, deepscaler, code, overlong, "
-        'length, random or "module:function"'
+        f"{FIELD}: found 'exakt', allowed exact, math, f1, gpqa, dapo, deepscaler, code, "
+        'ifeval, overlong, length, random or "module:function"'
     )

@@ -19,6 +19,7 @@ TEXT_OR_NUMBER = ["x", 3, 10**400, ["x", 3], ["x"]]
         ("dapo", TEXT_OR_NUMBER),
         ("deepscaler", TEXT_OR_NUMBER),
         ("code", [["x"]]),
+        ("ifeval", []),
         ("f1", ["x", ["x"]]),
         ("random", ANYTHING),
         ("my_module:reward", ANYTHING),
