@@ -29,7 +29,7 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Creation of a child that must never be overwritten (a claim).
+    """Creation of a child that must never be overwritten (a claim, a Secret).
 
     It is not an error if it exists already: another pass was faster.
     """

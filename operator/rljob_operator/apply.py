@@ -27,8 +27,11 @@ from rljob_operator.action import (
 from rljob_operator.api import APPLY_PATCH, JSON, MERGE_PATCH, PARTIAL, Api, ApiError, encode
 from rljob_operator.cache import Cache
 from rljob_operator.children.wanted import owner
+from rljob_operator.denials import Attempt, Denials, is_denial, is_needed, needs_others
 from rljob_operator.kind import EVENT, POD, RLJOB, Kind, kind_of, kinds_named
+from rljob_operator.leadership import Leadership
 from rljob_operator.merge_patch import merge_patch
+from rljob_operator.metrics import Metrics
 from rljob_operator.objects import Partial
 from rljob_operator.observed import Ref, Refusal
 from rljob_operator.watch import UNREACHABLE, item_type, pages
@@ -45,43 +48,104 @@ _LONGEST_NOTE = 1024  # bytes of an event's note
 class Applier:
     """Writes to the API server, and updates the cache from its replies."""
 
-    def __init__(self, api: Api, cache: Cache, identity: str) -> None:
+    def __init__(
+        self, api: Api, cache: Cache, identity: str, metrics: Metrics, leadership: Leadership
+    ) -> None:
         """
         Args:
             api: the server.
             cache: updated from the replies.
             identity: identity of this operator, for events.
+            metrics: count what is denied.
+            leadership: asked before each write.
         """
         self._api = api
         self._cache = cache
         self._identity = identity
+        self._metrics = metrics
+        self._leadership = leadership
+        self.denials = Denials()
 
-    async def perform(self, manifest: Mapping[str, Any], decision: Decision) -> None:
+    async def perform(self, manifest: Mapping[str, Any], decision: Decision) -> bool:
         """Perform all actions in order, then write the status, then post the events.
+
+        An action that is denied does not keep the others from being performed, except those that
+        need it.
 
         Args:
             manifest: manifest of the job, as it was observed.
             decision: the decision about the job.
 
+        Returns:
+            Whether the status is written; otherwise another pass is due, which knows why an action
+            failed.
+
         Raises:
-            ApiError: the server refuses a request; the remaining steps are skipped.
+            ApiError: the server can't do a request now; the remaining steps are skipped.
         """
+        key = _key(manifest)
+        attempt = self.denials.begin(key, manifest["metadata"]["name"])
+        new = False
         try:
             for action in decision.actions:
                 if isinstance(action, Apply) and action.on_trial:
-                    await self._apply(manifest, action, dryRun="All")
+                    await self._try(manifest, action, attempt, dryRun="All")
+            lacking = False
             for action in decision.actions:
-                await self._act(manifest, action)
+                if not (lacking and needs_others(action)):
+                    await self._try(manifest, action, attempt)
+                lacking = lacking or (attempt.is_denied(action) and is_needed(action))
         except _TakenError as taken:
-            if self._cache.take(_key(manifest), taken.ref):
-                return  # the next pass reports it
+            new = self._cache.take(key, taken.ref)
+            attempt.interrupt()
         except _RefusedError as refused:
-            if self._cache.refuse(_key(manifest), refused.ref, refused.refusal):
-                return
+            new = self._cache.refuse(key, refused.ref, refused.refusal)
+            attempt.interrupt()
+        except BaseException:
+            attempt.interrupt()
+            raise
+        finally:
+            new = self.denials.end(key, attempt) or new
+        if new:
+            return False
         if decision.status is not None:
             await self._tell(manifest, decision.status)
         for event in decision.events:
             await self._post(manifest, event)
+        return True
+
+    async def _try(
+        self, manifest: Mapping[str, Any], action: Action, attempt: Attempt, **query: str
+    ) -> None:
+        """Perform an action, unless it is not due; a denial is recorded."""
+        if attempt.waits(action):
+            return
+        try:
+            if query and isinstance(action, Apply):
+                await self._apply(manifest, action, **query)
+            else:
+                await self._act(manifest, action)
+        except ApiError as error:
+            if not is_denial(error, action):
+                raise
+            seconds = attempt.deny(action, error.message)
+            self._metrics.error(error.reason)
+            log.warning(
+                "action.denied",
+                job=_key(manifest),
+                action=type(action).__name__,
+                error=str(error),
+                again_seconds=round(seconds, 1),
+            )
+
+    async def _request(self, method: str, path: str, body: bytes, **options: Any) -> bytes:
+        """Send a write; all writes are sent here.
+
+        Raises:
+            NotLeadingError: another operator may lead by now.
+        """
+        self._leadership.check()
+        return await self._api.request(method, path, body, **options)
 
     async def _act(self, manifest: Mapping[str, Any], action: Action) -> None:
         namespace = manifest["metadata"]["namespace"]
@@ -122,7 +186,7 @@ class Applier:
                 query={"fieldManager": names.MANAGER, "force": "true", **query},
             )
         except ApiError as error:
-            if _is_refusal(error):
+            if not is_denial(error, action) and _is_refusal(error):
                 applied = manifest["metadata"]["annotations"][names.ANNOTATION_APPLIED]
                 raise _RefusedError(action.ref, Refusal(applied, error.message)) from error
             if action.uid != "" or error.code != _CONFLICT:
@@ -154,9 +218,11 @@ class Applier:
                 query={"fieldManager": names.MANAGER},
             )
         except ApiError as error:
-            if error.reason == "AlreadyExists":
+            if error.reason != "AlreadyExists":
+                raise
+            if kind.watched:
                 raise _TakenError(action.ref) from error
-            raise
+            # It is the job's own: its name has the job's uid in it.
 
     async def _write(
         self,
@@ -169,7 +235,7 @@ class Applier:
         query: Mapping[str, str],
     ) -> None:
         item = item_type(kind)
-        reply = await self._api.request(
+        reply = await self._request(
             method,
             path,
             encode(manifest),
@@ -196,7 +262,7 @@ class Applier:
     async def _delete(self, path: str, uid: str) -> None:
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         with _gone_or_replaced():
-            await self._api.request("DELETE", path, encode(body), accept=PARTIAL)
+            await self._request("DELETE", path, encode(body), accept=PARTIAL)
 
     async def _annotate(self, namespace: str, action: Annotate) -> None:
         await self._patch_pod(namespace, action.pod, {"annotations": action.annotations})
@@ -216,7 +282,7 @@ class Applier:
     ) -> None:
         """Merge patch of a pod; not an error if it is gone."""
         try:
-            reply = await self._api.request(
+            reply = await self._request(
                 "PATCH",
                 POD.path(namespace, name),
                 encode({"metadata": metadata, **parts}),
@@ -252,7 +318,7 @@ class Applier:
         metadata = manifest["metadata"]
         path = RLJOB.path(metadata["namespace"], metadata["name"]) + subresource
         try:
-            reply = await self._api.request(
+            reply = await self._request(
                 "PATCH",
                 path,
                 encode(body),
@@ -294,7 +360,7 @@ class Applier:
         }
         try:
             path = EVENT.path(metadata["namespace"])
-            await self._api.request("POST", path, encode(body), accept=PARTIAL)
+            await self._request("POST", path, encode(body), accept=PARTIAL)
         except (ApiError, *UNREACHABLE) as error:
             log.warning("event.lost", job=metadata["name"], reason=event.reason, error=str(error))
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from rljob.api.status import Condition, ConditionType, RLJobStatus
 from rljob_operator.children import Want
+from rljob_operator.observed import Denial
 from rljob_operator.policies.progress import count
 from rljob_operator.reason import Reason
 from rljob_operator.state import WORKLOADS, Look, find
@@ -11,6 +12,25 @@ from rljob_operator.words import trouble
 
 Status = Literal["True", "False", "Unknown"]
 Verdict = tuple[Status, Reason, str]
+_DONE = {
+    "apply": "applied",
+    "create": "created",
+    "scale": "scaled down",
+    "delete": "deleted",
+    "change": "changed",
+}
+_QUOTA = ("exceeded quota", "failed quota")
+_OBSTACLES: tuple[ConditionType, ...] = (
+    "Failed",
+    "Accepted",
+    "Permitted",
+    "Scheduled",
+    "BufferReady",
+    "TrainerReady",
+    "RolloutReady",
+)
+_NO_OBSTACLE = (Reason.AT_REST, Reason.NOT_READY)
+_SAYS_WHY = "; "  # between the number of pods and why there are not more
 _LONGEST = 32768  # characters of a message, the limit of Kubernetes' own conditions
 
 
@@ -34,6 +54,43 @@ def told(
     others = [each for each in status.conditions if each.type != condition]
     ordered = sorted([*others, made], key=lambda each: each.type)
     return status.model_copy(update={"conditions": ordered})
+
+
+def permitted(look: Look, status: RLJobStatus) -> RLJobStatus:
+    """The status with the condition whether the API server permits what is done for the job."""
+    denials = look.observed.denials
+    if not denials:
+        return told(look, status, "Permitted", ("True", Reason.PERMITTED, ""))
+    lines = [
+        f"{each.ref.kind} {each.ref.name} is not {_DONE[each.verb]}: {each.message}"
+        for each in denials
+    ]
+    return told(look, status, "Permitted", ("False", _reason(denials[0]), "\n".join(lines)))
+
+
+def _reason(denial: Denial) -> Reason:
+    """From the server's words: all of these have the code of a missing right."""
+    if any(words in denial.message for words in _QUOTA):
+        return Reason.QUOTA
+    return Reason.WEBHOOK if "failed calling webhook" in denial.message else Reason.FORBIDDEN
+
+
+def main_reason(status: RLJobStatus) -> str:
+    """Reason of the first condition that keeps a job from running; "": there is none."""
+    for kind in _OBSTACLES:
+        condition = find(status, kind)
+        if condition is None or condition.reason in _NO_OBSTACLE:
+            continue
+        if condition.status == ("True" if kind == "Failed" else "False"):
+            return condition.reason
+        if says_why_pods_miss(condition):
+            return condition.reason
+    return ""
+
+
+def says_why_pods_miss(condition: Condition) -> bool:
+    """Whether a condition quotes why pods could not be created."""
+    return condition.reason == Reason.PODS_MISSING and _SAYS_WHY in condition.message
 
 
 def of_the_pods(
@@ -73,7 +130,7 @@ def _scheduled(look: Look, want: Want) -> Verdict:
             return "False", *found
     if len(pods) < wanted:
         troubles = [child.trouble for child in look.observed.children.values() if child.trouble]
-        message = "; ".join([f"{len(pods)} of {wanted} pods exist", *troubles[:1]])
+        message = _SAYS_WHY.join([f"{len(pods)} of {wanted} pods exist", *troubles[:1]])
         return "Unknown", Reason.PODS_MISSING, message
     return "True", Reason.SCHEDULED, f"{len(pods)} pods are scheduled"
 

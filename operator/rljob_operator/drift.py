@@ -8,7 +8,7 @@ from rljob_operator.children import Wanted
 from rljob_operator.events import normal, warning
 from rljob_operator.observed import Child, Ref
 from rljob_operator.reason import Told
-from rljob_operator.state import WORKLOADS, Look
+from rljob_operator.state import WORKLOADS, Look, holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,6 @@ def missing(look: Look, wanted: Sequence[Wanted]) -> list[Action]:
 def _action(look: Look, wanted: Wanted) -> Action:
     if wanted.once:
         return Create(wanted.ref, wanted.manifest)
-    if wanted.ref.kind == "Secret":
-        return Apply(wanted.ref, wanted.manifest)  # its name is unique to the job
     child = look.observed.children.get(wanted.ref)
     uid = child.uid if child is not None else ""
     return Apply(wanted.ref, wanted.manifest, uid, wanted.on_trial)
@@ -94,12 +92,14 @@ def _is_asked_for(look: Look, secret: Ref, due: set[Ref]) -> bool:
 def _events(look: Look, changed: Sequence[Ref]) -> Iterator[Event]:
     if look.status.start_time is None or not changed:
         return  # the job starts, so all children are new
-    if look.generation != look.status.observed_generation:
+    if look.generation != look.status.observed_generation and not look.observed.denials:
         told = ", ".join(f"{ref.kind} {ref.name}" for ref in sorted(changed))
         yield normal(Told.UPDATED, f"generation {look.generation} of the spec: {told}")
         return
     if look.status.active_since is None:
         return  # the job resumes
+    if look.observed.denials or not holds(look.status, "Permitted"):
+        return  # what is missing is what could not be made
     for ref in sorted(changed):
         child = look.observed.children.get(ref)
         if child is None:

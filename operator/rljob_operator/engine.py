@@ -16,12 +16,14 @@ from rljob_operator.apply import Applier
 from rljob_operator.cache import Cache
 from rljob_operator.discovery import optional_kinds
 from rljob_operator.kind import CHILDREN, POD, RLJOB, Kind
+from rljob_operator.leadership import Leadership, NotLeadingError
 from rljob_operator.metrics import Metrics
 from rljob_operator.observed import Cluster
 from rljob_operator.queue import WorkQueue
 from rljob_operator.reconcile import reconcile
 from rljob_operator.reports import Reports
 from rljob_operator.settings import Settings
+from rljob_operator.shortfall import Shortfalls
 from rljob_operator.watch import UNREACHABLE, Reflector, pages
 
 log = structlog.get_logger()
@@ -30,7 +32,14 @@ log = structlog.get_logger()
 class Engine:
     """The whole operator except the stream of RLJobs (kopf) and the leader election."""
 
-    def __init__(self, api: Api, settings: Settings, cluster: Cluster, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        api: Api,
+        settings: Settings,
+        cluster: Cluster,
+        metrics: Metrics,
+        leadership: Leadership,
+    ) -> None:
         """Nothing runs until `observe` and `work`.
 
         Args:
@@ -38,6 +47,7 @@ class Engine:
             settings: settings of the operator.
             cluster: the operator's key and images; installed kinds are discovered here.
             metrics: the operator's metrics.
+            leadership: asked before each write.
         """
         self._api = api
         self._settings = settings
@@ -46,7 +56,8 @@ class Engine:
         self._queue = WorkQueue()
         self.cache = Cache(self._queue.add)
         self._reports = Reports(self._queue.add)
-        self._applier = Applier(api, self.cache, settings.identity)
+        self._applier = Applier(api, self.cache, settings.identity, metrics, leadership)
+        self._shortfalls = Shortfalls(api)
         self._reflectors: dict[Kind, list[tuple[Reflector, asyncio.Task[None]]]] = {}
         self._passes: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -111,7 +122,7 @@ class Engine:
         began = time.perf_counter()
         try:
             requeue = await self._reconcile(key)
-        except (ApiError, *UNREACHABLE) as error:
+        except (ApiError, NotLeadingError, *UNREACHABLE) as error:
             self._failed(key, error, retry_after=getattr(error, "retry_after", 0.0))
         except Exception as error:
             # A bug in the operator must only fail this pass, and not affect other jobs.
@@ -128,11 +139,18 @@ class Engine:
         self._reports.follow(key, observed)
         if observed is None:
             self._queue.forget(key)
+            self._applier.denials.forget(key)
+            self._shortfalls.forget(key)
             return None
+        observed = await self._shortfalls.explained(key, observed)
+        observed = replace(observed, denials=self._applier.denials.of(key))
         # Kubernetes' times have a resolution of seconds.
         decision = reconcile(observed, datetime.now(UTC).replace(microsecond=0))
-        await self._applier.perform(observed.manifest, decision)
-        return decision.requeue.total_seconds() if decision.requeue is not None else None
+        if not await self._applier.perform(observed.manifest, decision):
+            return 0.0  # the next pass reports why an action failed
+        due = decision.requeue.total_seconds() if decision.requeue is not None else None
+        times = [due, self._applier.denials.again(key), self._shortfalls.again(key)]
+        return min((each for each in times if each is not None), default=None)
 
     def _failed(self, key: str, error: Exception, retry_after: float = 0.0) -> None:
         kind = error.reason if isinstance(error, ApiError) else type(error).__name__

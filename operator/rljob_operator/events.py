@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from rljob.api.status import Condition, ConditionType, RLJobStatus
 from rljob_operator.action import Event
+from rljob_operator.conditions import says_why_pods_miss
 from rljob_operator.reason import TROUBLES, Reason, Told
 from rljob_operator.state import find
 
@@ -37,6 +38,7 @@ def changes(before: RLJobStatus, after: RLJobStatus, *, scaled: str = "") -> tup
     """
     return (
         *_accepted(find(before, "Accepted"), find(after, "Accepted")),
+        *_permitted(find(before, "Permitted"), find(after, "Permitted")),
         *_suspended(before, find(before, "Suspended"), find(after, "Suspended")),
         *_scaled(before.rollout.desired, after.rollout.desired, scaled),
         *_scheduled(find(before, "Scheduled"), find(after, "Scheduled")),
@@ -62,6 +64,18 @@ def _accepted(old: Condition | None, new: Condition | None) -> Iterator[Event]:
         yield warning(Told.CAUTION, new.message)
 
 
+def _permitted(old: Condition | None, new: Condition | None) -> Iterator[Event]:
+    """Once for an object and a reason, however often it is tried again."""
+    if new is not None and new.status != "True" and _subject(old) != _subject(new):
+        yield Event("Warning", new.reason, new.message)
+
+
+def _subject(condition: Condition | None) -> tuple[str, str, str] | None:
+    if condition is None:
+        return None
+    return condition.status, condition.reason, condition.message.partition(":")[0]
+
+
 def _suspended(
     before: RLJobStatus, old: Condition | None, new: Condition | None
 ) -> Iterator[Event]:
@@ -82,6 +96,10 @@ def _scaled(old: int, new: int, why: str) -> Iterator[Event]:
 
 
 def _scheduled(old: Condition | None, new: Condition | None) -> Iterator[Event]:
+    if new is not None and says_why_pods_miss(new):
+        if old is None or not says_why_pods_miss(old):
+            yield Event("Warning", new.reason, new.message)
+        return
     stuck = old is not None and old.reason == Reason.UNSCHEDULABLE
     if new is None or stuck == (new.reason == Reason.UNSCHEDULABLE):
         return

@@ -1,6 +1,7 @@
 """The operator's process: kopf streams the RLJobs, the engine reconciles while it leads."""
 
 import asyncio
+import math
 import signal
 import sys
 import time
@@ -20,6 +21,7 @@ from rljob_operator.engine import Engine
 from rljob_operator.key import wait_for_key
 from rljob_operator.kind import RLJOB
 from rljob_operator.leader import lead
+from rljob_operator.leadership import Leadership
 from rljob_operator.metrics import Metrics
 from rljob_operator.observed import Cluster
 from rljob_operator.settings import Settings
@@ -61,6 +63,7 @@ class Operator:
         self._engine: Engine | None = None
         self._stop = asyncio.Event()
         self._leads = asyncio.Event()
+        self._leadership = Leadership()
         self._turned = time.monotonic()
         self._server = StatusServer(
             settings.host,
@@ -109,12 +112,14 @@ class Operator:
         await wait_for_jobs(api)
         key = await wait_for_key(api, settings.own_namespace)
         images = {"trainer": settings.trainer_image, "rollout": settings.rollout_image}
-        return Engine(api, settings, Cluster(key=key, images=images), self._metrics)
+        cluster = Cluster(key=key, images=images)
+        return Engine(api, settings, cluster, self._metrics, self._leadership)
 
     async def _lead(self, api: Api) -> None:
         if self._settings.leader_election:
-            await lead(api, self._settings, self._leads.set)
+            await lead(api, self._settings, self._leadership, self._leads.set)
         else:
+            self._leadership.extend(math.inf)
             self._leads.set()
             await asyncio.Event().wait()
 
@@ -167,7 +172,8 @@ class Operator:
 
     def _status(self) -> dict[str, Any]:
         jobs = len(self._engine.cache.jobs()) if self._engine is not None else 0
-        return {"identity": self._settings.identity, "leads": self._leads.is_set(), "jobs": jobs}
+        leads = self._leadership.holds()
+        return {"identity": self._settings.identity, "leads": leads, "jobs": jobs}
 
 
 def _kopf_settings() -> kopf.OperatorSettings:

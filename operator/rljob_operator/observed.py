@@ -137,6 +137,21 @@ class Refusal:
     message: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Denial:
+    """An action that the API server denies, whatever its content: a quota, a policy, a right.
+
+    Args:
+        verb: what was to be done, e.g. apply; see rljob_operator.denials.
+        ref: the object.
+        message: the server's message.
+    """
+
+    verb: str
+    ref: Ref
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """What the cluster supports besides the core, and the operator's key and images.
@@ -165,6 +180,7 @@ class Observed:
         cluster: what the cluster supports.
         taken: children that can't be created, because an object of others has the name.
         refused: children that the API server refused.
+        denials: actions that the API server denied when they were last tried.
     """
 
     manifest: Mapping[str, Any]
@@ -174,3 +190,8 @@ class Observed:
     cluster: Cluster = field(default_factory=Cluster)
     taken: frozenset[Ref] = frozenset()
     refused: Mapping[Ref, Refusal] = field(default_factory=dict)
+    denials: tuple[Denial, ...] = ()
+
+    def is_denied(self, verb: str, ref: Ref) -> bool:
+        """Whether this was denied."""
+        return any((each.verb, each.ref) == (verb, ref) for each in self.denials)

@@ -11,6 +11,21 @@ FIRST_BACKOFF = 1.0  # s
 LONGEST_BACKOFF = 60.0  # s
 
 
+def _spread() -> float:
+    """Factor of a back-off, so that what failed together is not tried again together."""
+    return random.uniform(0.8, 1.0)  # noqa: S311 - no secret
+
+
+def backoff(failures: int, jitter: Callable[[], float] = _spread) -> float:
+    """Seconds until the next try after so many failures in a row: 1, doubled each time, at most 60.
+
+    Args:
+        failures: from 1.
+        jitter: factor of the back-off.
+    """
+    return min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 16)) * jitter()
+
+
 class WorkQueue:
     """Hands out each key once at a time, in the order in which keys became due.
 
@@ -23,13 +38,13 @@ class WorkQueue:
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.0),  # noqa: S311 - no secret
+        jitter: Callable[[], float] = _spread,
     ) -> None:
         """Create an empty queue.
 
         Args:
             clock: monotonic clock, in seconds.
-            jitter: factor of each back-off, so that keys that failed together are spread out.
+            jitter: factor of each back-off.
         """
         self._clock = clock
         self._jitter = jitter
@@ -99,12 +114,10 @@ class WorkQueue:
             at_least: seconds that the server asked to wait.
 
         Returns:
-            Seconds of the back-off: 1, doubled with each failure in a row, at most 60.
+            Seconds of the back-off.
         """
-        failures = self._failures.get(key, 0)
-        self._failures[key] = failures + 1
-        backoff = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures, 16)) * self._jitter()
-        delay = max(at_least, backoff)
+        self._failures[key] = self._failures.get(key, 0) + 1
+        delay = max(at_least, backoff(self._failures[key], self._jitter))
         self._held[key] = self._clock() + delay
         self._ready.pop(key, None)
         self._due.pop(key, None)

@@ -13,6 +13,10 @@ class Reason(StrEnum):
     UNSUPPORTED = "Unsupported"
     NAME_TAKEN = "NameTaken"
     KIND_MISSING = "KindMissing"
+    PERMITTED = "Permitted"
+    QUOTA = "QuotaExceeded"
+    WEBHOOK = "WebhookFailed"
+    FORBIDDEN = "Forbidden"
     SCHEDULED = "Scheduled"
     UNSCHEDULABLE = "Unschedulable"
     PODS_MISSING = "PodsMissing"
@@ -59,6 +63,10 @@ REASONS: dict[ConditionType, dict[str, tuple[Reason, ...]]] = {
             Reason.NAME_TAKEN,
             Reason.KIND_MISSING,
         ),
+    },
+    "Permitted": {
+        "True": (Reason.PERMITTED,),
+        "False": (Reason.QUOTA, Reason.WEBHOOK, Reason.FORBIDDEN),
     },
     "Scheduled": {
         "True": (Reason.SCHEDULED,),

@@ -15,7 +15,7 @@ from rljob.api.status import RLJobStatus
 from rljob_operator import names
 from rljob_operator.action import Action, Decision, Delete, DeleteJob, Event, Finalizer, Keep
 from rljob_operator.children import Want, children
-from rljob_operator.conditions import Verdict, of_the_pods, told
+from rljob_operator.conditions import Verdict, main_reason, of_the_pods, permitted, told
 from rljob_operator.drift import drift, missing
 from rljob_operator.events import changes, normal, warning
 from rljob_operator.observed import Observed, Ref
@@ -26,7 +26,7 @@ from rljob_operator.policies.progress import finished, progressed
 from rljob_operator.policies.replicas import rollout_replicas
 from rljob_operator.policies.stuck import stuck
 from rljob_operator.reason import Reason, Told
-from rljob_operator.state import Look, State, holds, look, with_job
+from rljob_operator.state import Look, State, find, holds, look, with_job
 
 OURS = RLJobSpec.model_fields["managed_by"].default
 _TAKEN_LOOK = timedelta(minutes=1)  # until the next check whether a taken name is free
@@ -66,17 +66,23 @@ def _leave(seen: Look) -> Decision:
     """The job is being deleted: stop its roles in order, then remove the finalizer."""
     if not seen.has_finalizer:
         return Decision()
-    if rest.at_rest(seen):
+    status = None
+    events: list[Event] = []
+    told_before = find(seen.status, "Permitted")
+    if seen.observed.denials or (told_before is not None and told_before.status != "True"):
+        after = permitted(seen, seen.status)
+        status = after.model_dump(mode="json", by_alias=True)
+        events += changes(seen.status, after)
+    elif rest.at_rest(seen):
         hanging = ", ".join(pod.name for pod in rest.hanging(seen))
-        said = f"no longer waiting for {hanging}"
-        return Decision(
-            (Finalizer(False),), events=(warning(Told.POD_HANGS, said),) if hanging else ()
-        )
-    events: tuple[Event, ...] = ()
-    if rest.pod_count(seen, "rollout"):
+        if hanging:
+            events.append(warning(Told.POD_HANGS, f"no longer waiting for {hanging}"))
+    elif rest.pod_count(seen, "rollout"):
         said = "the job is being deleted: rollouts give back groups, then the trainer saves"
-        events = (normal(Told.DRAINING, said),)
-    return Decision(tuple(rest.to_rest(seen)), events=events, requeue=rest.again(seen))
+        events.append(normal(Told.DRAINING, said))
+    if rest.at_rest(seen):
+        return Decision((Finalizer(False),), status, tuple(events))
+    return Decision(tuple(rest.to_rest(seen)), status, tuple(events), rest.again(seen))
 
 
 def _ended(seen: Look | State, status: RLJobStatus) -> Decision:
@@ -85,15 +91,18 @@ def _ended(seen: Look | State, status: RLJobStatus) -> Decision:
     left = None
     if isinstance(seen, State):
         left = time_to_live.left(seen, seen.job.spec.run_policy)
+    over: tuple[Action, ...] = ()
     if left is not None and left <= timedelta(0):
-        said = "spec.runPolicy.ttlSecondsAfterFinished has passed: deleting the job"
-        return Decision((DeleteJob(),), events=(normal(Told.TIME_TO_LIVE, said),))
+        left, over = None, (DeleteJob(),)
+        if not seen.observed.denials:
+            said = "spec.runPolicy.ttlSecondsAfterFinished has passed: deleting the job"
+            return Decision(over, events=(normal(Told.TIME_TO_LIVE, said),))
     status = _shown(seen, status, _NOTHING)
     keeping, events = _keeping(seen, failed=holds(status, "Failed"))
     return _decided(
         seen,
         status,
-        (*keeping, *_resting(seen)),
+        (*keeping, *_resting(seen), *over),
         events=events,
         again=(left, rest.again(seen)),
     )
@@ -107,7 +116,11 @@ def _keeping(seen: Look | State, *, failed: bool) -> tuple[list[Action], list[Ev
     said = "stopped; kubectl logs shows its last words until the job is deleted"
     return (
         [Keep(pod.name, pod.uid) for pod in pods],
-        [normal(Told.POD_KEPT, f"{pod.name} is {said}") for pod in pods],
+        [
+            normal(Told.POD_KEPT, f"{pod.name} is {said}")
+            for pod in pods
+            if not seen.observed.is_denied("change", Ref("Pod", pod.name))
+        ],
     )
 
 
@@ -170,6 +183,8 @@ def _accepted(state: State, status: RLJobStatus) -> Decision:
     if failures.message:
         events.append(warning(Told.RESTARTED, failures.message))
     for pod in broken:
+        if state.observed.is_denied("delete", Ref("Pod", pod.name)):
+            continue
         said = f"{pod.name} has an outdated template and is not ready: deleted"
         events.append(normal(Told.POD_REPLACED, said))
     by_rate = spec.rollout.autoscaling.mode == "Rate" and state.report
@@ -297,6 +312,8 @@ def _decided(
     scaled: str = "",
     again: tuple[timedelta | None, ...] = (),
 ) -> Decision:
+    status = permitted(seen, status)
+    status = status.model_copy(update={"reason": main_reason(status)})
     return Decision(
         actions,
         status.model_dump(mode="json", by_alias=True),

@@ -9,6 +9,7 @@ from rljob.api.base import NonNegativeInt, Part
 Phase = Literal["Pending", "Starting", "Running", "Suspended", "Succeeded", "Failed"]
 ConditionType = Literal[
     "Accepted",
+    "Permitted",
     "Scheduled",
     "BufferReady",
     "TrainerReady",
@@ -95,6 +96,7 @@ class RLJobStatus(Part):
     """The observed state of a job."""
 
     phase: Phase = Field("Pending", description="Phase of the job.")
+    reason: str = Field("", description="Reason of the condition that keeps the job from running.")
     conditions: list[Condition] = Field(default_factory=list, description="Aspects of the job.")
     observed_generation: NonNegativeInt = Field(0, description="Generation last acted on.")
     progress: Progress = Field(default_factory=Progress, description="Progress of training.")

@@ -146,15 +146,20 @@ def test_without_dashboards_and_rules_there_are_none(tmp_path: Path) -> None:
     assert not kinds & {"ConfigMap", "PrometheusRule"}
 
 
-SHIPPED = manifests(
-    "---\n".join((DEPLOY / name).read_text() for name in ("00-rights.yaml", "10-operator.yaml"))
-)
+SHIPPED = manifests("---\n".join(path.read_text() for path in sorted(DEPLOY.glob("*.yaml"))))
 
 
 @pytest.mark.parametrize("kind", ["ClusterRole", "Role"])
 def test_its_rules_are_those_of_operator_deploy(kind: str) -> None:
     found = manifests(rendered({}))
     assert found[kind, NAME]["rules"] == SHIPPED[kind, NAME]["rules"]
+
+
+@pytest.mark.parametrize("role", ["rljob-view", "rljob-edit"])
+def test_its_roles_of_users_are_those_of_operator_deploy(role: str) -> None:
+    found, shipped = (each["ClusterRole", role] for each in (manifests(rendered({})), SHIPPED))
+    assert found["rules"] == shipped["rules"]
+    assert found["metadata"]["labels"].items() >= shipped["metadata"]["labels"].items()
 
 
 def test_rules_in_a_namespace_are_those_for_all() -> None:

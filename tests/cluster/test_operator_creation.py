@@ -42,6 +42,7 @@ def test_every_child_is_there_and_the_job_tells_of_them(
     values = {each["type"]: each["status"] for each in job.status["conditions"]}
     assert values == {
         "Accepted": "True",
+        "Permitted": "True",
         "Scheduled": "True",
         "BufferReady": "True",
         "TrainerReady": "True",
@@ -56,6 +57,7 @@ def test_every_child_is_there_and_the_job_tells_of_them(
     assert sorted(told) == sorted(STARTED)
     columns = table(job)
     assert columns["PHASE"] == "Running"
+    assert columns["REASON"] == ""
     assert columns["ROLLOUT"] == "3/10"
     assert columns["REPLICAS"] == "2"
     assert columns["VERSION"] == "3"

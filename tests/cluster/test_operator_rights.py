@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from tests.cluster.client import ApiError, Client, Manifest
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.fixtures import JobMaker, jobs_of
-from tests.cluster.operator import DEPLOY, Operator, namespaced_rights, shipped_rights
+from tests.cluster.operator import DEPLOY, SYSTEM, Operator, namespaced_rights, shipped_rights
 from tests.support.waiting import wait_for
 
 REQUESTS = "rljob_operator_api_requests_total"
@@ -70,6 +70,100 @@ def test_what_it_has_no_need_of_it_may_not(
     with pytest.raises(ApiError) as refused:
         client.request(verb, client.path(resource), {} if verb == "POST" else None)
     assert refused.value.code == 403
+
+
+CHILD = {"list", "watch", "create", "patch", "delete"}
+# Everything that the operator may do in a namespace of jobs.
+MAY: dict[str, set[str]] = {
+    "rljob.dev/rljobs": {"list", "watch", "patch", "delete"},
+    "rljob.dev/rljobs/status": {"patch"},
+    "apps/statefulsets": CHILD,
+    "apps/deployments": CHILD,
+    "/services": CHILD,
+    "/configmaps": CHILD,
+    "/serviceaccounts": CHILD,
+    "/persistentvolumeclaims": CHILD,
+    "networking.k8s.io/networkpolicies": CHILD,
+    "policy/poddisruptionbudgets": CHILD,
+    "scheduling.volcano.sh/podgroups": CHILD,
+    "scheduling.x-k8s.io/podgroups": CHILD,
+    "monitoring.coreos.com/podmonitors": CHILD,
+    "/secrets": {"create"},
+    "/pods": {"list", "watch", "patch", "delete"},
+    "events.k8s.io/events": {"list", "create"},
+    # What every user may: ask about itself.
+    "authentication.k8s.io/selfsubjectreviews": {"create"},
+    "authorization.k8s.io/selfsubjectaccessreviews": {"create"},
+    "authorization.k8s.io/selfsubjectrulesreviews": {"create"},
+}
+VERBS = [
+    *("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"),
+    *("bind", "escalate", "impersonate"),
+]
+
+
+def test_it_may_do_what_this_table_says_and_nothing_else(
+    control_plane: ControlPlane, cluster: Client, rljobs: None
+) -> None:
+    client = Client(shipped_rights(control_plane), cluster.namespace)
+    served = kinds(cluster)
+    assert {"apps/statefulsets", "/secrets", "/pods/exec", "rljob.dev/rljobs"} <= served
+    found = {
+        kind: {verb for verb in VERBS if may(client, verb, kind)} for kind in served | MAY.keys()
+    }
+    assert {kind: verbs for kind, verbs in found.items() if verbs} == MAY
+
+
+def kinds(client: Client) -> set[str]:
+    """All that the API server serves, with subresources, as "group/plural"."""
+    groups = client.request("GET", "/apis")["groups"]
+    versions = [(each["name"], version) for each in groups for version in each["versions"]]
+    places = [("", "/api/v1"), *((name, f"/apis/{v['groupVersion']}") for name, v in versions)]
+    return {
+        f"{group}/{each['name']}"
+        for group, place in places
+        for each in client.request("GET", place)["resources"]
+    }
+
+
+def may(client: Client, verb: str, kind: str, name: str = "") -> bool:
+    group, plural, *sub = kind.split("/")
+    question = {
+        "namespace": client.namespace,
+        "verb": verb,
+        "group": group,
+        "resource": plural,
+        "subresource": "/".join(sub),
+        "name": name,
+    }
+    reply = client.request(
+        "POST",
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": question},
+        },
+    )
+    return bool(reply["status"]["allowed"])
+
+
+def test_of_secrets_it_reads_its_own_key_only(
+    control_plane: ControlPlane, cluster: Client, rljobs: None
+) -> None:
+    """A patch that changes nothing would return what is in a Secret."""
+    own = Client(shipped_rights(control_plane), SYSTEM)
+    secret = {"apiVersion": "v1", "kind": "Secret", "stringData": {"password": "p"}}
+    for client in (cluster, control_plane.client(SYSTEM)):
+        client.apply({**secret, "metadata": {"name": "users"}})
+        path = own.within(client.namespace).path("v1/secrets", "users")
+        for kind in ("merge-patch+json", "strategic-merge-patch+json", "apply-patch+yaml"):
+            with pytest.raises(ApiError) as refused:
+                own.request("PATCH", path, {}, f"application/{kind}", fieldManager="test")
+            assert refused.value.code == 403
+    for verb in VERBS:
+        assert may(own, verb, "/secrets", "users") == (verb == "create")
+        assert may(own, verb, "/secrets", "rljob-operator-key") == (verb in ("create", "get"))
 
 
 def test_a_right_that_misses_is_told_and_its_return_is_enough(

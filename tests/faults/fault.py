@@ -23,6 +23,9 @@ class Fault:
 
     kill: Callable[[], None]  # ends the operator; set by the world that this is a fault of
 
+    async def lease(self) -> None:
+        """Before a request for the Lease, apart from `before`."""
+
     async def before(self, number: int) -> Refusal | None:
         """Before a request goes to the server; a refusal keeps it from there.
 
@@ -125,6 +128,16 @@ class Hang(Fault):
             return None
         await asyncio.sleep(self.seconds)
         return Refusal(0)
+
+
+class SilentLease(Fault):
+    """Requests for the Lease neither reach the server nor get a reply, while `silent` is set."""
+
+    silent = False
+
+    async def lease(self) -> None:
+        while self.silent:
+            await asyncio.sleep(0.1)
 
 
 @dataclass

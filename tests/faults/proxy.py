@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from tests.cluster.control_plane import HOST
 from tests.faults.fault import Fault, Refusal
 
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
-_UNCOUNTED = ("/leases", "/events")
+_LEASES = "/leases"
+_UNCOUNTED = (_LEASES, "/events")
 _PASSED_ON = ("Accept", "Authorization", "Content-Type", "User-Agent")
 
 
@@ -32,6 +34,7 @@ class Proxy:
         """
         self.fault = fault
         self.writes: list[str] = []  # those that the server was asked for, e.g. "PATCH pods/one"
+        self.sent: list[tuple[float, str]] = []  # time and kind of all writes but the Lease's
         self._access = kubeconfig.read(config)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -81,9 +84,13 @@ class Proxy:
         counted = request.method in _WRITES and not any(part in request.path for part in _UNCOUNTED)
         self._attempts += counted
         number = self._attempts if counted else 0
+        if _LEASES in request.path:
+            await self.fault.lease()
         refusal = await self.fault.before(number)
         if refusal is not None:
             return _refuse(request, refusal)
+        if request.method in _WRITES and _LEASES not in request.path:
+            self.sent.append((time.time(), f"{request.method} {_short(request.path)}"))
         if counted:
             self.writes.append(f"{request.method} {_short(request.path)}")
         async with self._session.request(

@@ -45,6 +45,8 @@ def faults(seed: int) -> list[Case]:
         )
 
     cases = [
+        Case("forbidden", refused(403, "Forbidden")),
+        Case("forbidden writes", refused(403, "Forbidden", writes=True)),
         Case("conflicts", refused(409, "Conflict", writes=True)),
         Case("too many requests", refused(429, "TooManyRequests", retry_after=1)),
         Case("internal errors", refused(500, "InternalError")),

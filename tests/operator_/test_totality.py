@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rljob_operator.action import Apply, Delete, Scale
-from rljob_operator.observed import Child, Observed, Pod, Ref, Report, Termination
+from rljob_operator.observed import Child, Denial, Observed, Pod, Ref, Report, Termination
 from rljob_operator.reconcile import reconcile
 from tests.operator_.simulation import CLUSTER, RUNNING, START, Simulation, a_job, check, running
 
@@ -89,6 +89,16 @@ POD = st.builds(
 )
 
 
+DENIALS = st.builds(
+    Denial,
+    verb=st.sampled_from(["apply", "create", "scale", "delete", "change"]),
+    ref=st.sampled_from(
+        [*DONE.children, Ref("Pod", "job-rollout-a"), Ref("RLJob", "job"), Ref("Secret", "keys")]
+    ),
+    message=st.sampled_from(["exceeded quota: a", "failed calling webhook", "no right", ""]),
+)
+
+
 @st.composite
 def children(draw: st.DrawFn) -> dict[Ref, Child]:
     """Some of those of a job under way, as they are or not quite; and one that is not wanted."""
@@ -140,6 +150,7 @@ def sights(draw: st.DrawFn) -> Observed:
         pods=tuple(sorted(pods, key=lambda pod: pod.name)),
         report=draw(REPORTS),
         cluster=CLUSTER,
+        denials=tuple(sorted(draw(st.sets(DENIALS, max_size=3)))),
     )
 
 
@@ -151,7 +162,7 @@ def test_there_is_a_decision(observed: Observed, now: Any) -> None:
     assert observed == before
     assert decision == reconcile(observed, now)
     check(decision)
-    if observed.manifest["metadata"].get("deletionTimestamp"):
+    if observed.manifest["metadata"].get("deletionTimestamp") and not observed.denials:
         assert decision.status is None
     for action in decision.actions:
         match action:

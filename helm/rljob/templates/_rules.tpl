@@ -26,17 +26,18 @@
 - apiGroups: [monitoring.coreos.com]
   resources: [podmonitors]
   verbs: [list, watch, create, patch, delete]
-# Written, never read.
+# Created, and never read: a patch of a Secret returns what is in it.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [create, patch]
+  verbs: [create]
 # patch sets pod-deletion-cost before scaling down; delete replaces pods stuck on an old template.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, patch, delete]
+# list finds why a StatefulSet has no pods.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create]
+  verbs: [list, create]
 {{- end -}}
 
 {{/* What it may do in its own: the Lease of the leader, and the key that jobs' keys are derived from. */}}

@@ -11,13 +11,17 @@ ENGINE_ADMIN_KEY = "engine-admin-key"
 
 
 def secret(subject: Subject) -> Wanted:
-    """The Secret; its values are derived from the operator's key, so it never needs to be read."""
+    """The Secret; its values are derived from the operator's key, so it never needs to be read.
+
+    It is only ever created: a patch returns what is in the Secret, so the right to patch one is the
+    right to read it.
+    """
     values = {
         name: derive(subject.cluster.key, subject.uid, name)
         for name in (BUFFER_PASSWORD, ENGINE_API_KEY, ENGINE_ADMIN_KEY)
     }
-    body = {"type": "Opaque", "stringData": values}
-    return child(subject, "Secret", "v1", secret_name(subject), body)
+    body = {"type": "Opaque", "immutable": True, "stringData": values}
+    return child(subject, "Secret", "v1", secret_name(subject), body, once=True)
 
 
 def secret_name(subject: Subject) -> str:

@@ -14,6 +14,7 @@ PLURAL = "rljobs"
 # Header, type, path and description of the columns of `kubectl get`.
 COLUMNS = (
     ("Phase", "string", ".status.phase", "Phase of the job."),
+    ("Reason", "string", ".status.reason", "What keeps the job from running."),
     (
         "Rollout",
         "string",

@@ -15,7 +15,10 @@ _PATIENCE = timedelta(seconds=60)
 
 
 def to_rest(look: Look) -> list[Action]:
-    """The next actions for stopping all pods; nothing is created."""
+    """The next actions for stopping all pods; nothing is created.
+
+    A role whose workload must not be scaled down is tried again, and does not hold up the others.
+    """
     if _waits(look, "rollout"):
         roles = ["rollout"]
     elif _waits(look, "trainer"):
@@ -54,6 +57,8 @@ def pod_count(look: Look, role: str) -> int:
 
 
 def _waits(look: Look, role: str) -> bool:
+    if _is_stuck(look, role):
+        return False
     return pod_count(look, role) > 0 or bool(_there(look, role))
 
 
@@ -73,11 +78,25 @@ def _end(pod: Pod) -> datetime | None:
     return pod.gone_by + _PATIENCE if pod.deleting and pod.gone_by is not None else None
 
 
+def _is_stuck(look: Look, role: str) -> bool:
+    """Whether the API server denies to stop a role."""
+    denied = look.observed.is_denied
+    workload = look.workload(role)
+    if workload is None:
+        return any(denied("delete", Ref("Pod", pod.name)) for pod in look.pods(role))
+    may_scale = not denied("scale", workload.ref)
+    may_delete = look.deleting and not denied("delete", workload.ref)
+    return pod_count(look, role) > 0 and not (may_scale or may_delete)
+
+
 def _stop(look: Look, role: str) -> list[Action]:
     workload = look.workload(role)
     if workload is None:
         # Their workload is gone, so nothing else would delete them.
         return [Delete(Ref("Pod", pod.name), pod.uid) for pod in look.pods(role)]
-    if pod_count(look, role) > 0:
-        return [Scale(workload.ref, workload.uid, 0)]
-    return []
+    if pod_count(look, role) == 0:
+        return []
+    stop: list[Action] = [Scale(workload.ref, workload.uid, 0)]
+    if look.deleting and look.observed.is_denied("scale", workload.ref):
+        stop.append(Delete(workload.ref, workload.uid))  # it goes with the job anyway
+    return stop

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 
+from rljob_operator.children import children
 from rljob_operator.children.keys import derive, secret_name
 from rljob_operator.children.wanted import Subject, Want
 from rljob_operator.observed import Cluster
@@ -22,6 +23,14 @@ def test_they_are_derived_from_the_operators_key_and_the_job() -> None:
         name: hmac.new(b"key", f"{UID}/{name}".encode(), hashlib.sha256).hexdigest()
         for name in NAMES
     }
+
+
+def test_it_is_created_and_never_changed() -> None:
+    """The right to patch a Secret is the right to read it."""
+    made = children(JOB, UID, subject().want, CLUSTER)
+    (wanted,) = [each for each in made if each.ref.kind == "Secret"]
+    assert wanted.once
+    assert wanted.manifest["immutable"] is True
 
 
 def test_no_two_are_the_same() -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from rljob_operator.action import Delete, Finalizer
-from rljob_operator.observed import Child, Ref
-from tests.operator_.simulation import Simulation, a_job, a_pod, running
+from rljob_operator.action import Delete, Finalizer, Scale
+from rljob_operator.observed import Child, Denial, Observed, Ref
+from rljob_operator.reconcile import reconcile
+from rljob_operator.state import WORKLOADS
+from tests.operator_.simulation import START, Simulation, a_job, a_pod, running
 
 
 @pytest.mark.parametrize("how", ["suspended", "deleted"])
@@ -118,3 +120,48 @@ def test_pods_of_others_are_not_waited_for() -> None:
     assert job.settle().manifest is None
     assert isinstance(job.children[theirs], Child)
     assert len(job.role("rollout")) == 2
+
+
+def scale_is_denied(job: Simulation, *verbs: str) -> Observed:
+    """The server says no to a stop of the rollout."""
+    rollout = Ref("Deployment", "job-rollout")
+    denials = tuple(Denial(verb, rollout, "replicas are fixed") for verb in verbs)
+    return replace(job.observed, denials=denials)
+
+
+def test_a_role_that_must_not_be_stopped_does_not_hold_up_the_others() -> None:
+    job = running().change(suspend=True)
+    decision = reconcile(scale_is_denied(job, "scale"), START)
+    stopped = [each.ref.name for each in decision.actions if isinstance(each, Scale)]
+    assert stopped == ["job-rollout", "job-trainer"]
+    assert decision.status is not None
+    assert (decision.status["phase"], decision.status["reason"]) == ("Suspended", "Forbidden")
+    assert [event.reason for event in decision.events if event.type == "Warning"] == ["Forbidden"]
+
+
+def test_a_workload_that_must_not_be_scaled_down_is_deleted_with_its_job() -> None:
+    job = running().delete()
+    decision = reconcile(scale_is_denied(job, "scale"), START)
+    rollout = job.children[Ref("Deployment", "job-rollout")]
+    assert decision.actions == (
+        Scale(rollout.ref, rollout.uid, 0),
+        Delete(rollout.ref, rollout.uid),
+    )
+    assert [event.reason for event in decision.events] == ["Forbidden"]
+    # Nor must it be deleted: the trainer is next.
+    decision = reconcile(scale_is_denied(job, "scale", "delete"), START)
+    assert Ref("StatefulSet", "job-trainer") in {
+        each.ref for each in decision.actions if isinstance(each, Scale)
+    }
+
+
+def test_a_job_goes_though_nothing_of_it_may_be_stopped() -> None:
+    job = running().delete()
+    denials = tuple(
+        Denial(verb, ref, "no")
+        for ref in job.children
+        if ref.kind in WORKLOADS.values()
+        for verb in ("scale", "delete")
+    )
+    decision = reconcile(replace(job.observed, denials=denials), START)
+    assert decision.actions == (Finalizer(False),)
