@@ -14,6 +14,7 @@ from tests.operator_.children.subject import CLUSTER, UID, children_of, minimal
 SPEC: dict[str, Any] = {
     "algorithm": {"estimator": "sft", "samplesPerPrompt": 1},
     "schedule": {"rollouts": 300, "rolloutBatchSize": 64, "globalBatchSize": 64},
+    "rollout": {"router": {"enabled": False}},
 }
 WANT = Want(trainer=1, rollout=0, buffer=0, router=0)
 
