@@ -16,7 +16,7 @@ QUOTAS = "v1/resourcequotas"
 ADMISSION = "admissionregistration.k8s.io/v1"
 RBAC = "rbac.authorization.k8s.io/v1"
 WITHOUT_PODS = {
-    "v1/services": {"math-trainer", "math-buffer", "math-router"},
+    "v1/services": {"math-trainer", "math-buffer"},
     "v1/configmaps": {"math-job"},
     "v1/serviceaccounts": {"math"},
     "v1/persistentvolumeclaims": {"math-run"},

@@ -78,6 +78,6 @@ def test_a_gang_waits_for_the_kind_that_it_needs(
     job.until(lambda: found(job, GROUPS), "its PodGroup is there")
     # Volcano itself is not: nobody schedules its pods.
     job.says("Accepted", "Valid")
-    job.until(lambda: job.client.list("v1/pods", job.selector), "its pods are there")
+    job.until(lambda: job.pods("trainer"), "its pods are there")
     scheduler = {each["spec"]["schedulerName"] for each in job.pods("trainer")}
     assert scheduler == {"volcano"}
