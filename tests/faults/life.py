@@ -233,7 +233,11 @@ def _create(world: World) -> None:
 
 def _started(world: World) -> bool:
     status = world.job().get("status", {})
-    return bool(status.get("phase") == "Starting" and status["rollout"]["ready"] == 2)
+    return (
+        status.get("phase") == "Starting"
+        and status["rollout"]["ready"] == 2
+        and all(_condition(status, name) == "True" for name in ("Scheduled", "TrainerReady"))
+    )
 
 
 def _run(world: World) -> None:

@@ -7,11 +7,12 @@ only on the prompt and the sampling seed, so anyone can tell which prompt a resp
 import json
 import random
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 from rljob.telemetry import lifeline
 
@@ -35,6 +36,8 @@ def logprob(token: int) -> float:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     version = "default"
+    order: ClassVar[list[int]] = [0, 0]  # of the update that gave the version
+    lock = threading.Lock()
     aborts = 0
 
     def do_GET(self) -> None:
@@ -43,7 +46,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "{}")
         if self.path == "/update_weight_version":
-            _Handler.version = body["new_version"]
+            self._update(body)
             self._reply({})
         elif self.path == "/abort_request":
             _Handler.aborts += 1
@@ -52,6 +55,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(self._generate(body))
         else:
             self.send_error(404)
+
+    def _update(self, body: dict[str, Any]) -> None:
+        """Takes a version; an update that the trainer gave up long ago comes to nothing.
+
+        A real engine can't complete such a one either: the group of its update is gone.
+        """
+        with _Handler.lock:
+            if body["order"] > _Handler.order:
+                _Handler.version, _Handler.order = body["new_version"], body["order"]
 
     def _generate(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         begun, aborts = _Handler.version, _Handler.aborts

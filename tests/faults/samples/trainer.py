@@ -54,6 +54,7 @@ class Trainer:
         self._holders: set[str] = set()
         self._rollout = 0
         self._version = -1
+        self._updates = 0  # that were tried
         tokenizer = PromptTokenizer(Path(self._spec.model.checkpoint), chat=False)
         self._exchange = Exchange(
             self._spec,
@@ -124,7 +125,9 @@ class Trainer:
                 self._buffer.set_engine_version(engine.id, self._version)
 
     def _bring(self, engine: Engine) -> bool:
-        body = {"new_version": str(self._version)}
+        self._updates += 1
+        order = [self._exchange.incarnation, self._updates]
+        body = {"new_version": str(self._version), "order": order}
         try:
             self._client.post(f"{engine.url}/update_weight_version", json=body).raise_for_status()
         except httpx.HTTPError:
