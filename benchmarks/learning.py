@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,20 @@ def _run_job(path: Path, run_dir: Path, limit: float) -> None:
         raise SystemExit(f"{path.name}: rljob run ended with {code}; see {run_dir}/logs")
 
 
+def draw(records: Sequence[Record]) -> None:
+    """Pictures for the docs: of each kind, once all of its runs are there."""
+    taught = [each for each in records if each.estimator == DISTILLATION]
+    others = [each for each in records if each.estimator != DISTILLATION]
+    synchronous = [each for each in others if not each.staleness]
+    stale = [each for each in others if each.staleness]
+    if {each.estimator for each in synchronous} == SETTINGS.keys() - {DISTILLATION}:
+        (PICTURES / "learning.svg").write_text(picture(synchronous))
+    if stale:
+        (PICTURES / "learning-stale.svg").write_text(picture(stale))
+    if taught:
+        (PICTURES / "learning-distillation.svg").write_text(picture(taught))
+
+
 def main() -> None:
     """Prints a table, then one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -168,10 +183,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.draw:
         records = sorted(load(RESULTS), key=lambda one: (one.staleness, one.name))
-        for name, shown in (("learning", 0), ("learning-stale", 1)):
-            of_kind = [each for each in records if min(each.staleness, 1) == shown]
-            if of_kind:
-                (PICTURES / f"{name}.svg").write_text(picture(of_kind))
+        draw(records)
     else:
         records = []
         for estimator in [arguments.estimator] if arguments.estimator else SETTINGS:
