@@ -166,18 +166,19 @@ def test_a_checkpoint_pins_the_job(tmp_path):
 
 
 def test_limits_of_a_reward_may_change_on_a_resume(rljob, tmp_path):
-    reward = "    reward: {type: math, timeoutSeconds: 5}\n"
-    (tmp_path / "job.yaml").write_text(MANIFEST + reward)
+    reward = "rollout: {reward: {type: math, timeoutSeconds: 5}}"
+    given = MANIFEST.replace("rollout: {router: {enabled: true}}", reward)
+    (tmp_path / "job.yaml").write_text(given)
     run_dir = tmp_path / "kept"
     run_dir.mkdir()
     before = load_job(tmp_path / "job.yaml")
     RunDirectory(run_dir).write_job(resolve(before, tmp_path, run_dir), tmp_path / "job.yaml")
     write_ledger(run_dir, START, ADMIT)
-    changed = reward.replace("timeoutSeconds: 5", "timeoutSeconds: 9, retries: 5, memory: 4Gi")
-    (tmp_path / "job.yaml").write_text(MANIFEST + changed)
+    changed = given.replace("timeoutSeconds: 5", "timeoutSeconds: 9, retries: 5, memory: 4Gi")
+    (tmp_path / "job.yaml").write_text(changed)
     after = resolve(load_job(tmp_path / "job.yaml"), tmp_path, run_dir)
     RunDirectory(run_dir).check_job(after)
-    (tmp_path / "job.yaml").write_text(MANIFEST + changed.replace("type: math", "type: exact"))
+    (tmp_path / "job.yaml").write_text(changed.replace("type: math", "type: exact"))
     code, _, err = rljob("run", "job.yaml", "--run-dir", "kept")
     assert code == 64
     assert 'spec.rollout.reward.type: the run has "math", found "exact"' in err

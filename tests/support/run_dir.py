@@ -19,10 +19,9 @@ spec:
   data: {prompts: [build/train.jsonl]}
   algorithm: {samplesPerPrompt: 8, entropyCoefficient: 0.05}
   schedule: {rollouts: 90, rolloutBatchSize: 16, globalBatchSize: 128, evalInterval: 30}
+  rollout: {router: {enabled: true}}
   evaluation:
     - {name: held-out, prompts: build/held_out.jsonl, sampling: {temperature: 0.0}}
-  rollout:
-    router: {enabled: true}
 """
 
 
