@@ -63,6 +63,17 @@ def test_another_way_to_play_the_same_task(tools: dict[str, float], place: Path,
     check(follow(name, place))
 
 
+@pytest.mark.parametrize(
+    ("name", "target", "held_out"),
+    [("async", 0.9, 0.85), ("custom_reward", 1.08, 0.85), ("math", 0.8, 0.8)],
+)
+def test_it_learns(name: str, target: float, held_out: float, place: Path) -> None:
+    reward = follow(name, place)
+    assert reward["first"] < 0.5
+    assert reward["last"] >= target
+    assert reward["held out"] >= held_out
+
+
 def check(reward: dict[str, float]) -> None:
     assert reward["first"] < 0.8
     assert reward["last"] >= 0.92
