@@ -23,7 +23,7 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
     "sample-mean": {
         "advantage": "rloo",
         "loss": "gspo",
-        # With its own distances nearly all is clipped: what Adam makes of gradients near 0 is noise.
+        # By its own distances nearly all would be clipped, and Adam makes noise of no gradient.
         "clip": {"low": 0.2, "high": 0.2},
         "mismatch": {"correction": "tis", "level": "sequence", "sequenceMask": 0.5},
     },
