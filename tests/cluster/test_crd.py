@@ -92,11 +92,13 @@ def test_explain_of_the_whole(cluster: Client) -> None:
 
 def test_columns(cluster: Client) -> None:
     cluster.create(JOB)
-    cluster.patch(RESOURCE, "math", {"status": STATUS}, subresource="status")
+    status = {**STATUS, "reason": "QuotaExceeded"}
+    cluster.patch(RESOURCE, "math", {"status": status}, subresource="status")
     for name in ("rlj", "rljobs", "rljob", "rljobs.rljob.dev"):
         head, row = run(cluster, "get", name).splitlines()
-        assert " ".join(head.split()) == "NAME PHASE ROLLOUT REWARD VERSION REPLICAS AGE"
-        assert row.split()[:-1] == ["math", "Running", "12/300", "0.625", "13", "2"]
+        assert " ".join(head.split()) == ("NAME PHASE REASON ROLLOUT REWARD VERSION REPLICAS AGE")
+        told = ["math", "Running", "QuotaExceeded", "12/300", "0.625", "13", "2"]
+        assert row.split()[:-1] == told
         assert re.fullmatch(r"\d+s", row.split()[-1])
 
 
