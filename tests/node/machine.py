@@ -71,8 +71,14 @@ class Machine:
 
     def restart_kubelet(self) -> None:
         """As its crash; its pods stay."""
-        for pid in _children(self._kubelet.pid):
+        killed = _children(self._kubelet.pid)
+        for pid in killed:
             os.kill(pid, signal.SIGKILL)
+        # Until it is gone, its successor finds the port in use, and gives up.
+        wait_for(
+            lambda: not any(Path(f"/proc/{pid}").exists() for pid in killed),
+            f"the kubelet of {self.name} to end",
+        )
         self._kubelet.kill()
         self._kubelet.start()
 
