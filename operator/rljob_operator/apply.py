@@ -43,6 +43,7 @@ _REFUSED = (400, 422)  # because of the content, so a retry would not help
 _NOT_TYPED = "failed to create typed patch object"  # an unknown field, a value of another type
 _OTHER_UID = "metadata.uid"  # the applied child is gone, and another object has its name
 _LONGEST_NOTE = 1024  # bytes of an event's note
+_MOST_SILENT = 2  # requests of a pass without a reply; each may take a minute
 
 
 class Applier:
@@ -69,8 +70,9 @@ class Applier:
     async def perform(self, manifest: Mapping[str, Any], decision: Decision) -> bool:
         """Perform all actions in order, then write the status, then post the events.
 
-        An action that is denied does not keep the others from being performed, except those that
-        need it.
+        An action that is denied or fails does not keep the others from being performed, except
+        those that need it, nor the status from being written. Once the server has not replied
+        several times, only the status is tried.
 
         Args:
             manifest: manifest of the job, as it was observed.
@@ -81,20 +83,13 @@ class Applier:
             failed.
 
         Raises:
-            ApiError: the server can't do a request now; the remaining steps are skipped.
+            ApiError: the status can't be written now; so do aiohttp.ClientError and OSError.
         """
         key = _key(manifest)
         attempt = self.denials.begin(key, manifest["metadata"]["name"])
         new = False
         try:
-            for action in decision.actions:
-                if isinstance(action, Apply) and action.on_trial:
-                    await self._try(manifest, action, attempt, dryRun="All")
-            lacking = False
-            for action in decision.actions:
-                if not (lacking and needs_others(action)):
-                    await self._try(manifest, action, attempt)
-                lacking = lacking or (attempt.is_denied(action) and is_needed(action))
+            await self._try_all(manifest, decision, attempt)
         except _TakenError as taken:
             new = self._cache.take(key, taken.ref)
             attempt.interrupt()
@@ -106,19 +101,39 @@ class Applier:
             raise
         finally:
             new = self.denials.end(key, attempt) or new
-        if new:
+        silent = attempt.silent >= _MOST_SILENT
+        if new and not silent:
             return False
         if decision.status is not None:
             await self._tell(manifest, decision.status)
+        if silent:
+            return False
         for event in decision.events:
             await self._post(manifest, event)
         return True
 
+    async def _try_all(
+        self, manifest: Mapping[str, Any], decision: Decision, attempt: Attempt
+    ) -> None:
+        for action in decision.actions:
+            if isinstance(action, Apply) and action.on_trial:
+                await self._try(manifest, action, attempt, dryRun="All")
+        lacking = False
+        for action in decision.actions:
+            if not (lacking and needs_others(action)):
+                await self._try(manifest, action, attempt)
+            lacking = lacking or (attempt.is_denied(action) and is_needed(action))
+        if attempt.silent >= _MOST_SILENT:
+            attempt.interrupt()
+
     async def _try(
         self, manifest: Mapping[str, Any], action: Action, attempt: Attempt, **query: str
     ) -> None:
-        """Perform an action, unless it is not due; a denial is recorded."""
-        if attempt.waits(action):
+        """Perform an action, unless it is not due; what the server or the network says is recorded.
+
+        An exception of another kind is a bug: it ends the pass, with its traceback in the log.
+        """
+        if attempt.silent >= _MOST_SILENT or attempt.waits(action):
             return
         try:
             if query and isinstance(action, Apply):
@@ -126,17 +141,32 @@ class Applier:
             else:
                 await self._act(manifest, action)
         except ApiError as error:
-            if not is_denial(error, action):
-                raise
-            seconds = attempt.deny(action, error.message)
-            self._metrics.error(error.reason)
-            log.warning(
-                "action.denied",
-                job=_key(manifest),
-                action=type(action).__name__,
-                error=str(error),
-                again_seconds=round(seconds, 1),
+            denied = is_denial(error, action)
+            seconds = attempt.deny(
+                action,
+                error.message if denied else str(error),
+                passing=not denied,
+                at_least=error.retry_after,
             )
+            self._undone(manifest, action, error.reason, str(error), seconds)
+        except UNREACHABLE as error:
+            attempt.silent += 1
+            kind = type(error).__name__
+            said = f"no reply of the API server: {str(error) or kind}"
+            seconds = attempt.deny(action, said, passing=True)
+            self._undone(manifest, action, kind, said, seconds)
+
+    def _undone(
+        self, job: Mapping[str, Any], action: Action, kind: str, error: str, seconds: float
+    ) -> None:
+        self._metrics.error(kind)
+        log.warning(
+            "action.failed",
+            job=_key(job),
+            action=type(action).__name__,
+            error=error,
+            again_seconds=round(seconds, 1),
+        )
 
     async def _request(self, method: str, path: str, body: bytes, **options: Any) -> bytes:
         """Send a write; all writes are sent here.

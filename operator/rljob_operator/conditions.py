@@ -57,15 +57,18 @@ def told(
 
 
 def permitted(look: Look, status: RLJobStatus) -> RLJobStatus:
-    """The status with the condition whether the API server permits what is done for the job."""
-    denials = look.observed.denials
+    """The status with the condition whether the API server permits and does what is asked."""
+    denials = [each for each in look.observed.denials if not each.fresh]
     if not denials:
         return told(look, status, "Permitted", ("True", Reason.PERMITTED, ""))
     lines = [
         f"{each.ref.kind} {each.ref.name} is not {_DONE[each.verb]}: {each.message}"
         for each in denials
     ]
-    return told(look, status, "Permitted", ("False", _reason(denials[0]), "\n".join(lines)))
+    lasting = [each for each in denials if not each.passing]
+    value: Status = "False" if lasting else "Unknown"
+    reason = _reason(lasting[0]) if lasting else Reason.REQUEST_FAILED
+    return told(look, status, "Permitted", (value, reason, "\n".join(lines)))
 
 
 def _reason(denial: Denial) -> Reason:
@@ -82,6 +85,8 @@ def main_reason(status: RLJobStatus) -> str:
         if condition is None or condition.reason in _NO_OBSTACLE:
             continue
         if condition.status == ("True" if kind == "Failed" else "False"):
+            return condition.reason
+        if condition.reason == Reason.REQUEST_FAILED:
             return condition.reason
         if says_why_pods_miss(condition):
             return condition.reason

@@ -1,8 +1,9 @@
-"""What the API server denies, and when it is tried again.
+"""What the API server denies or fails to do, and when it is tried again.
 
 A quota, an admission policy, a webhook or a missing right denies one action whatever else is done.
 So the other actions are performed all the same, and the denied one is tried again after a back-off
-of its own: changes of the job in between must neither wait for it nor repeat it.
+of its own: changes of the job in between must neither wait for it nor repeat it. The same holds for
+an action that fails in passing: a conflict, an overloaded server, a lost connection.
 """
 
 import time
@@ -104,14 +105,18 @@ class Denials:
         """Store the result of an attempt.
 
         Returns:
-            Whether something else is denied than before; the job's status then has to tell it.
+            Whether something else has to be told in the job's status than before. A first failure
+            in passing is not told: it may be over when the status is written.
         """
-        before = self.of(key)
+        before = self._told(key)
         if attempt.denied:
             self._known[key] = attempt.denied
         else:
             self._known.pop(key, None)
-        return self.of(key) != before
+        return self._told(key) != before
+
+    def _told(self, key: str) -> list[Denial]:
+        return [each for each in self.of(key) if not each.fresh]
 
     def again(self, key: str) -> float | None:
         """Seconds until the next try for a job; None: nothing is denied."""
@@ -127,6 +132,7 @@ class Attempt:
         self._job = job
         self._now = now
         self.denied: dict[Target, _Known] = {}
+        self.silent = 0  # requests without a reply
 
     def waits(self, action: Action) -> bool:
         """Whether an action was denied, and its next try is not due."""
@@ -136,18 +142,31 @@ class Attempt:
             self.denied.setdefault(target, known)
         return target in self.denied
 
-    def deny(self, action: Action, message: str) -> float:
-        """Record that the server denied an action; returns the seconds until its next try."""
+    def deny(
+        self, action: Action, message: str, *, passing: bool = False, at_least: float = 0.0
+    ) -> float:
+        """Record that an action was denied or failed.
+
+        Args:
+            action: the action.
+            message: the server's message.
+            passing: see Denial.
+            at_least: seconds that the server asked to wait.
+
+        Returns:
+            The seconds until its next try.
+        """
         verb, ref = target = self._target(action)
         known = self._known.get(target)
         failures = 1 + (known.failures if known is not None and known.action == action else 0)
-        seconds = backoff(failures)
-        denial = Denial(verb, ref, message)
+        seconds = max(at_least, backoff(failures))
+        line = " ".join(message.split())  # the condition has a line for each
+        denial = Denial(verb, ref, line, passing, fresh=passing and failures == 1)
         self.denied[target] = _Known(action, denial, failures, self._now + seconds)
         return seconds
 
     def is_denied(self, action: Action) -> bool:
-        """Whether an action was not performed because it is denied."""
+        """Whether an action was not performed, because it is denied or failed."""
         return self._target(action) in self.denied
 
     def interrupt(self) -> None:

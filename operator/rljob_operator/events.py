@@ -66,14 +66,16 @@ def _accepted(old: Condition | None, new: Condition | None) -> Iterator[Event]:
 
 def _permitted(old: Condition | None, new: Condition | None) -> Iterator[Event]:
     """Once for an object and a reason, however often it is tried again."""
-    if new is not None and new.status != "True" and _subject(old) != _subject(new):
+    if new is not None and new.status != "True" and _subjects(new) - _subjects(old):
         yield Event("Warning", new.reason, new.message)
 
 
-def _subject(condition: Condition | None) -> tuple[str, str, str] | None:
+def _subjects(condition: Condition | None) -> set[tuple[str, str]]:
+    """The reason with each object that the lines of the message are about."""
     if condition is None:
-        return None
-    return condition.status, condition.reason, condition.message.partition(":")[0]
+        return set()
+    lines = condition.message.splitlines()
+    return {(condition.reason, line.partition(":")[0]) for line in lines}
 
 
 def _suspended(

@@ -21,6 +21,9 @@ class Child:
         ref: kind and name.
         uid: uid of the object.
         owned: whether its controller is the job with the current uid.
+        inputs: hash of what the job itself said about its pods when it was applied last; "" for
+            children without pods.
+        made_by: the operator that applied it last; "" for children without pods.
         owner: kind and name of its controller, e.g. "RLJob math"; "" if there is none.
         deleting: whether it is being deleted.
         applied: hash of what the operator applied last, from its annotation; "" if there is none.
@@ -38,6 +41,8 @@ class Child:
     owned: bool
     deleting: bool
     applied: str
+    inputs: str = ""
+    made_by: str = ""
     owner: str = ""
     foreign: str | None = None
     replicas: int = 0
@@ -139,17 +144,22 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Denial:
-    """An action that the API server denies, whatever its content: a quota, a policy, a right.
+    """An action that the API server denies, or that failed when it was last tried.
 
     Args:
         verb: what was to be done, e.g. apply; see rljob_operator.denials.
         ref: the object.
         message: the server's message.
+        passing: it failed because of the server's state or the network, not because of a quota, a
+            policy or a right.
+        fresh: it failed in passing, for the first time in a row: the next try may well succeed.
     """
 
     verb: str
     ref: Ref
     message: str
+    passing: bool = False
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +190,7 @@ class Observed:
         cluster: what the cluster supports.
         taken: children that can't be created, because an object of others has the name.
         refused: children that the API server refused.
-        denials: actions that the API server denied when they were last tried.
+        denials: actions that the API server denied, or that failed, when they were last tried.
     """
 
     manifest: Mapping[str, Any]
@@ -193,5 +203,11 @@ class Observed:
     denials: tuple[Denial, ...] = ()
 
     def is_denied(self, verb: str, ref: Ref) -> bool:
-        """Whether this was denied."""
+        """Whether this was denied by an answer that stays until someone changes something."""
+        return any(
+            (each.verb, each.ref) == (verb, ref) for each in self.denials if not each.passing
+        )
+
+    def is_undone(self, verb: str, ref: Ref) -> bool:
+        """Whether this was denied or failed."""
         return any((each.verb, each.ref) == (verb, ref) for each in self.denials)

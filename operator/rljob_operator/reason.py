@@ -17,6 +17,7 @@ class Reason(StrEnum):
     QUOTA = "QuotaExceeded"
     WEBHOOK = "WebhookFailed"
     FORBIDDEN = "Forbidden"
+    REQUEST_FAILED = "RequestFailed"
     SCHEDULED = "Scheduled"
     UNSCHEDULABLE = "Unschedulable"
     PODS_MISSING = "PodsMissing"
@@ -67,6 +68,7 @@ REASONS: dict[ConditionType, dict[str, tuple[Reason, ...]]] = {
     "Permitted": {
         "True": (Reason.PERMITTED,),
         "False": (Reason.QUOTA, Reason.WEBHOOK, Reason.FORBIDDEN),
+        "Unknown": (Reason.REQUEST_FAILED,),
     },
     "Scheduled": {
         "True": (Reason.SCHEDULED,),

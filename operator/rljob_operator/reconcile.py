@@ -119,7 +119,7 @@ def _keeping(seen: Look | State, *, failed: bool) -> tuple[list[Action], list[Ev
         [
             normal(Told.POD_KEPT, f"{pod.name} is {said}")
             for pod in pods
-            if not seen.observed.is_denied("change", Ref("Pod", pod.name))
+            if not seen.observed.is_undone("change", Ref("Pod", pod.name))
         ],
     )
 
@@ -183,7 +183,7 @@ def _accepted(state: State, status: RLJobStatus) -> Decision:
     if failures.message:
         events.append(warning(Told.RESTARTED, failures.message))
     for pod in broken:
-        if state.observed.is_denied("delete", Ref("Pod", pod.name)):
+        if state.observed.is_undone("delete", Ref("Pod", pod.name)):
             continue
         said = f"{pod.name} has an outdated template and is not ready: deleted"
         events.append(normal(Told.POD_REPLACED, said))

@@ -26,6 +26,10 @@ class Fault:
     async def lease(self) -> None:
         """Before a request for the Lease, apart from `before`."""
 
+    async def write(self, path: str) -> Refusal | None:
+        """Before a write to a path, apart from `before`; a refusal keeps it from the server."""
+        return None
+
     async def before(self, number: int) -> Refusal | None:
         """Before a request goes to the server; a refusal keeps it from there.
 
@@ -107,6 +111,27 @@ class Refuse(Fault):
         if (self.writes and not number) or self._random.random() >= self.share:
             return None
         return Refusal(self.code, self.reason, self.retry_after)
+
+
+@dataclass
+class RefuseKind(Fault):
+    """All writes to one kind are refused, until `over` is set.
+
+    Args:
+        resource: plural of the kind, e.g. services.
+        refusal: the reply.
+    """
+
+    resource: str
+    refusal: Refusal
+    over: bool = False
+    times: int = 0  # refused so far
+
+    async def write(self, path: str) -> Refusal | None:
+        if self.over or f"/{self.resource}" not in path:
+            return None
+        self.times += 1
+        return self.refusal
 
 
 @dataclass

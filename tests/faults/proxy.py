@@ -87,6 +87,8 @@ class Proxy:
         if _LEASES in request.path:
             await self.fault.lease()
         refusal = await self.fault.before(number)
+        if refusal is None and counted:
+            refusal = await self.fault.write(request.path)
         if refusal is not None:
             return _refuse(request, refusal)
         if request.method in _WRITES and _LEASES not in request.path:

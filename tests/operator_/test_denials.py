@@ -53,6 +53,28 @@ def test_it_is_new_once_and_then_waits_longer_each_time() -> None:
         assert 0.8 * most <= pause <= most
 
 
+def test_a_failure_in_passing_is_told_from_the_second_time() -> None:
+    clock = Clock()
+    denials = Denials(clock)
+    told = []
+    for _ in range(3):
+        attempt = denials.begin("team/job", "job")
+        seconds = attempt.deny(APPLY, "500 Internal:\n no", passing=True)
+        told.append(denials.end("team/job", attempt))
+        clock.now += seconds
+    assert told == [False, True, False]
+    assert denials.of("team/job") == (Denial("apply", BUFFER, "500 Internal: no", passing=True),)
+    assert denials.end("team/job", denials.begin("team/job", "job"))
+
+
+def test_the_server_may_ask_to_wait_longer() -> None:
+    denials = Denials(Clock())
+    attempt = denials.begin("team/job", "job")
+    assert attempt.deny(APPLY, "429", passing=True, at_least=30) == 30
+    denials.end("team/job", attempt)
+    assert denials.again("team/job") == 30
+
+
 def test_another_action_with_the_object_is_tried_at_once() -> None:
     denials = Denials(Clock())
     deny(denials, APPLY)
