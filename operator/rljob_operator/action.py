@@ -40,9 +40,10 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Scales a workload down (merge patch); not an error if it is gone already.
+    """Scales a workload (merge patch); not an error if it is gone already.
 
-    It does not use the spec, so that a job can be stopped even if its spec is no longer valid.
+    It changes nothing else. So a job can be stopped even if its spec is no longer valid, and scaled
+    without the pods that another version of the operator would make.
 
     Args:
         ref: StatefulSet or Deployment.

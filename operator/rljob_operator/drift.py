@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rljob_operator.action import Action, Apply, Create, Delete, Event
+from rljob_operator.action import Action, Apply, Create, Delete, Event, Scale
 from rljob_operator.children import Wanted
 from rljob_operator.events import normal, warning
 from rljob_operator.observed import Child, Ref
+from rljob_operator.policies.upgrade import held, remade
 from rljob_operator.reason import Told
 from rljob_operator.state import WORKLOADS, Look, holds
 
@@ -31,7 +32,8 @@ def drift(look: Look, wanted: Sequence[Wanted]) -> Drift:
         look: the observed job.
         wanted: all of its children, in the order in which they are applied.
     """
-    due = {each.ref for each in wanted if _is_due(look, each)}
+    kept = held(look, wanted)
+    due = {each.ref for each in wanted if _is_due(look, each, kept)}
     known = {each.ref for each in wanted}
     surplus = [
         child
@@ -39,12 +41,15 @@ def drift(look: Look, wanted: Sequence[Wanted]) -> Drift:
         if child.ref not in known and child.owned and not child.deleting
     ]
     actions = [
-        _action(look, each)
+        _scale(look, each) if each.ref in kept else _action(look, each)
         for each in wanted
         if each.ref in due or (each.ref.kind == "Secret" and _is_asked_for(look, each.ref, due))
     ]
     actions += [Delete(child.ref, child.uid) for child in surplus]
-    return Drift(tuple(actions), tuple(_events(look, [*due, *(each.ref for each in surplus)])))
+    events = [*_events(look, [*due, *(each.ref for each in surplus)])]
+    if not kept:
+        events += _rolled(look, wanted)
+    return Drift(tuple(actions), tuple(events))
 
 
 def missing(look: Look, wanted: Sequence[Wanted]) -> list[Action]:
@@ -61,9 +66,17 @@ def _action(look: Look, wanted: Wanted) -> Action:
     return Apply(wanted.ref, wanted.manifest, uid, wanted.on_trial)
 
 
-def _is_due(look: Look, wanted: Wanted) -> bool:
+def _scale(look: Look, wanted: Wanted) -> Action:
+    """Another number of replicas for a workload that otherwise stays as it is."""
+    child = look.observed.children[wanted.ref]
+    return Scale(child.ref, child.uid, wanted.manifest["spec"]["replicas"])
+
+
+def _is_due(look: Look, wanted: Wanted, kept: frozenset[Ref]) -> bool:
     if wanted.ref.kind == "Secret":
         return False
+    if wanted.ref in kept:
+        return _has_other_replicas(look.observed.children[wanted.ref], wanted)
     child = look.observed.children.get(wanted.ref)
     if child is None:
         return True
@@ -76,6 +89,10 @@ def _is_other(child: Child, wanted: Wanted) -> bool:
     if child.applied != wanted.applied:
         return True
     # A stopped job was scaled down without an apply.
+    return _has_other_replicas(child, wanted)
+
+
+def _has_other_replicas(child: Child, wanted: Wanted) -> bool:
     is_workload = child.ref.kind in WORKLOADS.values()
     return is_workload and child.replicas != wanted.manifest["spec"]["replicas"]
 
@@ -87,6 +104,18 @@ def _is_asked_for(look: Look, secret: Ref, due: set[Ref]) -> bool:
         pod.waiting == "CreateContainerConfigError" and secret.name in pod.trouble
         for pod in look.observed.pods
     )
+
+
+def _rolled(look: Look, wanted: Sequence[Wanted]) -> Iterator[Event]:
+    """Why pods restart, or start otherwise than before, beside a change of the spec."""
+    operators = remade(look, wanted)
+    if operators is None or look.observed.denials:
+        return
+    before, now = operators
+    images = look.observed.cluster.images
+    defaults = ", ".join(f"{role} {image}" for role, image in sorted(images.items()))
+    said = f"pods were made by operator {before}, and are made anew by {now}"
+    yield normal(Told.PODS_ROLLED, f"{said}; its default images: {defaults}")
 
 
 def _events(look: Look, changed: Sequence[Ref]) -> Iterator[Event]:

@@ -8,6 +8,8 @@ LABEL_ROLE = "rljob.dev/role"
 LABEL_REVISION = "controller-revision-hash"  # of a StatefulSet's template, on its pods
 ANNOTATION_APPLIED = "rljob.dev/applied"  # hash of the manifest that was applied last
 ANNOTATION_READS = "rljob.dev/reads"  # hash of what a role reads of the job, in its pod template
+ANNOTATION_INPUTS = "rljob.dev/inputs"  # hash of what the job itself says about a role's pods
+ANNOTATION_MADE_BY = "rljob.dev/made-by"  # version of the operator, and hash of its defaults
 ANNOTATION_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 METRICS_PORT = 9400  # /metrics, /status, /healthz and /readyz of every role

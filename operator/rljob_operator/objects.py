@@ -41,6 +41,8 @@ class Annotations(Struct):
     """The annotations that the operator reads."""
 
     applied: str = field(name=names.ANNOTATION_APPLIED, default="")
+    inputs: str = field(name=names.ANNOTATION_INPUTS, default="")
+    made_by: str = field(name=names.ANNOTATION_MADE_BY, default="")
     deletion_cost: str = field(name=names.ANNOTATION_DELETION_COST, default="")
 
 
@@ -192,6 +194,8 @@ def child(kind: str, item: Workload | Partial) -> Child:
         deleting=metadata.deletion_timestamp is not None,
         applied=metadata.annotations.applied,
         # Interned, because all children of a job share it, and there may be ten thousand jobs.
+        inputs=metadata.annotations.inputs,
+        made_by=sys.intern(metadata.annotations.made_by),
         owner=sys.intern(f"{metadata.controller.kind} {metadata.controller.name}".strip()),
     )
     if isinstance(item, Partial):

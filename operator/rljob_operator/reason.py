@@ -106,6 +106,7 @@ class Told(StrEnum):
     UPDATED = "Updated"
     RESTORED = "Restored"
     POD_REPLACED = "PodReplaced"
+    PODS_ROLLED = "PodsRolled"
     SCALED = "Scaled"
     RESTARTED = "Restarted"
     SUCCEEDED = "Succeeded"

@@ -68,6 +68,7 @@ class Operator:
         *options: str,
         namespace: str = "",
         name: str = "operator",
+        module: str = "rljob_operator",
     ) -> None:
         """
         Args:
@@ -76,6 +77,7 @@ class Operator:
             options: of its command line.
             namespace: the only one that it looks after, and its own; "": all.
             name: of the log, and its identity.
+            module: that runs.
         """
         self._port = free_ports(HOST, 1)[0]
         place = f"-{namespace}" if namespace else ""
@@ -85,7 +87,7 @@ class Operator:
             f"KUBECONFIG={config}",
             sys.executable,
             "-m",
-            "rljob_operator",
+            module,
             f"--host={HOST}",
             f"--metrics-port={self._port}",
             f"--identity={name}",

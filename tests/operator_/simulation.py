@@ -206,6 +206,8 @@ class Simulation:
                     owned="ownerReferences" in manifest["metadata"],
                     deleting=False,
                     applied=applied,
+                    inputs=manifest["metadata"]["annotations"].get(names.ANNOTATION_INPUTS, ""),
+                    made_by=manifest["metadata"]["annotations"].get(names.ANNOTATION_MADE_BY, ""),
                     replicas=spec.get("replicas", 0),
                     revision=digest(spec["template"]) if ref.kind == "StatefulSet" else "",
                 )

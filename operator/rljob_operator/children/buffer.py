@@ -5,7 +5,7 @@ from typing import Any
 from rljob.api import pod_paths
 from rljob.api.estimator import generates
 from rljob_operator import names
-from rljob_operator.children import resources
+from rljob_operator.children import job_file, resources
 from rljob_operator.children.pod import RolePod, template
 from rljob_operator.children.wanted import Subject, Wanted, child
 
@@ -58,6 +58,7 @@ def buffer(subject: Subject) -> list[Wanted]:
             {"spec": workload},
             role=ROLE,
             on_trial=bool(spec.template),
+            annotations=job_file.origin(subject, ROLE),
         ),
     ]
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from rljob.api import RLJob, pod_paths
 from rljob.api.change import Effect, effect, is_divided
+from rljob_operator import names
+from rljob_operator.children import inputs
 from rljob_operator.children.wanted import Subject, Wanted, child, digest
 
 KEY = "job.json"
@@ -15,7 +17,8 @@ _READ: tuple[Effect, ...] = ("rollout", "trainer", "all", "immutable")
 def config_map(subject: Subject) -> Wanted:
     """The ConfigMap with the resolved job."""
     text = json.dumps(resolved(subject.job), sort_keys=True)
-    return child(subject, "ConfigMap", "v1", f"{subject.name}-job", {"data": {KEY: text}})
+    name, body = f"{subject.name}-job", {"data": {KEY: text}}
+    return child(subject, "ConfigMap", "v1", name, body, annotations=origin(subject, "job"))
 
 
 def resolved(job: RLJob) -> dict[str, Any]:
@@ -48,9 +51,27 @@ def reads(job: RLJob, role: Effect) -> str:
     return digest(_projection(job, (role, "all", "immutable")))
 
 
-def _projection(job: RLJob, effects: Container[Effect]) -> dict[str, Any]:
+def origin(subject: Subject, role: str) -> dict[str, str]:
+    """The annotations that tell of what, and by which operator, a role's workload is made.
+
+    Args:
+        subject: the job.
+        role: trainer, rollout, router or buffer; job: the job file.
+    """
+    # Without defaults: a new version may have others, and more fields.
+    said = _projection(subject.job, inputs.EFFECTS[role], exclude_defaults=True)
+    return {
+        names.ANNOTATION_INPUTS: digest([said, *inputs.own(subject.job, role)]),
+        names.ANNOTATION_MADE_BY: inputs.made_by(subject.cluster),
+    }
+
+
+def _projection(
+    job: RLJob, effects: Container[Effect], *, exclude_defaults: bool = False
+) -> dict[str, Any]:
     """The fields of the spec whose change has one of the effects."""
-    return _kept(job.spec.model_dump(mode="json", by_alias=True), effects)
+    dump = job.spec.model_dump(mode="json", by_alias=True, exclude_defaults=exclude_defaults)
+    return _kept(dump, effects)
 
 
 def _kept(part: Mapping[str, Any], effects: Container[Effect], prefix: str = "") -> dict[str, Any]:

@@ -45,6 +45,7 @@ def rollout(subject: Subject) -> list[Wanted]:
             role=ROLE,
             on_trial=bool(subject.job.spec.rollout.template),
             labels=labels,
+            annotations=job_file.origin(subject, ROLE),
         )
     ]
 

@@ -3,7 +3,7 @@
 from rljob.api import pod_paths
 from rljob.api.estimator import generates
 from rljob_operator import names
-from rljob_operator.children import resources
+from rljob_operator.children import job_file, resources
 from rljob_operator.children.pod import RolePod, http_probe, template
 from rljob_operator.children.wanted import Subject, Wanted, child
 
@@ -49,5 +49,14 @@ def router(subject: Subject) -> list[Wanted]:
     }
     return [
         child(subject, "Service", "v1", name, service, role=ROLE),
-        child(subject, "Deployment", "apps/v1", name, workload, role=ROLE, on_trial=bool(overlay)),
+        child(
+            subject,
+            "Deployment",
+            "apps/v1",
+            name,
+            workload,
+            role=ROLE,
+            on_trial=bool(overlay),
+            annotations=job_file.origin(subject, ROLE),
+        ),
     ]

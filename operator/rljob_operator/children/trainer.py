@@ -52,6 +52,7 @@ def trainer(subject: Subject) -> list[Wanted]:
             role=ROLE,
             on_trial=bool(subject.job.spec.trainer.template),
             labels=queue_labels(subject),
+            annotations=job_file.origin(subject, ROLE),
         ),
     ]
 

@@ -48,8 +48,21 @@ class Wanted:
     @property
     def applied(self) -> str:
         """The hash in the annotation of an up-to-date child."""
+        return self._annotation(names.ANNOTATION_APPLIED)
+
+    @property
+    def inputs(self) -> str:
+        """Hash of what the job itself says about the child's pods; "": it has none."""
+        return self._annotation(names.ANNOTATION_INPUTS)
+
+    @property
+    def made_by(self) -> str:
+        """This operator, where the child has pods; see rljob_operator.children.inputs."""
+        return self._annotation(names.ANNOTATION_MADE_BY)
+
+    def _annotation(self, name: str) -> str:
         annotations: Mapping[str, str] = self.manifest["metadata"]["annotations"]
-        return annotations[names.ANNOTATION_APPLIED]
+        return annotations.get(name, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,7 @@ def child(
     on_trial: bool = False,
     outlives: bool = False,
     labels: Mapping[str, str] = MappingProxyType({}),
+    annotations: Mapping[str, str] = MappingProxyType({}),
 ) -> Wanted:
     """A child with its metadata.
 
@@ -100,6 +114,7 @@ def child(
         on_trial: see Wanted.
         outlives: whether it stays when the job is deleted.
         labels: labels besides those of all children.
+        annotations: annotations besides the hash.
     """
     metadata: dict[str, Any] = {
         "name": name,
@@ -109,7 +124,8 @@ def child(
     if not outlives:
         metadata["ownerReferences"] = [owner(subject.name, subject.uid)]
     manifest = {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
-    metadata["annotations"] = {names.ANNOTATION_APPLIED: digest(manifest)}
+    applied = digest([manifest, dict(annotations)])
+    metadata["annotations"] = {**annotations, names.ANNOTATION_APPLIED: applied}
     return Wanted(Ref(kind, name), manifest, once, on_trial)
 
 
