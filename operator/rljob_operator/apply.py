@@ -222,19 +222,26 @@ class Applier:
             if action.uid != "" or error.code != _CONFLICT:
                 raise
             uid = await self._uid_of_own(job, kind, action.ref)
+            if uid is None:
+                raise  # nothing has its name: the conflict was about something else
             if not uid:
                 raise _TakenError(action.ref) from error
             await self._apply(job, replace(action, uid=uid), **query)
 
-    async def _uid_of_own(self, job: Mapping[str, Any], kind: Kind, ref: Ref) -> str:
-        """Uid of a child of the job that no watch has seen: too new, or unlabelled; "": none."""
+    async def _uid_of_own(self, job: Mapping[str, Any], kind: Kind, ref: Ref) -> str | None:
+        """Uid of a child that no watch has seen: it is too new, or has lost its label.
+
+        Returns:
+            "" if the object of this name is not the job's; None if there is no such object.
+        """
+        found = None
         metadata = job["metadata"]
         selector = {"fieldSelector": f"metadata.name={ref.name}"}
         async for page, _ in pages(self._api, kind, metadata["namespace"], Partial, selector):
             for item in page:
-                if item.metadata.controller.uid == metadata["uid"]:
-                    return item.metadata.uid
-        return ""
+                is_own = item.metadata.controller.uid == metadata["uid"]
+                found = item.metadata.uid if is_own else ""
+        return found
 
     async def _create(self, job: Mapping[str, Any], action: Create) -> None:
         kind = _kind(action.manifest)

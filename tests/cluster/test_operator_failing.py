@@ -51,8 +51,10 @@ def job(own_job: JobMaker) -> Job:
 
 def is_told_once(job: Job, fault: RefuseKind, objects: int, *words: str) -> None:
     """In the condition, the table and one event for an object, however often it is tried again."""
-    message = job.says("Permitted", "RequestFailed")["message"]
-    assert all(word in message for word in words), message
+    job.says("Permitted", "RequestFailed")
+    job.until(
+        lambda: all(word in job.condition("Permitted")["message"] for word in words), "it is told"
+    )
     assert job.condition("Permitted")["status"] == "Unknown"
     before = fault.times
     wait_for(lambda: fault.times >= before + 2, "it is tried again")

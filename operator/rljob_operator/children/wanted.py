@@ -124,8 +124,9 @@ def child(
     if not outlives:
         metadata["ownerReferences"] = [owner(subject.name, subject.uid)]
     manifest = {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
-    applied = digest([manifest, dict(annotations)])
-    metadata["annotations"] = {**annotations, names.ANNOTATION_APPLIED: applied}
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    metadata["annotations"] = {**annotations, names.ANNOTATION_APPLIED: digest(manifest)}
     return Wanted(Ref(kind, name), manifest, once, on_trial)
 
 
