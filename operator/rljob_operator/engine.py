@@ -62,7 +62,7 @@ class Engine:
         self._passes: set[asyncio.Task[None]] = set()
         self._stopping = False
         metrics.watch_queue(lambda: len(self._queue))
-        metrics.watch_jobs(self.cache)
+        metrics.watch_jobs(self.cache, leadership.holds)
 
     def ready(self) -> bool:
         """Whether all children have been read once."""

@@ -60,21 +60,27 @@ class Metrics:
         """Export the queue's length."""
         self._depth.set_function(length)
 
-    def watch_jobs(self, cache: Cache) -> None:
-        """Export the metrics of the jobs in the cache."""
-        self.registry.register(_Jobs(cache))
+    def watch_jobs(self, cache: Cache, leads: Callable[[], bool]) -> None:
+        """Export the metrics of the jobs in the cache, while this operator leads.
+
+        Otherwise each job would be counted once for each replica.
+        """
+        self.registry.register(_Jobs(cache, leads))
 
 
 class _Jobs(Collector):
     """Jobs by phase, and the progress of each running job; computed at every scrape."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, leads: Callable[[], bool]) -> None:
         self._cache = cache
+        self._leads = leads
 
     def describe(self) -> Iterable[Metric]:
         return ()
 
     def collect(self) -> Iterator[Metric]:
+        if not self._leads():
+            return
         phases: Tally[str] = Tally()
         names = ["namespace", "job"]
         progress = GaugeMetricFamily(

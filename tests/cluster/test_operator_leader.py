@@ -47,6 +47,10 @@ def test_only_one_writes(cluster: Client, pair: list[Operator], own_job: JobMake
     assert [each.metric("rljob_operator_leading") for each in pair] == [1, 0]
     assert pair[1].writes() == 0
     assert pair[0].errors() == 0
+    # Both know the job, and one tells of it.
+    wait_for(lambda: '"jobs":1' in pair[1].get("/status").replace(" ", ""), "it is known")
+    assert [each.metric("rljob_operator_jobs", phase="Running") for each in pair] == [1, 0]
+    assert [each.metric("rljob_job_weight_version") for each in pair] == [3, 0]
 
 
 def test_an_orderly_stop_hands_over(
