@@ -138,7 +138,7 @@ class Snapshots:
     def _numbered(self, place: str, annotations: dict[str, str]) -> dict[str, str]:
         # Those of volumes are the controllers' own, and come in their own time.
         found = {name: value for name, value in annotations.items() if not _VOLUME.match(name)}
-        for name in (names.ANNOTATION_APPLIED, names.ANNOTATION_READS):
+        for name in (names.ANNOTATION_APPLIED, names.ANNOTATION_INPUTS, names.ANNOTATION_READS):
             if name in found:
                 # Templates and their pods share what they read.
                 known = self._seen.setdefault(name if "reads" in name else f"{place} {name}", [])
