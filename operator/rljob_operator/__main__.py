@@ -15,7 +15,7 @@ from rljob.api.base import DNS_LABEL
 from rljob.errors import EXIT_USAGE, UsageError
 from rljob.telemetry import log
 from rljob_operator.main import operate
-from rljob_operator.settings import Settings
+from rljob_operator.settings import Settings, floats
 
 _IMAGE = f"ghcr.io/rljob/{{}}:{__version__}"
 
@@ -71,19 +71,13 @@ def main(  # noqa: PLR0917 - options, by name
             rollout_image=rollout_image,
         )
         for image in (trainer_image, rollout_image):
-            if _floats(image):
+            if floats(image):
                 structlog.get_logger().warning("image.floating", image=image)
         code = uvloop.run(operate(settings))
     except UsageError as error:
         structlog.get_logger().error("operator.failed", message=str(error))
         code = EXIT_USAGE
     sys.exit(code)
-
-
-def _floats(image: str) -> bool:
-    """Whether an image is named without a digest, and without a tag or by the tag latest."""
-    _, _, tag = image.rpartition("/")[2].partition(":")
-    return "@" not in image and tag in ("", "latest")
 
 
 def _names(text: str) -> tuple[str, ...]:

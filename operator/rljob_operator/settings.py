@@ -35,3 +35,9 @@ class Settings:
     def scopes(self) -> tuple[str | None, ...]:
         """The namespaces to watch; (None,): all at once."""
         return self.namespaces or (None,)
+
+
+def floats(image: str) -> bool:
+    """Whether an image is named without a digest, and without a tag or by the tag latest."""
+    _, _, tag = image.rpartition("/")[2].partition(":")
+    return "@" not in image and tag in ("", "latest")
