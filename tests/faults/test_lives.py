@@ -53,7 +53,6 @@ def faults(seed: int) -> list[Case]:
         Case("internal errors after the fact", refused(500, "InternalError", done=True), most=3),
         Case("unavailable", refused(503, "ServiceUnavailable")),
         Case("timeouts", refused(504, "Timeout")),
-        Case("gone for a while", refused(404, "NotFound", writes=True)),
         Case("cut before", refused(0, "")),
         Case("cut after", refused(0, "", done=True), most=3),
         Case("events lost", functools.partial(fault.Drop, 0.3, seed), (RESYNC,)),
