@@ -14,7 +14,7 @@ from rljob_trainer.megatron.gpt import build_model
 from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.models.checkpoint import Safetensors
-from rljob_trainer.models.config import ConfigReader
+from rljob_trainer.models.config_reader import ConfigReader
 from rljob_trainer.models.qwen3 import QWEN3
 from tests.trainer.megatron.cases import make_job, make_trajectories
 from tests.trainer.megatron.policy import Policy
@@ -24,6 +24,8 @@ from tests.trainer.models.tiny import make_checkpoint
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen3": ("qwen3", {}),
     "qwen3 tied, padded": ("qwen3", {"tie_word_embeddings": True, "vocab_size": 33}),
+    "qwen2": ("qwen2", {}),
+    "glm-4": ("glm4", {}),
     "llama, padded": ("llama", {"vocab_size": 35}),
     "llama without grouped queries": ("llama", {"num_key_value_heads": 4}),
 }

@@ -10,19 +10,45 @@ from transformers import AutoModelForCausalLM
 from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.megatron.scorer import Scorer
+from rljob_trainer.models.registry import ARCHITECTURES
 from tests.trainer.megatron.cases import make_job, make_trajectories
 from tests.trainer.megatron.ranks import alone
-from tests.trainer.models.tiny import LLAMA3_ROPE, make_checkpoint
+from tests.trainer.models.tiny import FAMILIES, LLAMA3_ROPE, YARN_ROPE, make_checkpoint
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen3": ("qwen3", {}),
     "qwen3 tied": ("qwen3", {"tie_word_embeddings": True}),
     "qwen3 heads wider than hidden": ("qwen3", {"head_dim": 32}),
     "qwen3 one query group": ("qwen3", {"num_key_value_heads": 1}),
+    "qwen3 moe": ("qwen3_moe", {}),
+    "qwen3 moe, weights not normalized": ("qwen3_moe", {"norm_topk_prob": False}),
+    "qwen3 moe, every second layer": (
+        "qwen3_moe",
+        {"num_hidden_layers": 4, "decoder_sparse_step": 2, "mlp_only_layers": []},
+    ),
+    "glm-4": ("glm4", {"attention_bias": False}),
+    "glm-4 with biases": ("glm4", {"attention_bias": True}),
+    "glm-4.5": ("glm4_moe", {"use_qk_norm": True, "attention_bias": True}),
+    "glm-4.5 air": ("glm4_moe", {"n_shared_experts": 2}),
+    "deepseek v3": (
+        "deepseek_v3",
+        {"rope_parameters": YARN_ROPE, "n_group": 4, "topk_group": 2, "num_experts_per_tok": 4},
+    ),
+    "moonlight": ("deepseek_v3", {"q_lora_rank": None, "n_shared_experts": 2}),
+    "kimi k2": (
+        "deepseek_v3",
+        {"rope_parameters": {**YARN_ROPE, "beta_fast": 1.0}, "num_experts_per_tok": 3},
+    ),
+    "qwen2.5": ("qwen2", {"use_sliding_window": False}),
+    "qwen2.5 tied": ("qwen2", {"tie_word_embeddings": True}),
     "llama": ("llama", {"rope_parameters": {"rope_type": "default", "rope_theta": 5e5}}),
     "llama tied": ("llama", {"tie_word_embeddings": True, "num_key_value_heads": 4}),
     "llama 3.1": ("llama", {"rope_parameters": LLAMA3_ROPE, "rms_norm_eps": 1e-5}),
 }
+
+
+def test_every_family_has_a_case() -> None:
+    assert {FAMILIES[family][1].__name__ for family, _ in CASES.values()} == set(ARCHITECTURES)
 
 
 def policy_log_probs(job: Any, checkpoint: Path, trajectories: Any) -> Any:

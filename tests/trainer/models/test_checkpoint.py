@@ -13,7 +13,7 @@ from rljob.errors import UsageError
 from rljob.model_config import read_config
 from rljob_trainer.models import checkpoint as module
 from rljob_trainer.models.checkpoint import Safetensors, save_checkpoint
-from rljob_trainer.models.config import ConfigReader
+from rljob_trainer.models.config_reader import ConfigReader
 from rljob_trainer.models.registry import architecture_of
 from tests.trainer.models.tiny import make_checkpoint
 

@@ -6,11 +6,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from megatron.core.utils import unwrap_model
-from torch import Tensor, nn
+from torch import Tensor
 
 from rljob_trainer.megatron.parallel import Parallel
 from rljob_trainer.models.checkpoint import Safetensors
 from rljob_trainer.models.config import ModelConfig
+from rljob_trainer.models.decoder import ROUTER_BIAS_NAME
 from rljob_trainer.models.table import Entry, Replicated, Table
 
 _OUTPUT_LAYER = "output_layer."
@@ -34,7 +35,12 @@ class Conversion:
         """
         self._config = config
         self._parallel = parallel
-        parameters: dict[str, nn.Parameter] = dict(unwrap_model(model).named_parameters())
+        module = unwrap_model(model)
+        parameters: dict[str, Tensor] = dict(module.named_parameters()) | {
+            name: buffer
+            for name, buffer in module.named_buffers()
+            if name.endswith(ROUTER_BIAS_NAME)
+        }
         if values:
             parameters = {
                 name: found
@@ -84,6 +90,6 @@ class Conversion:
         return shards
 
 
-def _name(entry: Entry, parameters: dict[str, nn.Parameter]) -> str:
+def _name(entry: Entry, parameters: dict[str, Tensor]) -> str:
     fused = entry.fused is not None and entry.parameter not in parameters
     return entry.fused if fused and entry.fused else entry.parameter

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rljob_trainer.models.config import Llama3Scaling
+from rljob_trainer.models.rotary import Llama3Scaling
 
 
 def llama3_frequencies(

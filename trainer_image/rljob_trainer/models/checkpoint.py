@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rljob.errors import UsageError
 from rljob_trainer.files.durable import sync, sync_tree
+from rljob_trainer.models.block_fp8 import BLOCK, SCALE, dequantized, scales_shape
 from rljob_trainer.models.config import ModelConfig
 from rljob_trainer.models.table import Table
 
@@ -82,7 +83,12 @@ class Safetensors:
         return places
 
     def read(self, name: str) -> Tensor:
-        """A tensor, on the CPU."""
+        """A tensor, on the CPU; one in blocks of 8 bits becomes one of 32."""
+        tensor = self._stored(name)
+        scales = name + SCALE
+        return dequantized(tensor, self._stored(scales)) if scales in self._files else tensor
+
+    def _stored(self, name: str) -> Tensor:
         tensor: Tensor = self._opened[self._files[name]].get_tensor(name)
         return tensor
 
@@ -106,15 +112,28 @@ class Safetensors:
                         f"{where}: {tensor.name} has shape {list(shape)}, by config.json it is "
                         f"{list(tensor.shape(config))}"
                     )
-                if found.get_dtype() not in ("F32", "BF16", "F16"):
+                scales = tensor.name + SCALE
+                if found.get_dtype() == "F8_E4M3" and scales in missing:
+                    self._check_scales(where, scales, scales_shape(shape))
+                    missing.discard(scales)
+                elif found.get_dtype() not in ("F32", "BF16", "F16"):
                     raise UsageError(
                         f"{where}: {tensor.name} is {found.get_dtype()}, allowed: F32, BF16, F16"
                     )
+        predicting = _prediction_layers(config)
         for name in sorted(missing):
             if config.tied and name == _OUTPUT:
                 self._check_tied(where)
-            elif not name.endswith(_DERIVED):
+            elif not name.endswith(_DERIVED) and not name.startswith(predicting):
                 raise UsageError(f"{where}: {name} is not a tensor of {config.architecture}")
+
+    def _check_scales(self, where: str, name: str, expected: tuple[int, ...]) -> None:
+        shape = tuple(self._opened[self._files[name]].get_slice(name).get_shape())
+        if shape != expected:
+            raise UsageError(
+                f"{where}: {name} has shape {list(shape)}, for blocks of {BLOCK} x {BLOCK} it is "
+                f"{list(expected)}"
+            )
 
     def _check_tied(self, where: str) -> None:
         embedding, output = self.read(_EMBEDDING), self.read(_OUTPUT)
@@ -124,6 +143,12 @@ class Safetensors:
                 "tie_word_embeddings: true, by which they are one; set it to false, or remove the "
                 "tensor"
             )
+
+
+def _prediction_layers(config: ModelConfig) -> tuple[str, ...]:
+    """How the names of tensors begin that serve multi-token prediction, which is not trained."""
+    first = config.layers
+    return tuple(f"model.layers.{first + n}." for n in range(config.prediction_layers))
 
 
 def _opened(file: Path) -> Any:
@@ -180,10 +205,17 @@ def _save_weights(directory: Path, weights: Iterable[tuple[str, Tensor]]) -> Non
 
 
 def copy_companions(source: Path, directory: Path) -> None:
-    """Copies a checkpoint's config and tokenizer files: everything that is not a weight."""
+    """Copies a checkpoint's config and tokenizer files: everything that is not a weight.
+
+    The copy's config.json names no quantization: weights are saved without it.
+    """
     for file in source.iterdir():
         if file.is_file() and file.suffix not in _WEIGHTS and file.name != _INDEX:
             shutil.copyfile(file, directory / file.name)
+    config = directory / "config.json"
+    fields = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    if fields.pop("quantization_config", None) is not None:
+        config.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
 
 
 def write_index(directory: Path, places: Mapping[str, str], total: int) -> None:

@@ -1,26 +1,18 @@
-"""A Hugging Face config.json: the part of it that a dense decoder needs."""
+"""A Hugging Face config.json: the part of it that a decoder needs."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from rljob.errors import UsageError
-
-
-@dataclass(frozen=True)
-class Llama3Scaling:
-    """Scaling of rotary frequencies, as in Llama 3.1."""
-
-    factor: float
-    low_frequency_factor: float
-    high_frequency_factor: float
-    original_positions: int
+from rljob_trainer.models.block_fp8 import check_quantization
+from rljob_trainer.models.config_reader import ConfigReader
+from rljob_trainer.models.experts import Experts
+from rljob_trainer.models.latent import LatentAttention
+from rljob_trainer.models.rotary import Llama3Scaling, YarnScaling, rotary
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of a dense decoder."""
+    """Sizes of a decoder, and what varies within its family."""
 
     architecture: str  # as in `architectures` of config.json
     layers: int
@@ -33,98 +25,89 @@ class ModelConfig:
     positions: int  # longest sequence
     norm_epsilon: float
     rope_base: float
-    rope_scaling: Llama3Scaling | None
+    rope_scaling: Llama3Scaling | YarnScaling | None
     tied: bool  # the output layer is the embedding
+    rotary_percent: float = 1.0  # share of a head's dimensions that are rotated
+    qkv_bias: bool = False  # biases of queries, keys and values
+    qk_norm: bool = False  # RMSNorm of queries and keys, head by head
+    experts: Experts | None = None
+    latent: LatentAttention | None = None
+    prediction_layers: int = 0  # after the last layer, for multi-token prediction; not trained
 
     def size(self, axis: str) -> int:
         """The length of an axis that a table of weights names."""
-        return {
+        sizes = {
             "vocabulary": self.vocabulary,
             "hidden": self.hidden,
             "ffn": self.ffn,
+            "twice_ffn": 2 * self.ffn,
             "queries": self.heads * self.head_dim,
             "keys": self.groups * self.head_dim,
             "head": self.head_dim,
-        }[axis]
+        }
+        if self.experts:
+            sizes |= {
+                "experts": self.experts.count,
+                "expert_ffn": self.experts.ffn,
+                "shared_ffn": self.experts.shared_ffn,
+            }
+        if self.latent:
+            sizes |= {
+                "query_rank": self.latent.query_rank or 0,
+                "key_value_rank": self.latent.key_value_rank,
+                "key_value_down": self.latent.key_value_rank + self.latent.rotated,
+                "latent_queries": self.heads * (self.latent.unrotated + self.latent.rotated),
+                "latent_keys_values": self.heads * (self.latent.unrotated + self.latent.value),
+                "latent_values": self.heads * self.latent.value,
+            }
+        return sizes[axis]
+
+    def has_experts(self, layer: int) -> bool:
+        """Whether a layer, numbered from 0, has experts in place of its MLP."""
+        return self.experts is not None and self.experts.layers[layer]
 
 
-class ConfigReader:
-    """Typed access to the fields of a config.json, with errors that name the field."""
-
-    def __init__(self, fields: Mapping[str, Any], where: str) -> None:
-        self._fields = fields
-        self._where = where
-
-    def error(self, field: str, found: Any, allowed: str) -> UsageError:
-        """The error for a field whose value is not allowed."""
-        return UsageError(f"{self._where}: {field}: found {found!r}, allowed: {allowed}")
-
-    def get(self, field: str, default: Any = None) -> Any:
-        """Returns a field as it is; null counts as absent."""
-        value = self._fields.get(field)
-        return default if value is None else value
-
-    def positive_int(self, field: str, default: int | None = None) -> int:
-        """Returns a field that must be a whole number above 0."""
-        value = self.get(field, default)
-        if value is None:
-            raise UsageError(f"{self._where}: {field}: missing")
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise self.error(field, value, "a whole number above 0")
-        return value
-
-    def positive_number(self, field: str, default: float | None = None) -> float:
-        """Returns a field that must be a number above 0."""
-        value = self.get(field, default)
-        if value is None:
-            raise UsageError(f"{self._where}: {field}: missing")
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value <= 0:
-            raise self.error(field, value, "a number above 0")
-        return float(value)
-
-    def only(self, field: str, allowed: Any, default: Any) -> None:
-        """Refuses values of a field that would change the computation in an unsupported way."""
-        value = self.get(field, default)
-        if value != allowed:
-            raise self.error(field, value, repr(allowed))
-
-    def section(self, field: str) -> "ConfigReader":
-        """Returns a field that must be an object; absent means empty."""
-        value = self.get(field, {})
-        if not isinstance(value, dict):
-            raise self.error(field, value, "an object")
-        return ConfigReader(value, f"{self._where}: {field}")
-
-
-def decoder_config(reader: ConfigReader, architecture: str, head_dim: int | None) -> ModelConfig:
-    """Sizes of a dense decoder with rotary positions, grouped queries and a gated MLP.
+def decoder_config(
+    reader: ConfigReader,
+    architecture: str,
+    model_types: Sequence[str],
+    *,
+    head_dim: int | None = None,
+    norm_epsilon: float = 1e-6,
+    rotary_percent: float = 1.0,
+    rope_kinds: Collection[str] = ("default", "llama3"),
+    qkv_bias: bool = False,
+    qk_norm: bool = False,
+    block_fp8: bool = False,
+) -> ModelConfig:
+    """Sizes of a decoder with rotary positions, grouped queries and a gated MLP.
 
     Args:
-        reader: The fields.
-        architecture: Its name.
-        head_dim: The family's default size of a head; None: hidden size / heads.
+        reader: the fields.
+        architecture: its name.
+        model_types: the values of model_type that go with it.
+        head_dim: the family's default size of a head; None: hidden size / heads.
+        norm_epsilon: the family's default.
+        rotary_percent: the family's default share of rotated dimensions.
+        rope_kinds: the kinds of rotary positions that the family's attention can compute.
+        qkv_bias: queries, keys and values have biases.
+        qk_norm: queries and keys are normalized.
+        block_fp8: the checkpoint may be quantized in blocks.
     """
-    family = architecture.removesuffix("ForCausalLM").lower()
-    kind = reader.get("model_type", family)
-    if kind != family:  # transformers chooses the model by this field
-        raise reader.error("model_type", kind, f"{family!r}, as architectures has {architecture}")
+    kind = reader.get("model_type", model_types[0])
+    if kind not in model_types:  # transformers chooses the model by this field
+        allowed = " or ".join(map(repr, model_types))
+        raise reader.error("model_type", kind, f"{allowed}, as architectures has {architecture}")
     reader.only("hidden_act", "silu", "silu")
-    reader.only("attention_bias", False, False)
     reader.only("mlp_bias", False, False)
     reader.only("use_sliding_window", False, False)
-    reader.only("partial_rotary_factor", 1.0, 1.0)
-    if reader.get("quantization_config") is not None:
-        raise reader.error("quantization_config", "a quantized checkpoint", "none")
+    check_quantization(reader, allowed=block_fp8)
     hidden = reader.positive_int("hidden_size")
     heads = reader.positive_int("num_attention_heads")
     groups = reader.positive_int("num_key_value_heads", heads)
     if heads % groups:
         raise reader.error("num_key_value_heads", groups, f"a divisor of the {heads} heads")
-    tied = reader.get("tie_word_embeddings", False)
-    if not isinstance(tied, bool):
-        raise reader.error("tie_word_embeddings", tied, "true or false")
-    base, scaling = _rope(reader)
+    rope = rotary(reader, rotary_percent, rope_kinds)
     return ModelConfig(
         architecture=architecture,
         layers=reader.positive_int("num_hidden_layers"),
@@ -135,54 +118,12 @@ def decoder_config(reader: ConfigReader, architecture: str, head_dim: int | None
         head_dim=reader.positive_int("head_dim", head_dim or hidden // heads),
         vocabulary=reader.positive_int("vocab_size"),
         positions=reader.positive_int("max_position_embeddings"),
-        norm_epsilon=reader.positive_number("rms_norm_eps", 1e-6),
-        rope_base=base,
-        rope_scaling=scaling,
-        tied=tied,
-    )
-
-
-def _rope(reader: ConfigReader) -> tuple[float, Llama3Scaling | None]:
-    """Base and scaling, from transformers' current form (rope_parameters) or its older one.
-
-    Both may be present if they agree: programs differ in which one they read.
-    """
-    base = reader.get("rope_theta")
-    found = {
-        name: _rope_of(reader.section(name), base)
-        for name in ("rope_parameters", "rope_scaling")
-        if reader.get(name)
-    }
-    present = found.get("rope_parameters")
-    older = found.get("rope_scaling")
-    if present and older and present != older:
-        raise reader.error(
-            "rope_scaling", reader.get("rope_scaling"), "what rope_parameters says, or nothing"
-        )
-    return present or older or _rope_of(reader.section("rope_scaling"), base)
-
-
-def _rope_of(rope: ConfigReader, base: Any) -> tuple[float, Llama3Scaling | None]:
-    """Base and scaling from one of the two sections.
-
-    Args:
-        rope: the section.
-        base: the top-level rope_theta of config.json; None: it has none.
-    """
-    own = rope.get("rope_theta", base)
-    if base is not None and own != base:
-        raise rope.error("rope_theta", own, f"config.json's own rope_theta, {base!r}, or nothing")
-    base = ConfigReader({"rope_theta": own}, "config.json").positive_number("rope_theta", 10000.0)
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if rope.get("type", kind) != kind:
-        raise rope.error("type", rope.get("type"), f"that of rope_type, {kind!r}, or nothing")
-    if kind == "default":
-        return base, None
-    if kind != "llama3":
-        raise rope.error("rope_type", kind, "default, llama3")
-    return base, Llama3Scaling(
-        factor=rope.positive_number("factor"),
-        low_frequency_factor=rope.positive_number("low_freq_factor"),
-        high_frequency_factor=rope.positive_number("high_freq_factor"),
-        original_positions=rope.positive_int("original_max_position_embeddings"),
+        norm_epsilon=reader.positive_number("rms_norm_eps", norm_epsilon),
+        rope_base=rope.base,
+        rope_scaling=rope.scaling,
+        tied=reader.flag("tie_word_embeddings", False),
+        rotary_percent=rope.percent,
+        qkv_bias=qkv_bias,
+        qk_norm=qk_norm,
+        prediction_layers=reader.whole("num_nextn_predict_layers", reader.get("num_mtp_layers", 0)),
     )

@@ -1,4 +1,4 @@
-"""What the tables of dense decoders with a gated MLP have in common."""
+"""What the tables of decoders have in common: grouped queries, a gated MLP or experts."""
 
 from rljob_trainer.models.table import (
     Entry,
@@ -11,6 +11,7 @@ from rljob_trainer.models.table import (
 )
 
 _HF = "model.layers.{layer}."
+ROUTER_BIAS_NAME = "mlp.router.expert_bias"  # a buffer, not a parameter
 _MEGATRON = "decoder.layers.{layer}."
 
 EMBEDDING = Entry(
@@ -25,7 +26,7 @@ OUTPUT = Entry(
     "output_layer.weight",
     (HFTensor("lm_head.weight", ("vocabulary", "hidden")),),
     Vocabulary(),
-    untied=True,
+    when=lambda config: not config.tied,
 )
 ATTENTION_NORM = Entry(
     _MEGATRON + "input_layernorm.weight",
@@ -42,15 +43,27 @@ QKV = Entry(
     ),
     QueryKeyValue(),
 )
+QKV_BIAS = Entry(
+    _MEGATRON + "self_attention.linear_qkv.bias",
+    (
+        HFTensor(_HF + "self_attn.q_proj.bias", ("queries",)),
+        HFTensor(_HF + "self_attn.k_proj.bias", ("keys",)),
+        HFTensor(_HF + "self_attn.v_proj.bias", ("keys",)),
+    ),
+    QueryKeyValue(),
+    when=lambda config: config.qkv_bias,
+)
 QUERY_NORM = Entry(
     _MEGATRON + "self_attention.q_layernorm.weight",
     (HFTensor(_HF + "self_attn.q_norm.weight", ("head",)),),
     Replicated(),
+    when=lambda config: config.qk_norm,
 )
 KEY_NORM = Entry(
     _MEGATRON + "self_attention.k_layernorm.weight",
     (HFTensor(_HF + "self_attn.k_norm.weight", ("head",)),),
     Replicated(),
+    when=lambda config: config.qk_norm,
 )
 ATTENTION_OUTPUT = Entry(
     _MEGATRON + "self_attention.linear_proj.weight",
@@ -76,3 +89,48 @@ DOWN = Entry(
     (HFTensor(_HF + "mlp.down_proj.weight", ("hidden", "ffn")),),
     Split(1),
 )
+ROUTER = Entry(
+    _MEGATRON + "mlp.router.weight",
+    (HFTensor(_HF + "mlp.gate.weight", ("experts", "hidden")),),
+    Replicated(),
+)
+EXPERT_GATE_UP = Entry(
+    _MEGATRON + "mlp.experts.local_experts.{expert}.linear_fc1.weight",
+    (
+        HFTensor(_HF + "mlp.experts.{expert}.gate_proj.weight", ("expert_ffn", "hidden")),
+        HFTensor(_HF + "mlp.experts.{expert}.up_proj.weight", ("expert_ffn", "hidden")),
+    ),
+    GateUp(),
+    fused=_MEGATRON + "mlp.experts.linear_fc1.weight{expert}",
+)
+EXPERT_DOWN = Entry(
+    _MEGATRON + "mlp.experts.local_experts.{expert}.linear_fc2.weight",
+    (HFTensor(_HF + "mlp.experts.{expert}.down_proj.weight", ("hidden", "expert_ffn")),),
+    Split(1),
+    fused=_MEGATRON + "mlp.experts.linear_fc2.weight{expert}",
+)
+ROUTER_BIAS = Entry(
+    _MEGATRON + ROUTER_BIAS_NAME,
+    (HFTensor(_HF + "mlp.gate.e_score_correction_bias", ("experts",)),),
+    Replicated(),
+)
+SHARED_GATE_UP = Entry(
+    _MEGATRON + "mlp.shared_experts.linear_fc1.weight",
+    (
+        HFTensor(_HF + "mlp.shared_experts.gate_proj.weight", ("shared_ffn", "hidden")),
+        HFTensor(_HF + "mlp.shared_experts.up_proj.weight", ("shared_ffn", "hidden")),
+    ),
+    GateUp(),
+    when=lambda config: bool(config.experts and config.experts.shared_ffn),
+)
+SHARED_DOWN = Entry(
+    _MEGATRON + "mlp.shared_experts.linear_fc2.weight",
+    (HFTensor(_HF + "mlp.shared_experts.down_proj.weight", ("hidden", "shared_ffn")),),
+    Split(1),
+    when=lambda config: bool(config.experts and config.experts.shared_ffn),
+)
+
+ATTENTION = (ATTENTION_NORM, QKV, QKV_BIAS, QUERY_NORM, KEY_NORM, ATTENTION_OUTPUT, MLP_NORM)
+MLP = (GATE_UP, DOWN)
+EXPERTS = (ROUTER, EXPERT_GATE_UP, EXPERT_DOWN)
+BIASED_EXPERTS = (*EXPERTS, ROUTER_BIAS, SHARED_GATE_UP, SHARED_DOWN)

@@ -2,22 +2,25 @@
 
 from rljob_trainer.models import decoder
 from rljob_trainer.models.architecture import Architecture
+from rljob_trainer.models.config import ModelConfig, decoder_config
+from rljob_trainer.models.config_reader import ConfigReader
 from rljob_trainer.models.table import Table
 
+_NAME = "LlamaForCausalLM"
+
+
+def _config(reader: ConfigReader) -> ModelConfig:
+    reader.only("attention_bias", False, False)
+    return decoder_config(reader, _NAME, ("llama",))
+
+
 LLAMA = Architecture(
-    name="LlamaForCausalLM",
+    name=_NAME,
+    config=_config,
     table=Table(
         before=(decoder.EMBEDDING,),
-        layer=(
-            decoder.ATTENTION_NORM,
-            decoder.QKV,
-            decoder.ATTENTION_OUTPUT,
-            decoder.MLP_NORM,
-            decoder.GATE_UP,
-            decoder.DOWN,
-        ),
+        layer=decoder.ATTENTION,
+        mlp=decoder.MLP,
         after=(decoder.FINAL_NORM, decoder.OUTPUT),
     ),
-    qk_norm=False,
-    head_dim=None,
 )

@@ -5,10 +5,16 @@ from typing import Any
 
 from rljob.errors import UsageError
 from rljob_trainer.models.architecture import Architecture
+from rljob_trainer.models.deepseek_v3 import DEEPSEEK_V3
+from rljob_trainer.models.glm4 import GLM4
+from rljob_trainer.models.glm4_moe import GLM4_MOE
 from rljob_trainer.models.llama import LLAMA
+from rljob_trainer.models.qwen2 import QWEN2
 from rljob_trainer.models.qwen3 import QWEN3
+from rljob_trainer.models.qwen3_moe import QWEN3_MOE
 
-ARCHITECTURES = {architecture.name: architecture for architecture in (LLAMA, QWEN3)}
+_FAMILIES = (DEEPSEEK_V3, GLM4, GLM4_MOE, LLAMA, QWEN2, QWEN3, QWEN3_MOE)
+ARCHITECTURES = {architecture.name: architecture for architecture in _FAMILIES}
 
 
 def architecture_of(fields: Mapping[str, Any], where: str) -> Architecture:

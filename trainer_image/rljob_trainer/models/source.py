@@ -8,7 +8,8 @@ from typing import Any
 from rljob.model_config import read_config
 from rljob_trainer.models.architecture import Architecture
 from rljob_trainer.models.checkpoint import Safetensors
-from rljob_trainer.models.config import ConfigReader, ModelConfig
+from rljob_trainer.models.config import ModelConfig
+from rljob_trainer.models.config_reader import ConfigReader
 from rljob_trainer.models.registry import architecture_of
 
 

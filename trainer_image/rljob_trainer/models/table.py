@@ -5,8 +5,8 @@ shards again for the engines and for saving.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -76,6 +76,17 @@ class GateUp(Layout):
 
 
 @dataclass(frozen=True)
+class FusedGateUp(GateUp):
+    """The same, from one tensor that has the first matrix above the second."""
+
+    def shard(self, full: Sequence[Tensor], config: ModelConfig, rank: int, size: int) -> Tensor:
+        return super().shard(full[0].chunk(2), config, rank, size)
+
+    def full(self, shards: Sequence[Tensor], config: ModelConfig) -> Sequence[Tensor]:
+        return [_cat(super().full(shards, config), 0)]
+
+
+@dataclass(frozen=True)
 class QueryKeyValue(Layout):
     """One query group after another: its query heads, its key head, its value head."""
 
@@ -113,41 +124,70 @@ class HFTensor:
         return tuple(config.size(axis) for axis in self.axes)
 
 
+def _always(_config: ModelConfig) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One Megatron parameter. "{layer}" in a name stands for the layer's number."""
+    """One Megatron parameter, or one of each layer, or one of each expert of each layer.
+
+    "{layer}" in a name stands for the layer's number, "{expert}" for the expert's.
+    """
 
     parameter: str
     tensors: tuple[HFTensor, ...]
     layout: Layout
     fused: str | None = None  # the parameter's name in layers of Transformer Engine
-    untied: bool = False  # only present if the output layer is not the embedding
+    when: Callable[[ModelConfig], bool] = _always  # whether a model has it
+    layer: int | None = None  # the number of its layer, from 0; None: it is outside of layers
+    expert: int | None = None  # the number of its expert, from 0; None: it is of no expert
 
-    def in_layer(self, layer: int) -> "Entry":
-        """The entry with the number of a layer in its names."""
-        return Entry(
-            self.parameter.format(layer=layer),
-            tuple(HFTensor(t.name.format(layer=layer), t.axes) for t in self.tensors),
-            self.layout,
-            self.fused.format(layer=layer) if self.fused else None,
-            self.untied,
+    def in_layer(self, layer: int, config: ModelConfig) -> Iterator["Entry"]:
+        """The entry with numbers in its names: one, or one for each expert of the layer."""
+        if config.experts and "{expert}" in self.parameter:
+            for expert in range(config.experts.count):
+                yield self._numbered(layer, expert)
+        else:
+            yield self._numbered(layer, None)
+
+    def _numbered(self, layer: int, expert: int | None) -> "Entry":
+        def named(name: str) -> str:
+            return name.format(layer=layer, expert=expert)
+
+        return replace(
+            self,
+            parameter=named(self.parameter),
+            tensors=tuple(HFTensor(named(t.name), t.axes) for t in self.tensors),
+            fused=named(self.fused) if self.fused else None,
+            layer=layer,
+            expert=expert,
         )
 
 
 @dataclass(frozen=True)
 class Table:
-    """All entries of a family: before the layers, of each layer, after them."""
+    """All entries of a family: before the layers, of each layer, after them.
+
+    A layer has the entries of `layer`, and those of `mlp` or of `experts`.
+    """
 
     before: tuple[Entry, ...]
     layer: tuple[Entry, ...]
+    mlp: tuple[Entry, ...]
     after: tuple[Entry, ...]
+    experts: tuple[Entry, ...] = ()
 
     def entries(self, config: ModelConfig) -> Iterator[Entry]:
         """Every entry of a model of these sizes, in a fixed order."""
+        for entry in self._all(config):
+            if entry.when(config):
+                yield entry
+
+    def _all(self, config: ModelConfig) -> Iterator[Entry]:
         yield from self.before
         for number in range(config.layers):
-            for entry in self.layer:
-                yield entry.in_layer(number)
-        for entry in self.after:
-            if not (entry.untied and config.tied):
-                yield entry
+            kind = self.experts if config.has_experts(number) else self.mlp
+            for entry in self.layer + kind:
+                yield from entry.in_layer(number, config)
+        yield from self.after
