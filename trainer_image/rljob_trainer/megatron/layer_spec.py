@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from megatron.core.extensions.transformer_engine import HAVE_TE, TENorm
+from megatron.core.extensions.transformer_engine import TENorm
 from megatron.core.models.gpt.gpt_layer_specs import (
     get_gpt_layer_local_spec,
     get_gpt_layer_with_transformer_engine_spec,
@@ -14,16 +14,12 @@ from megatron.core.transformer.transformer_block import (
 )
 from megatron.core.transformer.transformer_layer import get_transformer_layer_offset
 
+from rljob_trainer.megatron.engine import has_transformer_engine
 from rljob_trainer.megatron.latent_attention import LatentAttention
 from rljob_trainer.megatron.local_layer import CausalAttention, RMSNorm
 from rljob_trainer.megatron.normed_linear import normed
 from rljob_trainer.models.architecture import Architecture
 from rljob_trainer.models.config import ModelConfig
-
-
-def has_transformer_engine(device: torch.device) -> bool:
-    """Whether layers are Transformer Engine's; else they are megatron-core's with our parts."""
-    return device.type == "cuda" and HAVE_TE
 
 
 def block_spec(

@@ -48,7 +48,7 @@ class CausalAttention(nn.Module):
         self,
         query: Float[Tensor, "sequence batch heads head"],
         key: Float[Tensor, "sequence batch groups head"],
-        value: Float[Tensor, "sequence batch groups head"],
+        value: Float[Tensor, "sequence batch groups value"],
         attention_mask: None,
         **_unused: Any,
     ) -> Float[Tensor, "sequence batch hidden"]:

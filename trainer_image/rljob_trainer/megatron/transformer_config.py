@@ -7,7 +7,7 @@ from megatron.core.transformer import MLATransformerConfig, TransformerConfig
 
 from rljob.api.trainer import TrainerSpec
 from rljob.errors import UsageError
-from rljob_trainer.megatron.layer_spec import has_transformer_engine
+from rljob_trainer.megatron.engine import has_transformer_engine
 from rljob_trainer.megatron.parallel import Parallel
 from rljob_trainer.models.architecture import Architecture
 from rljob_trainer.models.config import ModelConfig
