@@ -25,7 +25,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen3": ("qwen3", {}),
     "qwen3 tied, padded": ("qwen3", {"tie_word_embeddings": True, "vocab_size": 33}),
     "qwen2": ("qwen2", {}),
+    "qwen3 moe": ("qwen3_moe", {}),
     "glm-4": ("glm4", {}),
+    "glm-4.5": ("glm4_moe", {"use_qk_norm": True, "attention_bias": True}),
+    "deepseek v3": ("deepseek_v3", {}),
+    "moonlight": ("deepseek_v3", {"q_lora_rank": None, "n_shared_experts": 2}),
     "llama, padded": ("llama", {"vocab_size": 35}),
     "llama without grouped queries": ("llama", {"num_key_value_heads": 4}),
 }
@@ -62,7 +66,8 @@ def test_round_trip_on_one_rank(case: str, tmp_path: Path) -> None:
 def test_round_trip_on_two_tensor_parallel_ranks(case: str, tmp_path: Path, two_ranks: Any) -> None:
     family, changes = CASES[case]
     checkpoint = make_checkpoint(tmp_path, family, **changes)
-    job = make_job(checkpoint, trainer={"gpusPerReplica": 2, "parallelism": {"tensor": 2}})
+    parallelism = {"tensor": 2, "sequence": True}
+    job = make_job(checkpoint, trainer={"gpusPerReplica": 2, "parallelism": parallelism})
     found, elsewhere = two_ranks.run(exported, job, checkpoint)
     assert_same(found, load_file(checkpoint / "model.safetensors"))
     assert elsewhere == {}  # what nobody needs there is not gathered there
