@@ -1,0 +1,64 @@
+"""Steps of every family on two tensor-parallel ranks are those of one rank."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rljob_trainer.megatron.model import Model
+from rljob_trainer.megatron.parallel import initialize
+from tests.trainer.megatron.cases import make_job, make_trajectories
+from tests.trainer.megatron.policy import Policy
+from tests.trainer.megatron.ranks import alone
+from tests.trainer.models.tiny import YARN_ROPE, make_checkpoint
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "qwen2": ("qwen2", {}),
+    "qwen3 moe": ("qwen3_moe", {}),
+    "glm-4": ("glm4", {}),
+    "glm-4.5": ("glm4_moe", {"use_qk_norm": True, "attention_bias": True}),
+    "deepseek v3": ("deepseek_v3", {"rope_parameters": YARN_ROPE}),
+    "moonlight": ("deepseek_v3", {"q_lora_rank": None}),
+}
+BIAS = "e_score_correction_bias"
+
+
+def two_steps(job: Any, checkpoint: Path) -> Any:
+    policy = Policy(job, initialize(job), checkpoint)
+    before = {name: tensor.clone() for name, tensor in policy.export()}
+    reports = [policy.step(make_trajectories(seed=seed)) for seed in range(2)]
+    return before, reports, {name: tensor.clone() for name, tensor in policy.export()}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_ranks_make_the_steps_of_one(case: str, tmp_path: Path, two_ranks: Any) -> None:
+    family, changes = CASES[case]
+    checkpoint = make_checkpoint(tmp_path, family, **changes)
+    optimizer = {"lr": 1e-3, "weight_decay": 0.01, "adam_eps": 1e-3}  # small gradients stay small
+    one = make_job(checkpoint, trainer={"optimizer": optimizer})
+    parallelism = {"tensor": 2, "sequence": True}
+    trainer = {"optimizer": optimizer, "gpusPerReplica": 2, "parallelism": parallelism}
+    before, expected, after = alone(two_steps, one, checkpoint)
+    (_, reports, weights), _ = two_ranks.run(
+        two_steps, make_job(checkpoint, trainer=trainer), checkpoint
+    )
+    for report, other in zip(reports, expected, strict=True):
+        assert report == pytest.approx(other, abs=1e-5, rel=1e-4)
+    for name, tensor in after.items():
+        torch.testing.assert_close(weights[name], tensor, atol=1e-5, rtol=0, msg=name)
+        assert torch.equal(tensor, before[name]) == name.endswith(BIAS), name
+
+
+def exported(job: Any, checkpoint: Path) -> Any:
+    model = Model(job, initialize(job), checkpoint)
+    return {name: tensor.clone() for name, tensor in model.export()}
+
+
+def test_a_router_s_bias_keeps_its_32_bits(tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path, "glm4_moe")
+    model = {"checkpoint": str(checkpoint)}
+    precise = alone(exported, make_job(checkpoint), checkpoint)
+    half = alone(exported, make_job(checkpoint, model=model | {"dtype": "bfloat16"}), checkpoint)
+    for name, tensor in half.items():
+        assert torch.equal(tensor, precise[name]) == name.endswith(BIAS), name
