@@ -1,4 +1,4 @@
-"""Steps of every family on two tensor-parallel ranks are those of one rank."""
+"""Steps of every family: on two ranks those of one, after a restart those without it."""
 
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,42 @@ def test_two_ranks_make_the_steps_of_one(case: str, tmp_path: Path, two_ranks: A
     for name, tensor in after.items():
         torch.testing.assert_close(weights[name], tensor, atol=1e-5, rtol=0, msg=name)
         assert torch.equal(tensor, before[name]) == name.endswith(BIAS), name
+
+
+def stopped(job: Any, checkpoint: Path, directory: Path) -> Any:
+    """A step, a save, and another step."""
+    policy = Policy(job, initialize(job), checkpoint)
+    policy.step(make_trajectories(seed=0))
+    directory.mkdir()
+    policy.capture(directory)()
+    report = policy.step(make_trajectories(seed=1))
+    return report, {name: tensor.clone() for name, tensor in policy.export()}
+
+
+def resumed(job: Any, checkpoint: Path, directory: Path) -> Any:
+    policy = Policy(job, initialize(job), checkpoint)
+    policy.load(directory)
+    report = policy.step(make_trajectories(seed=1))
+    return report, {name: tensor.clone() for name, tensor in policy.export()}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_restart_goes_on_bit_for_bit(case: str, tmp_path: Path) -> None:
+    family, changes = CASES[case]
+    checkpoint = make_checkpoint(tmp_path / "model", family, **changes)
+    job = make_job(checkpoint, model={"checkpoint": str(checkpoint), "dtype": "bfloat16"})
+    report, weights = alone(stopped, job, checkpoint, tmp_path / "saved")
+    again, found = alone(resumed, job, checkpoint, tmp_path / "saved")
+    assert again == report
+    for name, tensor in weights.items():
+        assert torch.equal(found[name], tensor), name
+
+
+def test_experts_on_several_ranks_need_sequence_parallelism(tmp_path: Path, two_ranks: Any) -> None:
+    checkpoint = make_checkpoint(tmp_path, "qwen3_moe")
+    trainer = {"gpusPerReplica": 2, "parallelism": {"tensor": 2}}
+    with pytest.raises(AssertionError, match=r"parallelism\.sequence: found false, allowed: true"):
+        two_ranks.run(exported, make_job(checkpoint, trainer=trainer), checkpoint)
 
 
 def exported(job: Any, checkpoint: Path) -> Any:

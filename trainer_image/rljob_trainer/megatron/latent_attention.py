@@ -12,8 +12,7 @@ from torch.nn import functional
 class LatentAttention(MLASelfAttention):  # type: ignore[misc]  # megatron-core has no types
     """megatron-core's, with the down-projections whole on every rank.
 
-    Transformer Engine has them so, too. megatron-core's own split them, and the gradient of the
-    rotated part of the keys would lack the other ranks' heads.
+    Transformer Engine has them so, too: both hold the same tensors.
     """
 
     def __init__(self, config: Any, *args: Any, **options: Any) -> None:
