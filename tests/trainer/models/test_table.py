@@ -7,6 +7,8 @@ import torch
 
 from rljob_trainer.models.config import ModelConfig
 from rljob_trainer.models.decoder import DOWN, EMBEDDING, FINAL_NORM, GATE_UP, OUTPUT, QKV
+from rljob_trainer.models.experts import Experts
+from rljob_trainer.models.glm4_moe import GLM4_MOE
 from rljob_trainer.models.llama import LLAMA
 from rljob_trainer.models.qwen3 import QWEN3
 from rljob_trainer.models.table import Entry
@@ -70,6 +72,25 @@ def test_each_rank_holds_gate_above_up() -> None:
 def test_the_vocabulary_is_padded_with_zeros() -> None:
     shard = EMBEDDING.layout.shard(numbered(EMBEDDING), CONFIG, 1, 2)
     assert [int(row[0]) for row in shard] == [12, 15, 18, 0]
+
+
+def test_a_layer_has_an_mlp_or_experts() -> None:
+    experts = Experts(layers=(False, True), count=3, chosen=2, ffn=4, score="sigmoid", shared_ffn=4)
+    config = replace(CONFIG, experts=experts)
+    entries = list(GLM4_MOE.table.entries(config))
+    assert [entry.layer for entry in entries if "mlp.linear_fc1" in entry.parameter] == [0]
+    assert [entry.layer for entry in entries if "shared_experts.linear_fc1" in entry.parameter] == [
+        1
+    ]
+    fused = [entry for entry in entries if ".experts." in entry.parameter]
+    assert [(entry.layer, entry.expert) for entry in fused] == 2 * [(1, 0), (1, 1), (1, 2)]
+    second = fused[1]
+    assert second.parameter == "decoder.layers.1.mlp.experts.local_experts.1.linear_fc1.weight"
+    assert second.fused == "decoder.layers.1.mlp.experts.linear_fc1.weight1"
+    assert [tensor.name for tensor in second.tensors] == [
+        "model.layers.1.mlp.experts.1.gate_proj.weight",
+        "model.layers.1.mlp.experts.1.up_proj.weight",
+    ]
 
 
 def test_entries_go_through_all_layers_once() -> None:

@@ -10,8 +10,8 @@ from rljob_trainer.models.table import (
     Vocabulary,
 )
 
-_HF = "model.layers.{layer}."
 ROUTER_BIAS_NAME = "mlp.router.expert_bias"  # a buffer, not a parameter
+_HF = "model.layers.{layer}."
 _MEGATRON = "decoder.layers.{layer}."
 
 EMBEDDING = Entry(
