@@ -61,8 +61,11 @@ class Bare:
             finalize_model_grads,
         )
         from megatron.core.pipeline_parallel import get_forward_backward_func
+        from megatron.core.tensor_parallel import ColumnParallelLinear
 
-        module = Model(job, parallel, Path(job.spec.model.checkpoint)).module
+        (module,) = Model(job, parallel, Path(job.spec.model.checkpoint)).chunks
+        # megatron-core's own, which multiplies all positions.
+        module.output_layer.__class__ = ColumnParallelLinear
         options = OptimizerOptions("optimizer", job.spec.trainer.optimizer)
         config = optimizer_config(options, torch.float32)
         ddp = DistributedDataParallelConfig(
@@ -70,7 +73,7 @@ class Bare:
         )
         self._model = DistributedDataParallel(module.config, ddp, module)
         module.config.finalize_model_grads_func = finalize_model_grads
-        self._optimizer = build_optimizer(config, self._model)
+        self._optimizer = build_optimizer(config, [self._model])
         self._scheduler = build_scheduler(job.spec.schedule, options, config, self._optimizer)
         self._schedule = get_forward_backward_func()
         self._batches = Share(job.spec.trainer, parallel, batch).batches

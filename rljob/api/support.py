@@ -42,11 +42,7 @@ LIMITS = (
     _only("spec.model.preset", lambda job: job.spec.model.preset, None),
     _only("spec.model.architecture", lambda job: job.spec.model.architecture, None),
     _only("spec.trainer.replicas", lambda job: job.spec.trainer.replicas, 1, local=True),
-    _only(
-        "spec.trainer.parallelism.pipeline", lambda job: job.spec.trainer.parallelism.pipeline, 1
-    ),
     _only("spec.trainer.parallelism.context", lambda job: job.spec.trainer.parallelism.context, 1),
-    _only("spec.trainer.parallelism.expert", lambda job: job.spec.trainer.parallelism.expert, 1),
     _only(
         "spec.rollout.autoscaling.mode",
         lambda job: job.spec.rollout.autoscaling.mode,

@@ -17,8 +17,16 @@ class ParallelismSpec(Part):
 
     tensor: ParallelSize = Field(1, description="Tensor-parallel size.")
     pipeline: ParallelSize = Field(1, description="Pipeline-parallel size.")
+    virtual_pipeline: ParallelSize = Field(
+        1,
+        description="Parts of the model on each pipeline stage, computed in turns: fewer idle "
+        "GPUs, more communication.",
+    )
     context: ParallelSize = Field(1, description="Context-parallel size.")
     expert: ParallelSize = Field(1, description="Expert-parallel size.")
+    expert_tensor: ParallelSize | None = Field(
+        None, description="Tensor-parallel size of experts. Default: that of the other layers."
+    )
     sequence: bool = Field(False, description="Sequence parallelism; needs tensor > 1.")
 
 

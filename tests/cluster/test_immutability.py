@@ -60,7 +60,7 @@ SPEC: dict[str, Any] = {
     "trainer": {
         "gpusPerReplica": 4,
         "maxTokensPerGpu": 8192,
-        "parallelism": {"tensor": 2},
+        "parallelism": {"tensor": 2, "expertTensor": 1},
         "megatron": {"attention_dropout": 0.1},
         "optimizer": {"lr": 1.0e-6},
         "image": "trainer:1",

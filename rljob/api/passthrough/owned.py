@@ -7,8 +7,10 @@ CHECKPOINT = "spec.model.checkpoint"
 _MEGATRON = {
     "tensor_model_parallel_size": "spec.trainer.parallelism.tensor",
     "pipeline_model_parallel_size": "spec.trainer.parallelism.pipeline",
+    "virtual_pipeline_model_parallel_size": "spec.trainer.parallelism.virtualPipeline",
     "context_parallel_size": "spec.trainer.parallelism.context",
     "expert_model_parallel_size": "spec.trainer.parallelism.expert",
+    "expert_tensor_parallel_size": "spec.trainer.parallelism.expertTensor",
     "sequence_parallel": "spec.trainer.parallelism.sequence",
     "recompute_granularity": "spec.trainer.recompute",
     **dict.fromkeys(

@@ -11,6 +11,9 @@ SIZES = ("tensor", "pipeline", "context")
 # In CEL, the first two of spec.trainer, the others of spec.
 PROCESSES = "self.replicas * self.gpusPerReplica"
 MODEL = " * ".join(f"self.parallelism.{size}" for size in SIZES)
+OWN = "self.parallelism.expertTensor"
+TENSOR = f"(has({OWN}) ? {OWN} : self.parallelism.tensor)"
+EXPERTS = f"{TENSOR} * self.parallelism.pipeline"
 SHARED = "self.trainer.replicas * self.trainer.gpusPerReplica"
 SHARDS = MODEL.replace("self.", "self.trainer.")
 REPLICAS = f"{SHARED} / ({SHARDS})"
@@ -53,24 +56,68 @@ def sizes_fill_the_gpus(job: RLJob) -> Iterator[Problem]:
 @twin(
     Cel(
         at="spec.trainer",
-        rule=f"{MODEL} < 1 || self.parallelism.expert < 1 || {PROCESSES} % ({MODEL}) != 0 "
-        f"|| {PROCESSES} / ({MODEL}) * self.parallelism.context % self.parallelism.expert == 0",
-        message="found {self.parallelism.expert}, allowed a divisor of "
-        f"{{{PROCESSES} / ({MODEL}) * self.parallelism.context}} (= data-parallel size "
-        f"{{{PROCESSES} / ({MODEL})}} x context {{self.parallelism.context}})",
+        rule=f"!has({OWN}) || {OWN} < 1 || self.parallelism.pipeline < 1 "
+        f"|| {PROCESSES} % self.parallelism.pipeline != 0 "
+        f"|| {PROCESSES} / self.parallelism.pipeline % {OWN} == 0",
+        message=f"found {{{OWN}}}, allowed a divisor of "
+        f"{{{PROCESSES} / self.parallelism.pipeline}} (= processes {{{PROCESSES}}} / pipeline "
+        "{self.parallelism.pipeline})",
+        field="parallelism.expertTensor",
+    ),
+    Cel(
+        at="spec.trainer",
+        rule=f"{EXPERTS} < 1 || self.parallelism.expert < 1 || {PROCESSES} % ({EXPERTS}) != 0 "
+        f"|| {PROCESSES} / ({EXPERTS}) % self.parallelism.expert == 0",
+        message=f"found {{self.parallelism.expert}}, allowed a divisor of "
+        f"{{{PROCESSES} / ({EXPERTS})}} (= processes {{{PROCESSES}}} / (pipeline "
+        f"{{self.parallelism.pipeline}} x expertTensor {{{TENSOR}}}))",
         field="parallelism.expert",
-    )
+    ),
 )
 def experts_fill_the_gpus(job: RLJob) -> Iterator[Problem]:
-    """`expert` divides the data-parallel size x `context` (megatron-core's parallel_state.py)."""
-    sizes = job.spec.trainer.parallelism
-    replicas = data_parallel_size(job)
-    if replicas is not None and replicas * sizes.context % sizes.expert:
+    """`expert` x `expertTensor` x `pipeline` divides the processes (megatron's parallel_state)."""
+    trainer = job.spec.trainer
+    sizes = trainer.parallelism
+    processes = trainer.replicas * trainer.gpus_per_replica
+    if processes % sizes.pipeline:
+        return
+    stage = processes // sizes.pipeline
+    tensor = sizes.expert_tensor or sizes.tensor
+    if stage % tensor == 0:
+        if stage // tensor % sizes.expert:
+            yield problem(
+                "spec.trainer.parallelism.expert",
+                sizes.expert,
+                f"a divisor of {stage // tensor}",
+                f"= processes {processes} / (pipeline {sizes.pipeline} x expertTensor {tensor})",
+            )
+    elif sizes.expert_tensor is not None:
         yield problem(
-            "spec.trainer.parallelism.expert",
-            sizes.expert,
-            f"a divisor of {replicas * sizes.context}",
-            f"= data-parallel size {replicas} x context {sizes.context}",
+            "spec.trainer.parallelism.expertTensor",
+            tensor,
+            f"a divisor of {stage}",
+            f"= processes {processes} / pipeline {sizes.pipeline}",
+        )
+
+
+@twin(
+    Cel(
+        at="spec.trainer.parallelism",
+        rule="self.virtualPipeline < 2 || self.pipeline > 1",
+        message="found {self.virtualPipeline}, allowed 1 (pipeline is 1)",
+        field="virtualPipeline",
+        reason="FieldValueForbidden",
+    )
+)
+def virtual_needs_pipeline(job: RLJob) -> Iterator[Problem]:
+    """`virtualPipeline` above 1 needs `pipeline` above 1."""
+    sizes = job.spec.trainer.parallelism
+    if sizes.virtual_pipeline > 1 and sizes.pipeline == 1:
+        yield problem(
+            "spec.trainer.parallelism.virtualPipeline",
+            sizes.virtual_pipeline,
+            "1",
+            "pipeline is 1",
         )
 
 
@@ -185,6 +232,7 @@ def engines_fit_the_shared_gpus(job: RLJob) -> Iterator[Problem]:
 RULES = (
     sizes_fill_the_gpus,
     experts_fill_the_gpus,
+    virtual_needs_pipeline,
     sequence_needs_tensor,
     one_way_to_micro_batches,
     global_batch_divides,

@@ -41,9 +41,11 @@ ROOM = (
     f"{{{PROMPT}}})"
 )
 TOO_LONG = f"has(e.sampling.maxResponseTokens) && {PROMPT} + e.sampling.maxResponseTokens > {LIMIT}"
+# Names of the number of experts, by family.
+EXPERT_COUNTS = ("num_experts", "n_routed_experts", "num_local_experts")
 NUMBERS_OF_EXPERTS = " : ".join(
     f"has({ARCHITECTURE}.{name}) && {ARCHITECTURE}.{name} > 0 ? {ARCHITECTURE}.{name}"
-    for name in ("num_experts", "num_local_experts")
+    for name in EXPERT_COUNTS
 )
 EXPERTS = f"({NUMBERS_OF_EXPERTS} : 1)"
 SAMPLE = "(self.data.maxPromptTokens + self.rollout.sampling.maxResponseTokens)"
@@ -189,13 +191,13 @@ def response_in_context(job: RLJob, shape: Shape) -> Iterator[Problem]:
     ),
 )
 def shape_divides(job: RLJob, shape: Shape) -> Iterator[Problem]:
-    """`tensor` divides the attention heads, `pipeline` the layers, `expert` the experts."""
+    """`tensor` divides the heads, `pipeline` and `virtualPipeline` the layers, `expert` experts."""
     trainer = job.spec.trainer
     heads = shape.count("num_attention_heads")
     sizes = trainer.parallelism
     checks = [("spec.trainer.parallelism.tensor", sizes.tensor, heads, "num_attention_heads")]
     if shape.source:  # a config without experts counts as one expert
-        experts = shape.count("num_experts") or shape.count("num_local_experts") or 1
+        experts = next(filter(None, map(shape.count, EXPERT_COUNTS)), 1)
         checks.append(
             ("spec.trainer.parallelism.expert", sizes.expert, experts, "the number of experts")
         )
@@ -204,6 +206,11 @@ def shape_divides(job: RLJob, shape: Shape) -> Iterator[Problem]:
         checks.append(
             ("spec.trainer.parallelism.pipeline", sizes.pipeline, layers, "num_hidden_layers")
         )
+        if layers is not None and layers % sizes.pipeline == 0:
+            stage = layers // sizes.pipeline
+            name = "num_hidden_layers / pipeline"
+            field = "spec.trainer.parallelism.virtualPipeline"
+            checks.append((field, sizes.virtual_pipeline, stage, name))
     for field, size, count, name in checks:
         if count is not None and count % size:
             yield problem(field, size, f"a divisor of {count}", f"{name} of {shape.source}")

@@ -56,7 +56,8 @@ def returning() -> list[Trajectory]:
 
 def scored_and_stepped(job: Any, checkpoint: Path) -> Any:
     model = Model(job, initialize(job), checkpoint, values=True)
-    layer = dict(model.module.named_modules())["output_layer"]
+    (chunk,) = model.chunks
+    layer = dict(chunk.named_modules())["output_layer"]
     first = Scorer(job, model)(returning())
     with torch.no_grad():
         for parameter, given in zip(layer.parameters(), head(), strict=True):

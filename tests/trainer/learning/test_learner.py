@@ -148,7 +148,7 @@ def test_a_job_that_only_evaluates_has_the_policy_alone(checkpoint: Path) -> Non
         return (
             sorted(trained.captures),
             sorted(learner.captures),
-            any(each.requires_grad for each in learner.policy.module.parameters()),
+            any(each.requires_grad for each in learner.policy.chunks.parameters()),
             trained.log_probs(batch(0)),
             learner.log_probs(batch(0)),
         )

@@ -1,4 +1,4 @@
-"""Runs functions on one or two ranks, with new process groups for each call."""
+"""Runs functions on one rank or several, with new process groups for each call."""
 
 import multiprocessing
 import os

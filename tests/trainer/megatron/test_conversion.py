@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from rljob.model_config import read_config
 from rljob_trainer.megatron.conversion import Conversion
-from rljob_trainer.megatron.gpt import build_model
+from rljob_trainer.megatron.gpt import build_chunks
 from rljob_trainer.megatron.model import Model
 from rljob_trainer.megatron.parallel import initialize
 from rljob_trainer.models.checkpoint import Safetensors
@@ -73,6 +73,19 @@ def test_round_trip_on_two_tensor_parallel_ranks(case: str, tmp_path: Path, two_
     assert elsewhere == {}  # what nobody needs there is not gathered there
 
 
+@pytest.mark.parametrize("sizes", [{"pipeline": 2}, {"pipeline": 2, "virtualPipeline": 2}])
+@pytest.mark.parametrize("case", CASES)
+def test_round_trip_on_two_pipeline_stages(
+    case: str, sizes: dict[str, int], tmp_path: Path, two_ranks: Any
+) -> None:
+    family, changes = CASES[case]
+    checkpoint = make_checkpoint(tmp_path, family, num_hidden_layers=4, **changes)
+    job = make_job(checkpoint, trainer={"gpusPerReplica": 2, "parallelism": sizes})
+    found, elsewhere = two_ranks.run(exported, job, checkpoint)
+    assert_same(found, load_file(checkpoint / "model.safetensors"))
+    assert elsewhere == {}
+
+
 def test_transformers_reads_what_is_saved(tmp_path: Path) -> None:
     checkpoint = make_checkpoint(tmp_path / "before")
     after = tmp_path / "after"
@@ -91,12 +104,12 @@ def renamed_parameters(job: Any, checkpoint: Path) -> Any:
     parallel = initialize(job)
     fields = read_config(checkpoint)
     config = QWEN3.config(ConfigReader(fields, "config.json"))
-    model = build_model(QWEN3, config, job.spec.trainer, parallel, torch.float32)
+    (model,) = build_chunks(QWEN3, config, job.spec.trainer, parallel, torch.float32)
     for layer in model.decoder.layers:
         layer.self_attention.linear_qkv.layer_norm_weight = layer.input_layernorm.weight
         layer.mlp.linear_fc1.layer_norm_weight = layer.pre_mlp_layernorm.weight
         del layer.input_layernorm, layer.pre_mlp_layernorm
-    conversion = Conversion(model, QWEN3.table, config, parallel)
+    conversion = Conversion([model], QWEN3.table, config, parallel)
     conversion.load(Safetensors(checkpoint))
     return {name: tensor.clone() for name, tensor in conversion.export()}
 

@@ -133,18 +133,23 @@ def test_a_step_that_scores_itself_is_the_same(
     algorithm = {**ALGORITHM, "mismatch": {"correction": correction}}
     optimizer = {"optimizer": {"lr": 1e-2, "weight_decay": 0.01}}
     job = make_job(checkpoint, algorithm=algorithm, trainer=optimizer)
-    on_two = make_job(checkpoint, algorithm=algorithm, trainer={**optimizer, "gpusPerReplica": 2})
+    two = {**optimizer, "gpusPerReplica": 2}
+    on_two = make_job(checkpoint, algorithm=algorithm, trainer=two)
+    staged = make_job(
+        checkpoint, algorithm=algorithm, trainer={**two, "parallelism": {"pipeline": 2}}
+    )
     trajectories = make_trajectories(count)
     report, old, weights = alone(scored_apart, job, checkpoint, trajectories)
     for found in (
         alone(scored_in_step, job, checkpoint, trajectories),
         two_ranks.run(scored_in_step, on_two, checkpoint, trajectories)[0],
+        *two_ranks.run(scored_in_step, staged, checkpoint, trajectories),
     ):
         assert found[0] == pytest.approx(report, abs=1e-5, rel=1e-4)
         for one, other in zip(found[1], old, strict=True):
             torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
-        for name, tensor in weights.items():
-            torch.testing.assert_close(found[2][name], tensor, atol=1e-4, rtol=0)
+        for name, tensor in found[2].items():  # of the first rank alone
+            torch.testing.assert_close(tensor, weights[name], atol=1e-4, rtol=0)
 
 
 def test_a_zero_embedding_row_shows_in_the_gradient_norm(tmp_path: Path) -> None:
@@ -214,8 +219,15 @@ def test_bfloat16_is_float32_to_rounding(checkpoint: Path) -> None:
         ({"trainer": {"megatron": {"num_layers": "two"}}}, "megatron-core refuses it"),
         ({"trainer": {"optimizer": {"bf16": True}}}, "set it with spec.model.dtype"),
         ({"trainer": {"optimizer": {"lr_warmup_steps": 90}}}, "schedule contradicts itself"),
-        ({"trainer": {"parallelism": {"pipeline": 2}}}, "parallelism.pipeline: found 2"),
-        ({"trainer": {"parallelism": {"tensor": 2}}}, "a divisor of the trainer's 1 processes"),
+        ({"trainer": {"parallelism": {"context": 2}}}, "parallelism.context: found 2"),
+        (
+            {"trainer": {"parallelism": {"tensor": 2, "pipeline": 2}}},
+            "tensor 2 x pipeline 2 = 4, allowed: a divisor of the trainer's 1 processes",
+        ),
+        (
+            {"trainer": {"parallelism": {"expert": 2}}},
+            "expert 2 x expertTensor 1 x pipeline 1 = 2, allowed: a divisor",
+        ),
     ],
 )
 def test_options_that_cannot_be_followed_are_refused(
@@ -224,6 +236,22 @@ def test_options_that_cannot_be_followed_are_refused(
     job = make_job(checkpoint, **spec)
     with pytest.raises(UsageError, match=message):
         alone(log_probs_of_two, job, checkpoint, [])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"pipeline": 2}, "pipeline: found 2, allowed: a divisor of the model's num_hidden_layers"),
+        ({"expert": 2}, "expert: found 2, allowed: 1, as the model has no experts"),
+    ],
+)
+def test_stages_and_experts_must_divide(
+    sizes: dict[str, int], message: str, tmp_path: Path, two_ranks: Any
+) -> None:
+    checkpoint = make_checkpoint(tmp_path, num_hidden_layers=3)
+    job = make_job(checkpoint, trainer={"gpusPerReplica": 2, "parallelism": sizes})
+    with pytest.raises(AssertionError, match=f"UsageError.*{message}"):
+        two_ranks.run(log_probs_of_two, job, checkpoint, [])
 
 
 def test_ranks_must_divide_the_heads(tmp_path: Path, two_ranks: Any) -> None:

@@ -30,6 +30,18 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "rate of embeddings": {"optimizer": {**OPTIMIZER, "decoupled_lr": 1e-3}},
     "recompute": {"recompute": "full"},
     "tensor": {"parallelism": {"tensor": 2}},
+    "pipeline": {"parallelism": {"pipeline": 2}},
+    "interleaved pipeline, distributed optimizer": {
+        "parallelism": {"pipeline": 2, "virtualPipeline": 2},
+        "optimizer": {**OPTIMIZER, "use_distributed_optimizer": True},
+    },
+}
+
+LAYOUTS_OF_TWO: dict[str, dict[str, Any]] = {
+    "data": {},
+    "tensor": {"tensor": 2},
+    "pipeline": {"pipeline": 2},
+    "interleaved pipeline": {"pipeline": 2, "virtualPipeline": 2},
 }
 
 
@@ -96,11 +108,20 @@ def test_recomputed_layers_go_on_bit_for_bit(tmp_path: Path, other_process: Rank
 
 
 @pytest.mark.parametrize("count", [0, 2])
-@pytest.mark.parametrize("layout", ["data", "data, distributed optimizer", "tensor"])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "data",
+        "data, distributed optimizer",
+        "tensor",
+        "pipeline",
+        "interleaved pipeline, distributed optimizer",
+    ],
+)
 def test_two_ranks_go_on_bit_for_bit(
     layout: str, count: int, tmp_path: Path, two_ranks: Ranks
 ) -> None:
-    checkpoint = make_checkpoint(tmp_path / "model", vocab_size=33)
+    checkpoint = make_checkpoint(tmp_path / "model", vocab_size=33, num_hidden_layers=4)
     job = make(checkpoint, gpusPerReplica=2, **LAYOUTS[layout])
     expected = two_ranks.run(stopped, job, checkpoint, tmp_path / "saved", count)
     found = two_ranks.run(resumed, job, checkpoint, tmp_path / "saved", count)
@@ -108,7 +129,34 @@ def test_two_ranks_go_on_bit_for_bit(
         assert_identical(one, other)
 
 
-def test_one_rank_goes_on_from_two(tmp_path: Path, two_ranks: Any) -> None:
+@pytest.mark.parametrize("distributed", [False, True])
+@pytest.mark.parametrize("to", LAYOUTS_OF_TWO)
+@pytest.mark.parametrize("of", LAYOUTS_OF_TWO)
+def test_a_run_goes_on_in_another_layout(
+    of: str, to: str, distributed: bool, tmp_path: Path, two_ranks: Ranks
+) -> None:
+    """Weights, optimizer and schedule are the same, and so are the next steps, to rounding."""
+    checkpoint = make_checkpoint(tmp_path / "model", num_hidden_layers=4)
+    optimizer = {**OPTIMIZER, "use_distributed_optimizer": distributed}
+    saving, loading = (
+        make(
+            checkpoint,
+            gpusPerReplica=2,
+            megatron={},
+            optimizer=optimizer,
+            parallelism=LAYOUTS_OF_TWO[name],
+        )
+        for name in (of, to)
+    )
+    expected, _ = two_ranks.run(stopped, saving, checkpoint, tmp_path / "saved")
+    found, _ = two_ranks.run(resumed, loading, checkpoint, tmp_path / "saved")
+    for report, other in zip(found[0], expected[0], strict=True):
+        assert report == pytest.approx(other, abs=1e-5, rel=1e-4)
+    for name, tensor in expected[1].items():
+        torch.testing.assert_close(found[1][name], tensor, atol=1e-4, rtol=0)
+
+
+def test_one_rank_goes_on_from_two(tmp_path: Path, two_ranks: Ranks) -> None:
     checkpoint = make_checkpoint(tmp_path / "model")
     job = make(checkpoint, gpusPerReplica=2, megatron={}, parallelism={"tensor": 2})
     expected, _ = two_ranks.run(stopped, job, checkpoint, tmp_path / "saved")

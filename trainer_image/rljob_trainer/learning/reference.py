@@ -21,7 +21,7 @@ class Reference:
         self.interval = job.spec.algorithm.kl.reference_interval
         self._model = model
         self._log_probs = Scorer(job, model)
-        self._weights = Weights(model.module, model.parallel)
+        self._weights = Weights(model.chunks, model.parallel)
 
     def log_probs(self, trajectories: Sequence[Trajectory]) -> list[Float32[Tensor, " response"]]:
         """Log-probabilities of each trajectory's response tokens."""

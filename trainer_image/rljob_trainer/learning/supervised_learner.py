@@ -37,7 +37,7 @@ class SupervisedLearner:
             spec.algorithm, longest=spec.rollout.sampling.max_response_tokens
         )
         self.policy = Model(job, parallel, Path(spec.model.checkpoint))
-        head = AnswerHead(parallel, self.policy.vocabulary)
+        head = AnswerHead(self.policy.language_head)
         self._trainer = Trainer(job, self.policy, head=head)
 
     def learn(self, trajectories: Sequence[Trajectory], rollout: int) -> Lesson:

@@ -1,7 +1,7 @@
 """Checkpoints of a run: weights, optimizer, schedule and random states, by dist_checkpointing."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,9 +62,9 @@ class _Capture(TorchDistSaveShardedStrategy):  # type: ignore[misc]  # megatron 
 class Weights:
     """The weights of a model, as a checkpoint holds them."""
 
-    def __init__(self, model: Any, parallel: Parallel) -> None:
-        """Takes Megatron's module."""
-        self._model = model
+    def __init__(self, chunks: Iterable[Any], parallel: Parallel) -> None:
+        """Takes the model's parts on this rank."""
+        self._chunks = list(chunks)
         self._parallel = parallel
         self._writers = patient_group()
 
@@ -91,18 +91,20 @@ class Weights:
     def load(self, directory: Path) -> None:
         """Restores a checkpoint's state. Collective."""
         state = dist_checkpointing.load(self._sharded(is_loading=True), str(directory))
-        self._model.load_state_dict(state["model"])
+        load_sharded(self._chunks, state["model"])
 
     def _sharded(self, *, is_loading: bool) -> dict[str, Any]:
         del is_loading  # of the weights alone, both are the same
-        return {"model": self._model.sharded_state_dict()}
+        return {"model": sharded(self._chunks)}
 
 
 class TrainState(Weights):
     """Everything a training process needs to continue as if it had not stopped."""
 
-    def __init__(self, model: Any, optimizer: Any, scheduler: Any, parallel: Parallel) -> None:
-        super().__init__(model, parallel)
+    def __init__(
+        self, chunks: Iterable[Any], optimizer: Any, scheduler: Any, parallel: Parallel
+    ) -> None:
+        super().__init__(chunks, parallel)
         self._optimizer = optimizer
         self._scheduler = scheduler
 
@@ -113,7 +115,7 @@ class TrainState(Weights):
         if metadata["world_size"] != self._parallel.world_size:
             del wanted["random"]  # those states belong to another number of processes
         state = dist_checkpointing.load(wanted, str(directory))
-        self._model.load_state_dict(state["model"])
+        load_sharded(self._chunks, state["model"])
         optimizer_state.load(self._optimizer, state["optimizer"], state["step"])
         # Only the position is restored: rates, decay and lengths are those of the present job.
         self._scheduler.num_steps = state["scheduler"]["num_steps"]
@@ -122,7 +124,7 @@ class TrainState(Weights):
             _set_random_states(state["random"])
 
     def _sharded(self, *, is_loading: bool) -> dict[str, Any]:
-        model = self._model.sharded_state_dict()
+        model = sharded(self._chunks)
         optimizer = self._optimizer.sharded_state_dict(
             model, is_loading=is_loading, metadata=_RESHARDABLE
         )
@@ -138,6 +140,20 @@ class TrainState(Weights):
                 (self._parallel.rank,),
             ),
         }
+
+
+def sharded(chunks: Iterable[Any]) -> dict[str, Any]:
+    """The weights of a model's parts, by number, as dist_checkpointing stores them.
+
+    What is stored does not depend on the parts: layers have their numbers in the whole model.
+    """
+    return {str(number): chunk.sharded_state_dict() for number, chunk in enumerate(chunks)}
+
+
+def load_sharded(chunks: Iterable[Any], state: Mapping[str, Any]) -> None:
+    """Sets the weights of a model's parts from what was loaded for `sharded`."""
+    for number, chunk in enumerate(chunks):
+        chunk.load_state_dict(state[str(number)])
 
 
 def _copied(part: ShardedTensor | ShardedObject) -> ShardedTensor | ShardedObject:

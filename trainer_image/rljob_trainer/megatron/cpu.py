@@ -8,7 +8,7 @@ import os
 import sys
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ def apply() -> None:
     # jit_fuser is torch.compile: it would compile every small function at the first call.
     os.environ["TORCHDYNAMO_DISABLE"] = "1"
     _replace_device()
+    _replace_streams()
     _replace_random_states()
 
 
@@ -44,6 +45,44 @@ def _replace_device() -> None:
 
     for module in (clip_grads, optimizer, schedules, utils):
         _replace(module, "torch", _TorchOnCPU("torch"))
+
+
+class _OneStream:
+    """The CPU's only stream, and each of its events: work is done in the order of its calls."""
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        pass
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _OneStream)
+
+    def __hash__(self) -> int:
+        return 0
+
+    def wait_stream(self, _other: "_OneStream") -> None:
+        """Nothing is ever ahead or behind."""
+
+    def record_event(self) -> "_OneStream":
+        """The stream itself: what it has recorded has happened."""
+        return self
+
+    def synchronize(self) -> None:
+        """Nothing is ever under way."""
+
+
+def _replace_streams() -> None:
+    _replace(torch.cuda, "synchronize", lambda *_args: None)
+    _replace(torch.cuda, "Stream", _OneStream)
+    _replace(torch.cuda, "current_stream", _OneStream)
+    _replace(torch.cuda, "stream", lambda _stream: nullcontext())
+    from megatron.core.transformer.moe import token_dispatcher
+
+    # Experts' counts of tokens are on the CPU already, but not yet as numbers.
+    _replace(token_dispatcher, "maybe_move_tensor_to_cpu", _on_cpu)
+
+
+def _on_cpu(found: Any, as_numpy: bool = False, record_stream: bool = False) -> Any:
+    return found.numpy() if as_numpy and isinstance(found, torch.Tensor) else found
 
 
 class _TorchOnCPU(types.ModuleType):

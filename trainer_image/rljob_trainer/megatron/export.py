@@ -7,8 +7,9 @@ import torch
 from megatron.core import dist_checkpointing
 
 from rljob.api import RLJob
+from rljob_trainer.megatron.checkpoint import load_sharded, sharded
 from rljob_trainer.megatron.conversion import Conversion
-from rljob_trainer.megatron.gpt import build_model
+from rljob_trainer.megatron.gpt import build_chunks
 from rljob_trainer.megatron.parallel import Parallel
 from rljob_trainer.models.checkpoint import save_checkpoint
 from rljob_trainer.models.source import open_source
@@ -34,10 +35,10 @@ def export(job: RLJob, parallel: Parallel, checkpoint: Path, output: Path) -> No
     base = Path(spec.model.checkpoint)
     source = open_source(base, spec.model.architecture)
     dtype = _stored_dtype(checkpoint)
-    model = build_model(source.architecture, source.config, spec.trainer, parallel, dtype)
-    wanted = {"model": model.sharded_state_dict()}
-    model.load_state_dict(dist_checkpointing.load(wanted, str(checkpoint))["model"])
-    weights = Conversion(model, source.architecture.table, source.config, parallel).export()
+    chunks = build_chunks(source.architecture, source.config, spec.trainer, parallel, dtype)
+    stored = dist_checkpointing.load({"model": sharded(chunks)}, str(checkpoint))
+    load_sharded(chunks, stored["model"])
+    weights = Conversion(chunks, source.architecture.table, source.config, parallel).export()
     save_checkpoint(output, weights, source=base)
 
 

@@ -1,6 +1,6 @@
 """Forward and backward passes over micro-batches, by megatron-core's schedule."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,9 +19,14 @@ Loss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 class Forward:
     """Runs micro-batches through a model."""
 
-    def __init__(self, module: Any, head: Head, *, temperature: float) -> None:
-        """`temperature` is that of sampling."""
-        self._module = module
+    def __init__(self, chunks: Iterable[Any], head: Head, *, temperature: float) -> None:
+        """
+        Args:
+            chunks: the parts of the model on this rank.
+            head: reads what is wanted of the output of the last one.
+            temperature: that of sampling.
+        """
+        self._chunks = list(chunks)
         self._head = head
         self._temperature = temperature
         self._schedule = get_forward_backward_func()
@@ -32,9 +37,11 @@ class Forward:
     ) -> list[Float32[Tensor, " tokens"]]:
         """What the head reads first of the response tokens of each micro-batch, without padding.
 
-        Uses the temperature of sampling, unless another is given.
+        Only on the last pipeline stage; the others get nothing. Uses the temperature of sampling,
+        unless another is given.
         """
-        self._module.eval()
+        for chunk in self._chunks:
+            chunk.eval()
 
         def collect(batch: PaddedBatch, output: Tensor, *, non_loss_data: bool) -> Tensor:
             first, *_ = self._head(batch, output, temperature or self._temperature)
@@ -43,8 +50,12 @@ class Forward:
         return self._run(batches, collect, forward_only=True)
 
     def backward(self, batches: Sequence[PaddedBatch], loss: Loss) -> list[dict[str, Tensor]]:
-        """Adds the gradients of the summed losses; returns the metrics of each micro-batch."""
-        self._module.train()
+        """Adds the gradients of the summed losses; returns the metrics of each micro-batch.
+
+        Only the last pipeline stage has metrics.
+        """
+        for chunk in self._chunks:
+            chunk.train()
         # megatron-core would divide gradients by this token count; 0 leaves them as they are.
         no_count = torch.zeros((), dtype=torch.int, device=batches[0].inputs.device)
 
@@ -63,8 +74,8 @@ class Forward:
 
         results: list[Any] = self._schedule(
             forward_step_func=step,
-            data_iterator=iter(batches),
-            model=self._module,
+            data_iterator=[iter(batches) for _ in self._chunks],
+            model=self._chunks,
             num_microbatches=len(batches),
             seq_length=max(batch.inputs.shape[1] for batch in batches),
             micro_batch_size=max(batch.inputs.shape[0] for batch in batches),

@@ -23,9 +23,21 @@ from rljob_trainer.models.config import ModelConfig
 
 
 def block_spec(
-    transformer: Any, architecture: Architecture, config: ModelConfig, device: torch.device
+    transformer: Any,
+    architecture: Architecture,
+    config: ModelConfig,
+    device: torch.device,
+    stage: int | None,
 ) -> Any:
-    """The layers of this pipeline stage, which may differ, and the norm after the last of all."""
+    """The layers of a part of the model, which may differ, and the norm after the last of all.
+
+    Args:
+        transformer: megatron-core's options.
+        architecture: the family.
+        config: the model's sizes.
+        device: of this process.
+        stage: the number of the part, if this pipeline stage has several.
+    """
     engine = has_transformer_engine(device)
     norm = TENorm if engine else RMSNorm
     build = _engine_layer if engine else _local_layer
@@ -34,8 +46,8 @@ def block_spec(
     }
     if architecture.output_norms:
         _norm_outputs(kinds[False], norm)
-    first = get_transformer_layer_offset(transformer)
-    mine = range(first, first + get_num_layers_to_build(transformer))
+    first = get_transformer_layer_offset(transformer, vp_stage=stage)
+    mine = range(first, first + get_num_layers_to_build(transformer, vp_stage=stage))
     return TransformerBlockSubmodules(
         layer_specs=[kinds[config.has_experts(number)] for number in mine],
         layer_norm=norm,

@@ -63,15 +63,15 @@ def optimizer_config(options: OptimizerOptions, dtype: torch.dtype) -> Any:
         raise UsageError(f"{options.field}: megatron-core refuses it: {error}") from error
 
 
-def build_optimizer(config: Any, model: Any) -> Any:
-    """Builds the optimizer of a model wrapped in Megatron's DDP; norms and biases don't decay."""
+def build_optimizer(config: Any, chunks: list[Any]) -> Any:
+    """Builds the optimizer of a model's parts, each in DDP; norms and biases don't decay."""
     overrides = get_standard_config_overrides(config)
     for override in overrides.values():
         if "max_lr" in override:
             # Without it megatron-core mistakes this group for another when it reads a checkpoint.
             override["is_decoupled_lr"] = True
     with named_as_cuda():
-        optimizer = get_megatron_optimizer(config, [model], config_overrides=overrides)
+        optimizer = get_megatron_optimizer(config, chunks, config_overrides=overrides)
     allocate(optimizer)
     return optimizer
 

@@ -20,7 +20,7 @@ class Scorer:
         self._spec = job.spec.trainer
         self._model = model
         temperature = job.spec.rollout.sampling.temperature
-        self._forward = Forward(model.module, model.head, temperature=temperature)
+        self._forward = Forward(model.chunks, model.head, temperature=temperature)
 
     def __call__(
         self, trajectories: Sequence[Trajectory], *, temperature: float | None = None
@@ -32,7 +32,6 @@ class Scorer:
         if not trajectories:
             return []
         share = Share(self._spec, self._model.parallel, trajectories)
-        batches = share.batches
         with self._model.resident():
-            found = self._forward.score(batches, temperature=temperature) if batches else []
+            found = self._forward.score(share.batches, temperature=temperature)
         return share.merged(found)

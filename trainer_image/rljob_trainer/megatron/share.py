@@ -10,6 +10,7 @@ from torch import Tensor
 from rljob.api.trainer import DEFAULT_MAX_TOKENS_PER_GPU, TrainerSpec
 from rljob_trainer.megatron.parallel import Parallel
 from rljob_trainer.trajectories.microbatch import (
+    even_counts,
     micro_batches_by_tokens,
     micro_batches_of_size,
     rank_shares,
@@ -19,7 +20,11 @@ from rljob_trainer.trajectories.trajectory import Trajectory
 
 
 class Share:
-    """The micro-batches of this rank, of trajectories that every rank holds in the same order."""
+    """The micro-batches of this rank, of trajectories that every rank holds in the same order.
+
+    All ranks have the same number of them. A rank with fewer trajectories computes on the shortest
+    one with its loss masked out, so that its gradient is exactly 0.
+    """
 
     def __init__(
         self, spec: TrainerSpec, parallel: Parallel, trajectories: Sequence[Trajectory]
@@ -29,30 +34,18 @@ class Share:
         self._parallel = parallel
         self._trajectories = trajectories
         lengths = [trajectory.length for trajectory in trajectories]
-        mine = rank_shares(lengths, parallel.dp_size)[parallel.dp_rank]
-        if spec.micro_batch_size is not None:
-            self._parts = micro_batches_of_size(mine, lengths, spec.micro_batch_size)
-        else:
-            budget = spec.max_tokens_per_gpu or DEFAULT_MAX_TOKENS_PER_GPU
-            self._parts = micro_batches_by_tokens(mine, lengths, budget)
+        by_rank = [self._split(share, lengths) for share in rank_shares(lengths, parallel.dp_size)]
+        # Interleaved stages take micro-batches in rounds, one for each stage.
+        multiple = parallel.pp_size if parallel.chunks > 1 else 1
+        self._parts = even_counts(by_rank, lengths, multiple)[parallel.dp_rank]
 
     @property
     def batches(self) -> list[PaddedBatch]:
-        """This rank's micro-batches; none if it has no trajectory."""
-        return [self._padded([self._trajectories[n] for n in part]) for part in self._parts]
-
-    @property
-    def batches_or_silence(self) -> list[PaddedBatch]:
-        """The same, but never none: the other ranks wait for this one's part of each sum.
-
-        A rank without a trajectory computes on the shortest one with its loss masked out, so that
-        its gradient is exactly 0.
-        """
-        if self._parts:
-            return self.batches
-        shortest = min(self._trajectories, key=lambda trajectory: trajectory.length)
-        silent = shortest.replace(loss_mask=torch.zeros_like(shortest.loss_mask))
-        return [self._padded([silent])]
+        """This rank's micro-batches."""
+        parts = [self._of(part) for part in self._parts]
+        multiple = self._parallel.tp_size if self._spec.parallelism.sequence else 1
+        shape = _common_shape(parts) if self._parallel.chunks > 1 else (0, 0)
+        return [padded_batch(part, self._parallel.device, multiple, shape) for part in parts]
 
     def merged(
         self, found: Sequence[Float32[Tensor, " tokens"]]
@@ -60,22 +53,42 @@ class Share:
         """Values of response tokens by trajectory, on the CPU, from those of all ranks. Collective.
 
         Args:
-            found: of each of this rank's micro-batches, one after the other. What belongs to the
-                stand-in of a rank without trajectories does not count.
+            found: of each of this rank's micro-batches; only the last pipeline stage has them.
         """
+        parallel = self._parallel
         lengths = torch.tensor([t.response_length for t in self._trajectories])
         ends = lengths.cumsum(0)
-        flat = torch.zeros(int(ends[-1]), device=self._parallel.device)
-        if self._parts:
-            mine = torch.tensor([n for part in self._parts for n in part])
-            flat[_places(ends[mine], lengths[mine]).to(flat.device)] = torch.cat(list(found))
-        if self._parallel.dp_size > 1:
-            dist.all_reduce(flat, group=self._parallel.dp_group)
+        flat = torch.zeros(int(ends[-1]), device=parallel.device)
+        if parallel.is_last_stage:
+            own = [(part, one) for part, one in zip(self._parts, found, strict=True) if part]
+            if own:
+                mine = torch.tensor([n for part, _ in own for n in part])
+                places = _places(ends[mine], lengths[mine]).to(flat.device)
+                flat[places] = torch.cat([one for _, one in own])
+            if parallel.dp_size > 1:
+                dist.all_reduce(flat, group=parallel.dp_group)
+        if parallel.pp_size > 1:
+            dist.broadcast(flat, group=parallel.pp_group, group_src=parallel.pp_size - 1)
         return list(torch.split(flat.cpu(), lengths.tolist()))
 
-    def _padded(self, trajectories: Sequence[Trajectory]) -> PaddedBatch:
-        multiple = self._parallel.tp_size if self._spec.parallelism.sequence else 1
-        return padded_batch(trajectories, self._parallel.device, multiple)
+    def _split(self, samples: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+        if self._spec.micro_batch_size is not None:
+            return micro_batches_of_size(samples, lengths, self._spec.micro_batch_size)
+        budget = self._spec.max_tokens_per_gpu or DEFAULT_MAX_TOKENS_PER_GPU
+        return micro_batches_by_tokens(samples, lengths, budget)
+
+    def _of(self, part: Sequence[int]) -> list[Trajectory]:
+        """The trajectories of a micro-batch, or the silent one of an empty one."""
+        if part:
+            return [self._trajectories[n] for n in part]
+        shortest = min(self._trajectories, key=lambda trajectory: trajectory.length)
+        return [shortest.replace(loss_mask=torch.zeros_like(shortest.loss_mask))]
+
+
+def _common_shape(parts: Sequence[Sequence[Trajectory]]) -> tuple[int, int]:
+    """Rows and positions that hold each micro-batch: interleaved stages expect all of one shape."""
+    rows = max(len(part) for part in parts)
+    return rows, max(one.length - 1 for part in parts for one in part)
 
 
 def _places(ends: Tensor, lengths: Tensor) -> Tensor:

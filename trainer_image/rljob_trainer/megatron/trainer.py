@@ -64,21 +64,20 @@ class Trainer:
         self._name = name
         self._spec = spec.trainer
         self._parallel = model.parallel
-        module = model.module
-        self._ddp = DistributedDataParallel(
-            config=module.config,
-            ddp_config=DistributedDataParallelConfig(
-                grad_reduce_in_fp32=True,
-                use_distributed_optimizer=config.use_distributed_optimizer,
-            ),
-            module=module,
+        ddp = DistributedDataParallelConfig(
+            grad_reduce_in_fp32=True, use_distributed_optimizer=config.use_distributed_optimizer
         )
-        module.config.finalize_model_grads_func = _sum_gradients
+        self._chunks = [
+            DistributedDataParallel(config=chunk.config, ddp_config=ddp, module=chunk)
+            for chunk in model.chunks
+        ]
+        for chunk in self._chunks:
+            chunk.config.finalize_model_grads_func = _sum_gradients
         temperature = spec.rollout.sampling.temperature
-        self._forward = Forward(self._ddp, head or model.head, temperature=temperature)
-        self._optimizer = build_optimizer(config, self._ddp)
+        self._forward = Forward(self._chunks, head or model.head, temperature=temperature)
+        self._optimizer = build_optimizer(config, self._chunks)
         self._scheduler = build_scheduler(spec.schedule, options, config, self._optimizer)
-        self._state = TrainState(module, self._optimizer, self._scheduler, self._parallel)
+        self._state = TrainState(model.chunks, self._optimizer, self._scheduler, self._parallel)
 
     def step(self, trajectories: Sequence[Trajectory], loss: Loss) -> dict[str, float]:
         """One optimizer step over exactly these trajectories, the global batch.
@@ -128,9 +127,10 @@ class Trainer:
         self._state.load(directory)
 
     def _step(self, share: Share, loss: Loss) -> dict[str, float]:
-        self._ddp.zero_grad_buffer()
+        for chunk in self._chunks:
+            chunk.zero_grad_buffer()
         self._optimizer.zero_grad()
-        reports = self._forward.backward(share.batches_or_silence, loss)
+        reports = self._forward.backward(share.batches, loss)
         return merged(reports, self._parallel) | self._apply()
 
     def _apply(self) -> dict[str, float]:

@@ -17,8 +17,10 @@ from rljob_trainer.models.rotary import YarnScaling
 _ELSEWHERE = {
     "tensor_model_parallel_size": "spec.trainer.parallelism.tensor",
     "pipeline_model_parallel_size": "spec.trainer.parallelism.pipeline",
+    "virtual_pipeline_model_parallel_size": "spec.trainer.parallelism.virtualPipeline",
     "context_parallel_size": "spec.trainer.parallelism.context",
     "expert_model_parallel_size": "spec.trainer.parallelism.expert",
+    "expert_tensor_parallel_size": "spec.trainer.parallelism.expertTensor",
     "sequence_parallel": "spec.trainer.parallelism.sequence",
     "recompute_granularity": "spec.trainer.recompute",
     "params_dtype": "spec.model.dtype",
@@ -56,10 +58,13 @@ def transformer_config(
         "hidden_dropout": 0.0,
         "attention_dropout": 0.0,
         "tensor_model_parallel_size": parallel.tp_size,
+        **_pipeline(parallel, dtype),
         "sequence_parallel": spec.parallelism.sequence and parallel.tp_size > 1,
         "params_dtype": dtype,
         "bf16": dtype == torch.bfloat16,
         "use_cpu_initialization": parallel.device.type == "cpu",
+        # The other kinds want as many tokens on every rank. It must be set for dense models, too.
+        "moe_token_dispatcher_type": "alltoall",
         "calculate_per_token_loss": True,  # gradients are summed: the loss is already normalized
         **_recompute(spec.recompute),
         **_experts(config, parallel),
@@ -74,6 +79,22 @@ def transformer_config(
         raise UsageError(f"spec.trainer.megatron: megatron-core refuses it: {error}") from error
 
 
+def _pipeline(parallel: Parallel, dtype: torch.dtype) -> dict[str, Any]:
+    if parallel.pp_size == 1:
+        return {}
+    interleaved = parallel.chunks > 1
+    return {
+        "pipeline_model_parallel_size": parallel.pp_size,
+        "virtual_pipeline_model_parallel_size": parallel.chunks if interleaved else None,
+        "pipeline_dtype": dtype,
+        # Interleaved stages send in both directions at once, which megatron-core can neither batch
+        # nor precede by shapes if there are two of them: there all micro-batches have one shape.
+        "variable_seq_lengths": not interleaved,
+        "batch_p2p_comm": not interleaved,
+        "overlap_p2p_comm": interleaved,
+    }
+
+
 def _experts(config: ModelConfig, parallel: Parallel) -> dict[str, Any]:
     """No token is dropped, and no loss balances the experts' load."""
     experts = config.experts
@@ -81,6 +102,8 @@ def _experts(config: ModelConfig, parallel: Parallel) -> dict[str, Any]:
         return {}
     limited = experts.chosen_groups < experts.groups
     return {
+        "expert_model_parallel_size": parallel.ep_size,
+        "expert_tensor_parallel_size": parallel.etp_size,
         "num_moe_experts": experts.count,
         "moe_ffn_hidden_size": experts.ffn,
         "moe_layer_freq": [int(has) for has in experts.layers],
@@ -97,8 +120,6 @@ def _experts(config: ModelConfig, parallel: Parallel) -> dict[str, Any]:
         "moe_router_group_topk": experts.chosen_groups if limited else None,
         "moe_shared_expert_intermediate_size": experts.shared_ffn or None,
         "moe_grouped_gemm": has_transformer_engine(parallel.device),
-        # The other dispatcher, which sends less, needs CUDA's streams.
-        "moe_token_dispatcher_type": "alltoall" if parallel.device.type == "cuda" else "allgather",
     }
 
 

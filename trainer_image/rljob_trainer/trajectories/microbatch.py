@@ -65,5 +65,40 @@ def micro_batches_of_size(
     return [order[begin : begin + size] for begin in range(0, len(order), size)]
 
 
+def even_counts(
+    by_rank: Sequence[list[list[int]]], lengths: Sequence[int], multiple: int = 1
+) -> list[list[list[int]]]:
+    """The same number of micro-batches on every rank: some are split, or empty ones are added.
+
+    Ranks that share experts, or a pipeline, exchange tokens in every micro-batch: one that has no
+    more of them would leave the others waiting.
+
+    Args:
+        by_rank: the micro-batches of each rank.
+        lengths: tokens of each sample, by number.
+        multiple: the number becomes a multiple of this one.
+    """
+    largest = max(len(parts) for parts in by_rank)
+    count = max(1, -(-largest // multiple)) * multiple
+    return [_in_parts(parts, lengths, count) for parts in by_rank]
+
+
+def _in_parts(parts: list[list[int]], lengths: Sequence[int], count: int) -> list[list[int]]:
+    parts = list(parts)
+    while len(parts) < count:
+        # The costliest of those that can be split; a part is as wide as its first sample.
+        place = max(
+            (n for n, part in enumerate(parts) if len(part) > 1),
+            key=lambda n: (len(parts[n]) * lengths[parts[n][0]], -n),
+            default=None,
+        )
+        if place is None:
+            return parts + [[] for _ in range(count - len(parts))]
+        part = parts[place]
+        half = (len(part) + 1) // 2
+        parts[place : place + 1] = [part[:half], part[half:]]
+    return parts
+
+
 def _longest_first(samples: Sequence[int], lengths: Sequence[int]) -> list[int]:
     return sorted(samples, key=lambda sample: (-lengths[sample], sample))

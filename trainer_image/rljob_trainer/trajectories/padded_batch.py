@@ -15,8 +15,8 @@ from rljob_trainer.trajectories.trajectory import Trajectory
 class PaddedBatch:
     """Model input by position, and everything else by response token."""
 
-    inputs: Int64[Tensor, "batch position"]  # all tokens but the last, which predicts nothing
-    positions: Int64[Tensor, "batch position"]
+    inputs: Int64[Tensor, "row position"]  # all tokens but the last; may have rows of padding
+    positions: Int64[Tensor, "row position"]
     predictors: Int64[Tensor, "batch response"]  # the position that predicts each response token
     targets: Int64[Tensor, "batch response"]
     valid: Bool[Tensor, "batch response"]  # False: padding
@@ -31,11 +31,20 @@ class PaddedBatch:
 
 
 def padded_batch(
-    trajectories: Sequence[Trajectory], device: torch.device, multiple: int = 1
+    trajectories: Sequence[Trajectory],
+    device: torch.device,
+    multiple: int = 1,
+    shape: tuple[int, int] = (0, 0),
 ) -> PaddedBatch:
     """Pads the input to the longest trajectory, and on to a multiple of `multiple` positions.
 
     Attention is causal, so no token sees the padding on its right.
+
+    Args:
+        trajectories: at least one.
+        device: where the tensors are put.
+        multiple: of positions.
+        shape: rows and positions that the input has at least.
     """
     tokens = pad_sequence([t.tokens for t in trajectories], batch_first=True)
     prompts = torch.tensor([t.prompt_length for t in trajectories])[:, None]
@@ -44,7 +53,10 @@ def padded_batch(
     valid = steps < responses
     predictors = torch.where(valid, prompts - 1 + steps, 0)
     inputs = tokens[:, :-1]
-    inputs = torch.nn.functional.pad(inputs, (0, -inputs.shape[1] % multiple))
+    rows, columns = (max(wanted, has) for wanted, has in zip(shape, inputs.shape, strict=True))
+    columns += -columns % multiple
+    padding = (0, columns - inputs.shape[1], 0, rows - inputs.shape[0])
+    inputs = torch.nn.functional.pad(inputs, padding)
 
     def padded(name: str) -> Tensor | None:
         values = [getattr(t, name) for t in trajectories]
