@@ -1,11 +1,17 @@
-"""A short run with each weight transport except broadcast, which all other runs use."""
+"""A short run with each weight transport except broadcast, which all other runs use.
+
+One of them trains a model with experts, on four processes: its weights come from stages and ranks.
+"""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from examples.sort_digits import prepare
 from tests.support.job import Run
+from tests.trainer.models.tiny import make_checkpoint
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
@@ -13,7 +19,12 @@ ROLLOUTS = 3
 # One optimizer step per batch: the step itself scores its batch.
 ONE_STEP = {"schedule__stepsPerRollout": 1, "schedule__globalBatchSize": 32}
 TRANSPORTS: dict[str, dict[str, Any]] = {
-    "disk": {"weights": {"transport": "disk"}, **ONE_STEP},
+    "disk": {
+        "weights": {"transport": "disk"},
+        "trainer__gpusPerReplica": 4,
+        "trainer__parallelism": {"pipeline": 2, "expert": 2},
+        **ONE_STEP,
+    },
     "deltas": {
         "weights": {"transport": "disk", "fullInterval": 3},
         "algorithm__mismatch": {"old": "rollout"},
@@ -23,11 +34,30 @@ TRANSPORTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def with_experts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with experts that has the task's tokens."""
+    directory = tmp_path_factory.mktemp("experts")
+    make_checkpoint(
+        directory,
+        "qwen3_moe",
+        vocab_size=prepare.VOCABULARY,
+        num_hidden_layers=2,
+        mlp_only_layers=[],  # SGLang gives every layer experts
+        max_position_embeddings=1024,
+    )
+    prepare.write_tokenizer(directory)
+    return directory
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_trainer_and_engine_agree_on_every_token(
-    transport: str, new_run: Callable[..., Run]
+    transport: str, new_run: Callable[..., Run], with_experts: Path
 ) -> None:
-    run = new_run(transport, schedule__rollouts=ROLLOUTS, **TRANSPORTS[transport])
+    changes = TRANSPORTS[transport]
+    if "trainer__parallelism" in changes:
+        changes = {**changes, "model__checkpoint": str(with_experts)}
+    run = new_run(transport, schedule__rollouts=ROLLOUTS, **changes)
     assert run.run() == 0, run.text()
     metrics = run.records("metrics")
     assert len(metrics) == ROLLOUTS
