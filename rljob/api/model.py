@@ -18,6 +18,7 @@ ARCHITECTURE: dict[str, Any] = {
         "num_attention_heads": _count("Attention heads of a layer"),
         "num_hidden_layers": _count("Layers"),
         "num_experts": _count("Experts of a layer", 0),
+        "n_routed_experts": _count("Experts of a layer (name in DeepSeek V3 and GLM-4.5)", 0),
         "num_local_experts": _count("Experts of a layer (alternative name)", 0),
         "rope_scaling": {
             "type": "object",

@@ -48,7 +48,7 @@ def _operator(_directory: Path) -> CollectorRegistry:
     cache = Cache(lambda _: None)
     cache.put_job({"metadata": metadata, "status": status})
     metrics = Metrics(CollectorRegistry())
-    metrics.watch_jobs(cache)
+    metrics.watch_jobs(cache, lambda: True)
     metrics.request("GET", 200)
     metrics.error("conflict")
     return metrics.registry
