@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from megatron.core.transformer import MLATransformerConfig, TransformerConfig
 
+from rljob.api.passthrough.owned import ARCHITECTURE, FIELDS
 from rljob.api.trainer import TrainerSpec
 from rljob.errors import UsageError
 from rljob_trainer.megatron.engine import has_transformer_engine
@@ -15,16 +16,7 @@ from rljob_trainer.models.rotary import YarnScaling
 
 # Fields of TransformerConfig that other fields of the manifest set.
 _ELSEWHERE = {
-    "tensor_model_parallel_size": "spec.trainer.parallelism.tensor",
-    "pipeline_model_parallel_size": "spec.trainer.parallelism.pipeline",
-    "virtual_pipeline_model_parallel_size": "spec.trainer.parallelism.virtualPipeline",
-    "context_parallel_size": "spec.trainer.parallelism.context",
-    "expert_model_parallel_size": "spec.trainer.parallelism.expert",
-    "expert_tensor_parallel_size": "spec.trainer.parallelism.expertTensor",
-    "sequence_parallel": "spec.trainer.parallelism.sequence",
-    "recompute_granularity": "spec.trainer.recompute",
-    "params_dtype": "spec.model.dtype",
-    "bf16": "spec.model.dtype",
+    name: field for name, field in FIELDS["megatron"].items() if field not in ("", ARCHITECTURE)
 }
 
 
